@@ -1,0 +1,6 @@
+"""What the agent says about itself: its metrics, each declared once, and its log."""
+
+from agent.telemetry.logs import Occasional, configure_logging
+from agent.telemetry.metrics import Telemetry
+
+__all__ = ["Occasional", "Telemetry", "configure_logging"]
