@@ -170,7 +170,7 @@ class CloudWatch(Section):
     external_id: str | None = Field(None, description="External id for that role.")
     log_group: GroupTemplate | None = Field(
         None,
-        description="Template over `{cluster}` `{node}` `{namespace}`; unset: `/falco/{cluster}`, or `falco` without one.",
+        description="Template over `{cluster}` `{node}` `{namespace}`; unset: `/falco/{cluster}`, else `falco`.",
     )
     log_stream: StreamTemplate = Field(
         "{node}", description="Likewise; the urgent lane uses `<stream>/urgent`, other lines `<stream>/falco-log`."
