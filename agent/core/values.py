@@ -36,3 +36,27 @@ class Fragment:
     """The same as it stands inside a JSON string: quotes and backslashes escaped."""
     result: str
     """hit, miss, host or late: the label of `enrichment_total`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a lane's events go."""
+
+    group: str
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutReply:
+    """What CloudWatch said inside a 200: which events of the batch it will never take.
+
+    Indices as PutLogEvents means them (reference, read 2026-11): events before `too_old_end` and
+    before `expired_end` are refused, and those from `too_new_start` on; all else is accepted.
+    """
+
+    too_old_end: int | None = None
+    expired_end: int | None = None
+    too_new_start: int | None = None
+    next_token: str | None = None
+    entity_error: str | None = None
+    """Why the entity was refused; the events themselves were taken."""
