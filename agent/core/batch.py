@@ -1,0 +1,237 @@
+"""Events → batches that PutLogEvents accepts whole.
+
+Limits, from the PutLogEvents reference (read 2026-11): 1,048,576 bytes a batch, counted as the UTF-8
+bytes of each message plus 26; 10,000 events; one event at most as large as a batch; timestamps in
+order; at most 24 hours between the first and the last. JSON escaping does not count.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Final, NamedTuple, Protocol
+
+import orjson
+
+from agent.core.values import PutReply
+
+MOST_BYTES: Final = 1_048_576
+MOST_EVENTS: Final = 10_000
+EVENT_OVERHEAD_BYTES: Final = 26
+LARGEST_MESSAGE_BYTES: Final = MOST_BYTES - EVENT_OVERHEAD_BYTES
+LONGEST_SPAN_MS: Final = 24 * 3600 * 1000
+
+HELD_OVERHEAD_BYTES: Final = 250
+"""What an event costs in memory beyond its text: two integers, a string's head, four places in lists (CPython 3.11)."""
+
+
+class Settles(Protocol):
+    """Whoever wants to know that records are done: a ledger's entry."""
+
+    def settle(self, records: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Span:
+    """The events of one chunk in one lane, by columns and in file order."""
+
+    entry: Settles | None = None
+    """None: events of our own making, which are in no file."""
+    file: str = ""
+    read_at: float = 0.0
+    """Seconds of the monotonic clock."""
+    timestamps: list[int] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    """UTF-8 bytes of each message."""
+    offsets: list[int] = field(default_factory=list)
+
+    def append(self, time_ms: int, message: str, size: int, offset: int) -> None:
+        self.timestamps.append(time_ms)
+        self.messages.append(message)
+        self.sizes.append(size)
+        self.offsets.append(offset)
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    @property
+    def held_bytes(self) -> int:
+        """What the span counts for in the budget."""
+        return sum(self.sizes) + HELD_OVERHEAD_BYTES * len(self.sizes)
+
+
+class Part(NamedTuple):
+    """Events `start` to `stop` of a span."""
+
+    span: Span
+    start: int
+    stop: int
+
+    @property
+    def events(self) -> int:
+        return self.stop - self.start
+
+
+class Where(NamedTuple):
+    """An event of a batch, found again in its span."""
+
+    span: Span
+    at: int
+
+
+class Batch:
+    """Events that go in one put, sorted by time; keeps the way back from each to its record."""
+
+    __slots__ = ("_order", "counted_bytes", "events", "held_bytes", "parts", "timestamps")
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+        timestamps = [stamp for span, start, stop in parts for stamp in span.timestamps[start:stop]]
+        self._order: list[int] | None = None
+        ordered = sorted(timestamps)
+        if ordered != timestamps:
+            # Stable: records of one millisecond keep the order in which Falco wrote them.
+            self._order = sorted(range(len(timestamps)), key=timestamps.__getitem__)
+        self.timestamps = ordered
+        self.events = len(timestamps)
+        text_bytes = sum(sum(span.sizes[start:stop]) for span, start, stop in parts)
+        self.counted_bytes = text_bytes + EVENT_OVERHEAD_BYTES * self.events
+        self.held_bytes = text_bytes + HELD_OVERHEAD_BYTES * self.events
+
+    def encode(self) -> bytes:
+        """The JSON array that stands as `logEvents` in the request."""
+        messages = [message for span, start, stop in self.parts for message in span.messages[start:stop]]
+        if self._order is not None:
+            messages = [messages[index] for index in self._order]
+        return orjson.dumps(
+            [{"timestamp": stamp, "message": message} for stamp, message in zip(self.timestamps, messages, strict=True)]
+        )
+
+    def where(self, position: int) -> Where:
+        """The record behind the event at that position of the put."""
+        if self._order is not None:
+            position = self._order[position]
+        for part in self.parts:
+            if position < part.events:
+                return Where(part.span, part.start + position)
+            position -= part.events
+        raise IndexError(position)
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Two batches of half the events each: the way to the one that CloudWatch will not take."""
+        middle = self.events // 2
+        first: list[Part] = []
+        second: list[Part] = []
+        for span, start, stop in self.parts:
+            cut = start + max(0, min(middle, stop - start))
+            middle -= cut - start
+            if cut > start:
+                first.append(Part(span, start, cut))
+            if cut < stop:
+                second.append(Part(span, cut, stop))
+        return Batch(first), Batch(second)
+
+    def settle(self) -> None:
+        """Every record of the batch is done."""
+        for part in self.parts:
+            if part.span.entry is not None:
+                part.span.entry.settle(part.events)
+
+
+class Refused(NamedTuple):
+    """Events of a put that CloudWatch will never take: positions `start` to `stop`, and why."""
+
+    start: int
+    stop: int
+    reason: str
+
+
+def refused(reply: PutReply, events: int) -> list[Refused]:
+    """What a 200 did not accept. Accepted are those from the later of the two ends up to the start."""
+    too_old = min(reply.too_old_end or 0, events)
+    expired = min(reply.expired_end or 0, events)
+    too_new = events if reply.too_new_start is None else max(reply.too_new_start, too_old, expired)
+    ranges = [Refused(0, too_old, "too_old"), Refused(too_old, expired, "expired"), Refused(too_new, events, "too_new")]
+    return [part for part in ranges if part.start < part.stop]
+
+
+class Waiting:
+    """The spans of a lane in the order they came, and how much they come to."""
+
+    __slots__ = ("_cursor", "_spans", "counted_bytes", "events")
+
+    def __init__(self) -> None:
+        self._spans: deque[Span] = deque()
+        self._cursor = 0
+        self.events = 0
+        self.counted_bytes = 0
+
+    def add(self, span: Span) -> None:
+        self._spans.append(span)
+        self.events += len(span)
+        self.counted_bytes += sum(span.sizes) + EVENT_OVERHEAD_BYTES * len(span)
+
+    @property
+    def fills_a_batch(self) -> bool:
+        return self.counted_bytes >= MOST_BYTES or self.events >= MOST_EVENTS
+
+    @property
+    def oldest_read_at(self) -> float | None:
+        return self._spans[0].read_at if self._spans else None
+
+    def take(self) -> Batch:
+        """The largest batch that every limit allows, oldest spans first. There must be an event waiting."""
+        parts: list[Part] = []
+        events, counted = 0, 0
+        earliest, latest = None, None
+        while self._spans:
+            span = self._spans[0]
+            start = self._cursor
+            stop = _fits(span.sizes, start, MOST_BYTES - counted, MOST_EVENTS - events)
+            stop, earliest, latest = _within_a_day(span.timestamps, start, stop, earliest, latest)
+            if stop > start:
+                parts.append(Part(span, start, stop))
+                events += stop - start
+                counted += sum(span.sizes[start:stop]) + EVENT_OVERHEAD_BYTES * (stop - start)
+            if stop < len(span):
+                self._cursor = stop
+                break
+            self._spans.popleft()
+            self._cursor = 0
+        self.events -= events
+        self.counted_bytes -= counted
+        return Batch(parts)
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self._spans)
+
+
+def _fits(sizes: Sequence[int], start: int, room_bytes: int, room_events: int) -> int:
+    """Up to which event they fit into the room."""
+    ends = list(accumulate(size + EVENT_OVERHEAD_BYTES for size in sizes[start : start + room_events]))
+    return start + bisect_right(ends, room_bytes)
+
+
+def _within_a_day(
+    timestamps: Sequence[int], start: int, stop: int, earliest: int | None, latest: int | None
+) -> tuple[int, int | None, int | None]:
+    """Up to which event the batch spans less than 24 hours, and what it then spans."""
+    if start == stop:
+        return stop, earliest, latest
+    low, high = min(timestamps[start:stop]), max(timestamps[start:stop])
+    if earliest is not None and latest is not None:
+        low, high = min(low, earliest), max(high, latest)
+    if high - low < LONGEST_SPAN_MS:
+        return stop, low, high
+    for index in range(start, stop):
+        stamp = timestamps[index]
+        low = stamp if earliest is None else min(earliest, stamp)
+        high = stamp if latest is None else max(latest, stamp)
+        if high - low >= LONGEST_SPAN_MS:
+            return index, earliest, latest
+        earliest, latest = low, high
+    return stop, earliest, latest

@@ -1,0 +1,253 @@
+"""Physical lines → records: the grammars of the container runtimes, and the joining of partial lines.
+
+Three grammars, chosen once a file by its first line: containerd's and CRI-O's (`<stamp> stdout F
+<text>`), Docker's json-file, and plain lines. A record that a runtime cut into parts is joined by
+stream, bytes first, since the cuts fall inside characters. stdout and stderr interleave, so a file
+may only be committed up to the start of its oldest open run.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final, Protocol
+
+import msgspec
+
+_CRI: Final = re.compile(
+    rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (stdout|stderr) ([FP])(?::\S*)? "
+)
+"""CRI logging format: stamp, stream, tags separated by `:` of which the first is F or P, text (may be empty)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is unusual about a record."""
+
+    incomplete: bool = False
+    """Its last part never came."""
+    size: int = 0
+    """Its whole size where only the head was kept; 0: all of it is here."""
+    digest: str = ""
+    """SHA-256 of the whole, where only the head was kept."""
+    origin: tuple[str, int] | None = None
+    """File id and offset of its first byte, where that lies in the file before this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """An unusual record."""
+
+    payload: bytes
+    offset: int
+    line: bytes
+    mark: Mark
+
+
+@dataclass(slots=True)
+class Records:
+    """The records of one chunk, by columns."""
+
+    payloads: list[bytes] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    """Where each begins in the file."""
+    lines: list[bytes] = field(default_factory=list)
+    """The first physical line of each."""
+    odd: list[Odd] = field(default_factory=list)
+    """The few that are unusual; not in the columns."""
+    crossed: int = 0
+    """How many began in the file before."""
+
+    def __len__(self) -> int:
+        return len(self.payloads) + len(self.odd)
+
+
+class Run:
+    """The parts so far of a record that is not complete."""
+
+    __slots__ = ("_digest", "line", "origin", "parts", "since", "size", "start")
+
+    def __init__(self, start: int, line: bytes, since: float) -> None:
+        self.start = start
+        self.line = line
+        self.since = since
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.origin: tuple[str, int] | None = None
+        self._digest = sha256()
+
+    def add(self, part: bytes, max_bytes: int) -> None:
+        """Keeps at most `max_bytes` of the record, and the digest of all of it."""
+        room = max_bytes - min(self.size, max_bytes)
+        if room:
+            self.parts.append(part[:room])
+        self.size += len(part)
+        self._digest.update(part)
+
+    def close(self, records: Records, max_bytes: int, *, incomplete: bool = False) -> None:
+        payload = b"".join(self.parts)
+        cut = self.size > max_bytes
+        if cut or incomplete or self.origin is not None:
+            mark = Mark(incomplete, self.size if cut else 0, self._digest.hexdigest() if cut else "", self.origin)
+            records.odd.append(Odd(payload, self.start, self.line, mark))
+            records.crossed += self.origin is not None
+            return
+        records.payloads.append(payload)
+        records.offsets.append(self.start)
+        records.lines.append(self.line)
+
+
+class Grammar(Protocol):
+    """One file format; `stream` and `stamp` read the first physical line of a record."""
+
+    def text(self, line: bytes) -> tuple[str, bytes, bool] | None:
+        """Stream, text, and whether the record goes on in the next line; None for a line outside the grammar."""
+        ...
+
+    def stamp(self, line: bytes) -> str:
+        """When the runtime wrote the line; empty where the format does not say."""
+        ...
+
+
+class Cri:
+    """containerd and CRI-O."""
+
+    def text(self, line: bytes) -> tuple[str, bytes, bool] | None:
+        match = _CRI.match(line)
+        if match is None:
+            # conmon ends a record with an empty F whose trailing space an editor may have taken.
+            match = _CRI.match(line + b" ")
+            if match is None:
+                return None
+        return match[1].decode(), line[match.end() :], match[2] == b"P"
+
+    def stamp(self, line: bytes) -> str:
+        return line[: line.find(b" ")].decode("ascii", "replace") if _CRI.match(line + b" ") else ""
+
+
+class DockerLine(msgspec.Struct, gc=False):
+    log: str
+    stream: str = "stdout"
+    time: str = ""
+
+
+class Docker:
+    """Docker's json-file. A record's last part ends in a newline."""
+
+    def __init__(self) -> None:
+        self._decode = msgspec.json.Decoder(DockerLine).decode
+
+    def text(self, line: bytes) -> tuple[str, bytes, bool] | None:
+        try:
+            entry = self._decode(line)
+        except msgspec.MsgspecError:
+            return None
+        text = entry.log.encode()
+        return (entry.stream, text[:-1], False) if text.endswith(b"\n") else (entry.stream, text, True)
+
+    def stamp(self, line: bytes) -> str:
+        try:
+            return self._decode(line).time
+        except msgspec.MsgspecError:
+            return ""
+
+
+class Plain:
+    """One record a line."""
+
+    def text(self, line: bytes) -> tuple[str, bytes, bool] | None:
+        return "stdout", line, False
+
+    def stamp(self, line: bytes) -> str:
+        return ""
+
+
+def recognise(first_line: bytes) -> Grammar:
+    """The grammar of a file by its first line."""
+    if _CRI.match(first_line + b" "):
+        return Cri()
+    docker = Docker()
+    if first_line.startswith(b'{"log":') and docker.text(first_line) is not None:
+        return docker
+    return Plain()
+
+
+class Joiner:
+    """Cuts one container's lines into records, across chunks and across the files of a rotation."""
+
+    def __init__(self, grammar: Grammar, max_record_bytes: int) -> None:
+        self.grammar = grammar
+        self._max_record_bytes = max_record_bytes
+        self._runs: dict[str, Run] = {}
+
+    def feed(self, lines: list[bytes], offset: int, now: float) -> Records:
+        """The records that end in these lines, of which the first begins at `offset`."""
+        records = Records()
+        if not isinstance(self.grammar, Cri):
+            for line in lines:
+                self._careful(line, offset, now, records)
+                offset += len(line) + 1
+            return records
+        # The loop that a flood goes through: a whole line of stdout costs a find and two slices.
+        payloads, offsets, firsts = records.payloads, records.offsets, records.lines
+        longest = self._max_record_bytes
+        whole = b"stdout F " if "stdout" not in self._runs else b""
+        for line in lines:
+            space = line.find(b" ", 20)
+            if line[space + 1 : space + 10] == whole and len(line) < longest:
+                payloads.append(line[space + 10 :])
+                offsets.append(offset)
+                firsts.append(line)
+            else:
+                self._careful(line, offset, now, records)
+                whole = b"stdout F " if "stdout" not in self._runs else b""
+            offset += len(line) + 1
+        return records
+
+    def committable(self, end: int) -> int:
+        """Up to where the file may be committed, when lines up to `end` have been fed."""
+        return min((run.start for run in self._runs.values()), default=end)
+
+    @property
+    def open_runs(self) -> int:
+        return len(self._runs)
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest open run began."""
+        return min((run.since for run in self._runs.values()), default=None)
+
+    def give_up(self) -> Records:
+        """The open runs as they are, marked: their last part never came."""
+        records = Records()
+        for run in sorted(self._runs.values(), key=lambda run: run.start):
+            run.close(records, self._max_record_bytes, incomplete=True)
+        self._runs.clear()
+        return records
+
+    def cross(self, file_id: str, grammar: Grammar | None = None) -> None:
+        """The next lines come from the next file; open runs began in this one."""
+        for run in self._runs.values():
+            run.origin = run.origin or (file_id, run.start)
+            run.start = 0
+        if grammar is not None:
+            self.grammar = grammar
+
+    def _careful(self, line: bytes, offset: int, now: float, records: Records) -> None:
+        entry = self.grammar.text(line)
+        if entry is None:
+            stream, text, more = "stdout", line, False
+            run = None
+        else:
+            stream, text, more = entry
+            run = self._runs.get(stream)
+        if run is None:
+            run = Run(offset, line, now)
+            if more:
+                self._runs[stream] = run
+        run.add(text, self._max_record_bytes)
+        if not more:
+            if entry is not None:
+                self._runs.pop(stream, None)
+            run.close(records, self._max_record_bytes)
