@@ -2,6 +2,7 @@
 
 import time
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -42,7 +43,8 @@ async def test_batches_that_overlap_in_time_are_read_in_order_of_time(logs):
 
 async def read_forward(logs, **arguments) -> list[list[str]]:
     """Pages until the endpoint returns the token it was given."""
-    pages, token = [], {}
+    pages: list[list[str]] = []
+    token: dict[str, str] = {}
     while True:
         reply = await logs.get_log_events(
             logGroupName="falco", logStreamName="node", startFromHead=True, **arguments, **token
@@ -106,7 +108,8 @@ async def test_a_search_reads_all_streams_in_order_of_time_page_by_page(logs):
     await put(logs, "a", "c", "e", "g")
     await put(logs, "b", "d", at=NOW_MS, stream="node/urgent")
 
-    found, token = [], {}
+    found: list[dict[str, Any]] = []
+    token: dict[str, str] = {}
     while True:
         reply = await logs.filter_log_events(logGroupName="falco", limit=4, **token)
         found += reply["events"]
