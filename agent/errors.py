@@ -14,6 +14,7 @@ FalcowatchError
 │   ├── Denied            credentials are missing, expired or not allowed: again, slowly
 │   ├── Missing           the log group or stream does not exist: create it, then again
 │   ├── Invalid           the batch cannot be accepted as it is: find the culprit
+│   ├── Refused           the group or stream cannot be as configured, or a quota is reached: again, slowly
 │   └── WrongToken        the endpoint still enforces sequence tokens: again with its token
 ├── KubernetesError       the API server refused or did not answer
 └── DemoFailed            the demonstration did not prove what it should
@@ -86,6 +87,10 @@ class Missing(PutError):
 
 class Invalid(PutError):
     """CloudWatch cannot accept the batch as it is: halve it until the culprit stands alone."""
+
+
+class Refused(PutError):
+    """No batch is at fault: a name, a setting of the group or a quota is, and a person must act; again, slowly."""
 
 
 class WrongToken(PutError):

@@ -1,0 +1,154 @@
+"""The connection to CloudWatch Logs: one session, one client for the life of the process, and one way to call it.
+
+Promises that a call ends by its deadline, is tried once (retries are the shipper's), and raises only our PutError.
+`renew` starts anew with fresh credentials and configuration without cutting off the calls under way. What is called,
+and what a reply means, is left to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore import exceptions as sdk
+
+from agent.errors import SettingsError, Unavailable
+from agent.settings.model import CloudWatch
+from agent.ship.aws.body import send_bodies_as_they_are
+from agent.ship.aws.credentials import load_credentials, renewed
+from agent.ship.aws.outcomes import FOREIGN_ERRORS, code_of, put_error, without_frames
+
+CONNECT_SECONDS = 5.0
+KEEPALIVE_SECONDS = 15.0
+"""AWS closes an idle connection after 20 seconds (measured 2026-11): ours goes first, so no put meets a closed one."""
+SPARE_CONNECTIONS = 2
+
+_REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
+"""botocore itself does not read AWS_REGION, which every other SDK and the webhooks of EKS set."""
+
+
+@dataclass(slots=True)
+class Connection:
+    client: Any
+    credentials: Any
+    session: Any
+    _stack: AsyncExitStack
+    calls: int = 0
+    retired: bool = False
+
+    async def close_when_idle(self) -> None:
+        if self.retired and not self.calls:
+            await self._stack.aclose()
+
+
+class Connector:
+    """Opens at first use, and again after `renew`. Raises SettingsError when no region is known."""
+
+    def __init__(self, settings: CloudWatch, *, user_agent_extra: str) -> None:
+        self._settings = settings
+        self._config = AioConfig(
+            parameter_validation=False,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            connect_timeout=min(CONNECT_SECONDS, settings.timeout_seconds),
+            read_timeout=settings.timeout_seconds,
+            max_pool_connections=settings.concurrency + SPARE_CONNECTIONS,
+            tcp_keepalive=True,
+            connector_args={"keepalive_timeout": KEEPALIVE_SECONDS},
+            user_agent_extra=user_agent_extra,
+        )
+        self._connection: Connection | None = None
+        self._opening = asyncio.Lock()
+        session = AioSession(session_vars=_REGION)
+        self._models = session.get_component("data_loader")
+        self.region = _region(settings, session)
+
+    async def call(self, operation: str, target: str, *, tolerate: str = "", **parameters: object) -> Mapping[str, Any]:
+        """The reply; for the error code `tolerate`, the error's fields. Raises PutError.
+
+        `operation` is the SDK's method name; `target`, the group or stream, is for messages alone.
+        """
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds), self._borrowed() as connection:
+                await renewed(connection.credentials)
+                reply: Mapping[str, Any] = await getattr(connection.client, operation)(**parameters)
+        except FOREIGN_ERRORS as error:
+            if tolerate and code_of(error) == tolerate:
+                return _response_of(error)
+            raise put_error(error, operation=operation, target=target) from without_frames(error)
+        _must_be_json(reply, operation, target)
+        return reply
+
+    async def current(self) -> Connection:
+        """Opens the connection unless it is open. Raises Denied or Unavailable when there are no credentials."""
+        async with self._opening:
+            if self._connection is None:
+                self._connection = await self._opened()
+            return self._connection
+
+    async def renew(self) -> None:
+        """The next call opens a new connection; calls under way end on the old one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.retired = True
+            await connection.close_when_idle()
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[Connection]:
+        connection = self._connection or await self.current()
+        connection.calls += 1
+        try:
+            yield connection
+        finally:
+            connection.calls -= 1
+            await connection.close_when_idle()
+
+    async def _opened(self) -> Connection:
+        session = AioSession(session_vars=_REGION)
+        # The parsed models outlive the session: a second client costs 4 ms of the loop where the first took 150.
+        session.register_component("data_loader", self._models)
+        session.set_config_variable("region", self.region)
+        session.set_default_client_config(self._config)  # also for the STS behind IRSA and role_arn
+        credentials = await load_credentials(session, self._settings)
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(
+                session.create_client("logs", endpoint_url=self._settings.endpoint_url)
+            )
+            send_bodies_as_they_are(client, gzip=self._settings.compression == "gzip")
+            return Connection(client, credentials, session, stack.pop_all())
+        raise AssertionError("unreachable")
+
+
+def _region(settings: CloudWatch, session: AioSession) -> str:
+    try:
+        region = settings.region or session.get_config_variable("region")
+    except sdk.BotoCoreError as error:  # a profile that is not there, a file that cannot be parsed
+        raise SettingsError([f"AWS configuration: {error}; check AWS_PROFILE and ~/.aws/config"]) from error
+    if not region:
+        also = " (an endpoint_url alone does not tell what to sign for)" if settings.endpoint_url else ""
+        raise SettingsError(
+            [f"cloudwatch.region: no region is known{also}; set cloudwatch.region or AWS_REGION, for example eu-west-1"]
+        )
+    return str(region)
+
+
+def _response_of(error: BaseException) -> Mapping[str, Any]:
+    assert isinstance(error, sdk.ClientError)
+    response: Mapping[str, Any] = error.response
+    return response
+
+
+def _must_be_json(reply: Mapping[str, Any], operation: str, target: str) -> None:
+    """A login page of a proxy is a 200 too, and the SDK takes it for success; the events would be lost."""
+    headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    kind = headers.get("content-type", "")
+    if "json" not in kind:
+        raise Unavailable(
+            f"{operation} for {target}: answered 200 with {kind or 'no content type'}, which is not CloudWatch Logs; "
+            "check cloudwatch.endpoint_url and HTTPS_PROXY",
+            reason="unexpected",
+        )

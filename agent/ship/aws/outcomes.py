@@ -1,0 +1,182 @@
+"""From what the SDK raised to what the shipper does next: our PutError tree, each with a reason for the metrics.
+
+Decided by AWS error code, HTTP status and exception type alone, never by the text of a message. Pure: it waits for
+nothing and keeps nothing. A code or status that is not in the table is retried, never taken for a bad batch: a proxy
+in between that answers 404 to everything must not cost a single alert.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any, TypeVar
+
+import aiohttp
+from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
+
+from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, Unavailable, WrongToken
+
+FOREIGN_ERRORS = (sdk.ClientError, sdk.BotoCoreError, ResponseParserError, TimeoutError)
+"""All that a call through the SDK raises for faults of the network or the other side."""
+
+_E = TypeVar("_E", bound=BaseException)
+_Kind = type[Throttled | Unavailable | Denied | Missing | Invalid | Refused]
+
+# Error codes of CloudWatch Logs and STS, and those common to all AWS services (references read 2026-11). CloudWatch
+# Logs does not model throttling, authentication and internal failures, so botocore has no classes for them.
+BY_CODE: dict[str, tuple[_Kind, str]] = {
+    "ThrottlingException": (Throttled, "throttled"),
+    "Throttling": (Throttled, "throttled"),
+    "ThrottledException": (Throttled, "throttled"),
+    "RequestLimitExceeded": (Throttled, "throttled"),
+    "RequestThrottled": (Throttled, "throttled"),
+    "RequestThrottledException": (Throttled, "throttled"),
+    "TooManyRequestsException": (Throttled, "throttled"),
+    "ServiceUnavailableException": (Unavailable, "unavailable"),
+    "ServiceUnavailable": (Unavailable, "unavailable"),
+    "InternalFailure": (Unavailable, "unavailable"),
+    "InternalServerError": (Unavailable, "unavailable"),
+    "InternalServerException": (Unavailable, "unavailable"),
+    "InternalError": (Unavailable, "unavailable"),
+    "IDPCommunicationError": (Unavailable, "unavailable"),
+    "RequestTimeout": (Unavailable, "timeout"),
+    "RequestTimeoutException": (Unavailable, "timeout"),
+    "OperationAbortedException": (Unavailable, "conflict"),
+    "ExpiredToken": (Denied, "expired"),
+    "ExpiredTokenException": (Denied, "expired"),
+    "RequestExpired": (Denied, "expired"),
+    "UnrecognizedClientException": (Denied, "unknown_key"),
+    "InvalidClientTokenId": (Denied, "unknown_key"),
+    "InvalidAccessKeyId": (Denied, "unknown_key"),
+    "InvalidSignatureException": (Denied, "signature"),
+    "SignatureDoesNotMatch": (Denied, "signature"),
+    "IncompleteSignature": (Denied, "signature"),
+    "IncompleteSignatureException": (Denied, "signature"),
+    "MissingAuthenticationToken": (Denied, "signature"),
+    "MissingAuthenticationTokenException": (Denied, "signature"),
+    "RequestTimeTooSkewed": (Denied, "signature"),
+    "AccessDeniedException": (Denied, "denied"),
+    "AccessDenied": (Denied, "denied"),
+    "NotAuthorized": (Denied, "denied"),
+    "UnauthorizedOperation": (Denied, "denied"),
+    "OptInRequired": (Denied, "denied"),
+    "SubscriptionRequiredException": (Denied, "denied"),
+    "RegionDisabledException": (Denied, "denied"),
+    "InvalidIdentityToken": (Denied, "identity_token"),
+    "IDPRejectedClaim": (Denied, "identity_token"),
+    "ResourceNotFoundException": (Missing, "missing"),
+    "InvalidParameterException": (Invalid, "invalid"),
+    "InvalidParameterCombination": (Invalid, "invalid"),
+    "InvalidParameterValue": (Invalid, "invalid"),
+    "ValidationException": (Invalid, "invalid"),
+    "ValidationError": (Invalid, "invalid"),
+    "SerializationException": (Invalid, "invalid"),
+    "RequestEntityTooLargeException": (Invalid, "too_large"),
+    # The maximum of a resource, never a rate: botocore lists it as throttling and would retry it at once.
+    "LimitExceededException": (Refused, "quota"),
+}
+
+# Only for answers whose code says nothing: a balancer or a proxy spoke instead of AWS.
+BY_STATUS: dict[int, tuple[_Kind, str]] = {
+    401: (Denied, "denied"),
+    403: (Denied, "denied"),
+    407: (Unavailable, "proxy"),
+    408: (Unavailable, "timeout"),
+    413: (Invalid, "too_large"),  # a proxy's own limit on bodies: a smaller batch passes
+    429: (Throttled, "throttled"),
+}
+
+_REMEDIES: dict[tuple[_Kind, str], str] = {
+    (Denied, "denied"): "allow the action for this identity, see the IAM policy in the documentation",
+    (Denied, "expired"): "wait for the credentials to be renewed, or renew them",
+    (Denied, "unknown_key"): "the key is unknown to AWS or belongs to another partition: replace it",
+    (Denied, "signature"): "check the secret key and the clock of this node",
+    (Denied, "identity_token"): "check the role's trust policy and the cluster's OIDC provider",
+    (Missing, "missing"): "it is created when cloudwatch.create is true",
+    (Refused, "quota"): "a limit of the account is reached: raise it in Service Quotas, or remove what is unused",
+    (Unavailable, "tls"): "the certificate is not trusted: set AWS_CA_BUNDLE, or mend the endpoint",
+    (Unavailable, "dns"): "the name does not resolve: check cloudwatch.region, the endpoint and the node's DNS",
+    (Unavailable, "proxy"): "check HTTPS_PROXY and NO_PROXY",
+}
+
+_BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
+    # Order matters: the first that matches, and subclasses stand before their bases.
+    (sdk.ConnectTimeoutError, "timeout"),
+    (sdk.ReadTimeoutError, "timeout"),
+    (TimeoutError, "timeout"),
+    (sdk.SSLError, "tls"),
+    (sdk.ProxyConnectionError, "proxy"),
+    (sdk.ConnectionClosedError, "reset"),
+)
+
+
+def put_error(error: Exception, *, operation: str, target: str) -> PutError:
+    """The PutError for one of `FOREIGN_ERRORS`. `target` says which group or stream was meant."""
+    if isinstance(error, sdk.ClientError):
+        return _answered(error, target=target)
+    reason = _reason_of_silence(error)
+    remedy = _remedy(Unavailable, reason)
+    return Unavailable(f"{operation} for {target}: no answer, {reason} ({type(error).__name__}){remedy}", reason=reason)
+
+
+def code_of(error: BaseException) -> str | None:
+    return error.response.get("Error", {}).get("Code") if isinstance(error, sdk.ClientError) else None
+
+
+def without_frames(error: _E) -> _E:
+    """The same error, and those behind it, without their tracebacks.
+
+    Their frames hold the request's body, and aiobotocore's own frame holds the error: a cycle that would keep a
+    megabyte for each failed put until the collector comes by, in an outage of all times.
+    """
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
+
+
+def _answered(error: Any, *, target: str) -> PutError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    asked = f"{error.operation_name} for {target}"
+    if code == "InvalidSequenceTokenException":
+        expected = error.response.get("expectedSequenceToken")
+        return WrongToken(f"{asked}: the endpoint enforces sequence tokens", expected=expected)
+    kind, reason = BY_CODE.get(code) or _by_status(status)
+    # What AWS says of an invalid batch may quote the batch, and an alert's text never goes into our log.
+    quoted = "" if kind is Invalid else f", {_first_words(error.response.get('Error', {}).get('Message'))!r}"
+    message = f"{asked}: {code or 'no error code'} (HTTP {status}){quoted}{_remedy(kind, reason)}"
+    return kind(message, reason=reason)
+
+
+def _by_status(status: int) -> tuple[_Kind, str]:
+    if status >= 500:
+        return Unavailable, "unavailable"
+    return BY_STATUS.get(status, (Unavailable, "unexpected"))
+
+
+def _reason_of_silence(error: BaseException) -> str:
+    for kind, reason in _BY_TYPE:
+        if isinstance(error, kind):
+            return reason
+    behind = error.kwargs.get("error") if isinstance(error, sdk.BotoCoreError) else None
+    if isinstance(behind, aiohttp.ClientConnectorDNSError):
+        return "dns"
+    if isinstance(behind, OSError) and behind.errno == errno.ECONNREFUSED:
+        return "refused"
+    if isinstance(behind, aiohttp.ClientConnectorError):
+        return "unreachable"
+    if isinstance(behind, ConnectionError) or (isinstance(behind, OSError) and behind.errno == errno.ECONNRESET):
+        return "reset"
+    return "connection"
+
+
+def _remedy(kind: _Kind, reason: str) -> str:
+    return f"; {remedy}" if (remedy := _REMEDIES.get((kind, reason))) else ""
+
+
+def _first_words(message: object) -> str:
+    return str(message or "")[:300]
