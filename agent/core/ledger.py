@@ -8,13 +8,12 @@ nothing else. Records of a chunk may settle in any order; settling a thousand co
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
 
 class Entry:
     """A stretch of one file: `pending` records of it are unsettled."""
 
-    __slots__ = ("_ledger", "end", "pending", "read_at", "start", "tied")
+    __slots__ = ("_ledger", "_tied", "end", "pending", "read_at", "start")
 
     def __init__(self, ledger: Ledger, start: int, end: int, pending: int, read_at: float) -> None:
         self._ledger = ledger
@@ -23,8 +22,11 @@ class Entry:
         self.pending = pending
         self.read_at = read_at
         """When it was read, in seconds of the monotonic clock."""
-        self.tied: Entry | None = None
-        """An entry of the file before, whose last record ends in this one: it settles together with this."""
+        self._tied: tuple[Entry, int] | None = None
+
+    def tie(self, before: Entry, records: int) -> None:
+        """So many records that began in `before`, in the file before this one, end here and settle with this entry."""
+        self._tied = (before, records)
 
     def settle(self, records: int) -> None:
         """`records` more of this entry are shipped, filtered or rejected."""
@@ -32,21 +34,22 @@ class Entry:
             raise ValueError(f"settled {records} of {self.pending} records at {self.start}")
         self.pending -= records
         if not self.pending:
-            if self.tied is not None:
-                self.tied.settle(1)
-                self.tied = None
+            if self._tied is not None:
+                before, crossing = self._tied
+                self._tied = None
+                before.settle(crossing)
             self._ledger._advance()
 
 
 class Ledger:
     """The books of one file, from `committed` on."""
 
-    __slots__ = ("_entries", "_on_progress", "committed")
+    __slots__ = ("_entries", "committed")
 
-    def __init__(self, committed: int = 0, on_progress: Callable[[], None] | None = None) -> None:
+    def __init__(self, committed: int = 0) -> None:
         self.committed = committed
+        """Every record before this offset is settled."""
         self._entries: deque[Entry] = deque()
-        self._on_progress = on_progress
 
     def enter(self, end: int, records: int, read_at: float = 0.0) -> Entry:
         """A new entry from the end of the last one to `end`. One without records is settled at once."""
@@ -76,8 +79,5 @@ class Ledger:
 
     def _advance(self) -> None:
         entries = self._entries
-        before = self.committed
         while entries and not entries[0].pending:
             self.committed = entries.popleft().end
-        if self._on_progress is not None and self.committed != before:
-            self._on_progress()

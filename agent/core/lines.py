@@ -86,16 +86,18 @@ class Run:
         self._digest.update(part)
 
     def close(self, records: Records, max_bytes: int, *, incomplete: bool = False) -> None:
-        payload = b"".join(self.parts)
-        cut = self.size > max_bytes
-        if cut or incomplete or self.origin is not None:
-            mark = Mark(incomplete, self.size if cut else 0, self._digest.hexdigest() if cut else "", self.origin)
-            records.odd.append(Odd(payload, self.start, self.line, mark))
+        if self.size > max_bytes or incomplete or self.origin is not None:
+            records.odd.append(self.odd(max_bytes, incomplete=incomplete))
             records.crossed += self.origin is not None
             return
-        records.payloads.append(payload)
+        records.payloads.append(b"".join(self.parts))
         records.offsets.append(self.start)
         records.lines.append(self.line)
+
+    def odd(self, max_bytes: int, *, incomplete: bool = False) -> Odd:
+        cut = self.size > max_bytes
+        mark = Mark(incomplete, self.size if cut else 0, self._digest.hexdigest() if cut else "", self.origin)
+        return Odd(b"".join(self.parts), self.start, self.line, mark)
 
 
 class Grammar(Protocol):
@@ -171,6 +173,77 @@ def recognise(first_line: bytes) -> Grammar:
     if first_line.startswith(b'{"log":') and docker.text(first_line) is not None:
         return docker
     return Plain()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Whole physical lines, of which the first begins at `offset`."""
+
+    lines: list[bytes]
+    offset: int
+    overlong: Odd | None = None
+    """A line longer than is ever held, which ended before these."""
+
+
+class Cutter:
+    """Cuts a file's bytes at newlines; the unfinished end waits for more.
+
+    At `\\n` bytes and nothing else: Falco writes U+2028 and its like raw, at which `splitlines` would cut.
+    A line that grows over `longest_bytes` is let go of up to the next newline: its head, its size and its
+    digest are kept, and the file goes on.
+    """
+
+    def __init__(self, offset: int, longest_bytes: int) -> None:
+        self.offset = offset
+        """Where the unfinished line begins."""
+        self._longest_bytes = longest_bytes
+        self._rest = b""
+        self._long: Run | None = None
+        self._long_end = 0
+
+    @property
+    def end(self) -> int:
+        """Up to where the file has been fed."""
+        return self.offset + len(self._rest) if self._long is None else self._long_end
+
+    def feed(self, data: bytes, now: float) -> Cut:
+        overlong = None
+        if self._long is not None:
+            head, newline, data = data.partition(b"\n")
+            self._long.add(head, self._longest_bytes)
+            self._long_end += len(head) + len(newline)
+            if not newline:
+                return Cut([], self.offset)
+            overlong = self._let_go()
+        if self._rest:
+            data = self._rest + data
+        lines = data.split(b"\n")
+        self._rest = lines.pop()
+        offset = self.offset
+        self.offset += len(data) - len(self._rest)
+        if len(self._rest) > self._longest_bytes:
+            self._long = Run(self.offset, self._rest[:128], now)
+            self._long.add(self._rest, self._longest_bytes)
+            self._long_end = self.offset + len(self._rest)
+            self._rest = b""
+        return Cut(lines, offset, overlong)
+
+    def finish(self) -> Cut:
+        """The unfinished line as it is: the file has ended."""
+        overlong = self._let_go() if self._long is not None else None
+        lines = [self._rest] if self._rest else []
+        cut = Cut(lines, self.offset, overlong)
+        self.offset += len(self._rest)
+        self._rest = b""
+        return cut
+
+    def _let_go(self) -> Odd:
+        run = self._long
+        if run is None:
+            raise ValueError("no line is overlong")
+        self._long = None
+        self.offset = self._long_end
+        return run.odd(self._longest_bytes)
 
 
 class Joiner:

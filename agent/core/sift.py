@@ -117,7 +117,8 @@ class Sieve:
         opening, closing = b',"falcowatch":{"id":"%b:' % file.encode(), self._closing
         spans = {lane: (span.timestamps.append, span.messages.append, span.sizes.append, span.offsets.append)
                  for lane, span in out.spans.items()}  # fmt: skip
-        hosts = 0
+        # Alerts of one chunk come from few pods within moments, so each pod is looked up once.
+        places: dict[tuple[str | None, ...], _Place] = {(None, None, "host", None): _Place(HOST)}
         for payload, offset, line in zip(records.payloads, records.offsets, records.lines, strict=True):
             if settled and offset in settled:
                 out.filtered["settled"] += 1
@@ -133,16 +134,14 @@ class Sieve:
             if kind is None or pod is None or kind.filtered or alert.falcowatch or alert.kubernetes:
                 careful.add(payload, offset, line, alert=alert)
                 continue
-            if pod.container_id == "host" and pod.pod is None:
-                fragment = HOST
-                hosts += 1
-            else:
-                found = find(pod.key(), time_ms)
-                if found is None:
-                    out.unknown.add(pod.key())
-                    continue
-                fragment = found
-                out.enriched[fragment.result] += 1
+            who = (pod.pod, pod.namespace, pod.container_id, pod.uid)
+            place = places.get(who)
+            if place is None:
+                place = places[who] = _Place(find(pod.key(), time_ms))
+            fragment = place.fragment
+            if fragment is None:
+                out.unknown.add(pod.key())
+                continue
             message = b"%b%b%b%d%b" % (payload[:-1], fragment.plain, opening, offset, closing)
             size = len(message)
             if size > LARGEST_MESSAGE_BYTES or payload[-1] != 125 or kind.source == "internal":
@@ -154,6 +153,7 @@ class Sieve:
                 text = message.decode(errors="replace")
                 size = len(text.encode())
             kind.seen += 1
+            place.seen += 1
             add_time, add_message, add_size, add_offset = spans[kind.lane]
             add_time(time_ms)
             add_message(text)
@@ -161,8 +161,9 @@ class Sieve:
             add_offset(offset)
         for odd in records.odd:
             careful.add(odd.payload, odd.offset, odd.line, mark=odd.mark)
-        if hosts:
-            out.enriched["host"] += hosts
+        for place in places.values():
+            if place.fragment is not None:
+                out.enriched[place.fragment.result] += place.seen
         for kind in self._kinds.values():
             if kind.seen:
                 out.seen.append((kind, kind.seen))
@@ -202,6 +203,16 @@ class Sieve:
         return self._policy.ship_other_lines
 
 
+class _Place:
+    """A pod met in a chunk."""
+
+    __slots__ = ("fragment", "seen")
+
+    def __init__(self, fragment: Fragment | None) -> None:
+        self.fragment = fragment
+        self.seen = 0
+
+
 class _Pass:
     """One chunk's pass, for records that need care: the whole rule of what becomes of a record."""
 
@@ -235,10 +246,11 @@ class _Pass:
         if time_ms is None:
             time_ms = self._stamp(line)
         fragment = HOST
-        if alert.output_fields is not None and alert.output_fields.container_id != "host":
-            found = self._find(alert.output_fields.key(), time_ms)
+        pod = alert.output_fields
+        if pod is not None and not (pod.container_id == "host" and pod.pod is None):
+            found = self._find(pod.key(), time_ms)
             if found is None:
-                self._out.unknown.add(alert.output_fields.key())
+                self._out.unknown.add(pod.key())
                 return
             fragment = found
         kind.seen += 1
