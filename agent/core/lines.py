@@ -111,6 +111,10 @@ class Grammar(Protocol):
         """When the runtime wrote the line; empty where the format does not say."""
         ...
 
+    def longest_line(self, record_bytes: int) -> int:
+        """How long a line may be that holds a record of so many bytes."""
+        ...
+
 
 class Cri:
     """containerd and CRI-O."""
@@ -126,6 +130,9 @@ class Cri:
 
     def stamp(self, line: bytes) -> str:
         return line[: line.find(b" ")].decode("ascii", "replace") if _CRI.match(line + b" ") else ""
+
+    def longest_line(self, record_bytes: int) -> int:
+        return record_bytes + 128
 
 
 class DockerLine(msgspec.Struct, gc=False):
@@ -154,6 +161,9 @@ class Docker:
         except msgspec.MsgspecError:
             return ""
 
+    def longest_line(self, record_bytes: int) -> int:
+        return 6 * record_bytes + 128  # a control character is written as six
+
 
 class Plain:
     """One record a line."""
@@ -163,6 +173,9 @@ class Plain:
 
     def stamp(self, line: bytes) -> str:
         return ""
+
+    def longest_line(self, record_bytes: int) -> int:
+        return record_bytes
 
 
 def recognise(first_line: bytes) -> Grammar:
@@ -299,13 +312,13 @@ class Joiner:
         self._runs.clear()
         return records
 
-    def cross(self, file_id: str, grammar: Grammar | None = None) -> None:
-        """The next lines come from the next file; open runs began in this one."""
+    def cross(self, file_id: str) -> int:
+        """The next lines come from the next file. Returns how many open runs had crossed before."""
+        before = sum(run.origin is not None for run in self._runs.values())
         for run in self._runs.values():
             run.origin = run.origin or (file_id, run.start)
             run.start = 0
-        if grammar is not None:
-            self.grammar = grammar
+        return before
 
     def _careful(self, line: bytes, offset: int, now: float, records: Records) -> None:
         entry = self.grammar.text(line)

@@ -1,0 +1,207 @@
+"""Opening log files so that only what was meant to be read is read.
+
+Every step from the trusted root down is opened without following links, and what was opened is
+asked what it is: a link, FIFO, device or directory put there between look and open gets nothing.
+The one exception is configured: a last link that leads into a directory of `follow_links_into`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, Protocol
+
+FINGERPRINT_BYTES: Final = 1024
+_GZIP: Final = 31
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class NotALogFile(OSError):
+    """What stands at that path is not read: a link that leads elsewhere, or no regular file."""
+
+
+def open_beneath(root: Path, relative: Sequence[str], allowed: Sequence[Path] = ()) -> int:
+    """A descriptor of the regular file `root`/`relative`, no link followed below `root`.
+
+    Raises OSError, NotALogFile for what is there but must not be read.
+    """
+    with _walked(root, relative[:-1]) as directory:
+        try:
+            return _regular(os.open(relative[-1], _FILE, dir_fd=directory), root.joinpath(*relative))
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        return _open_link(os.readlink(relative[-1], dir_fd=directory), root.joinpath(*relative), allowed)
+
+
+def _open_link(target: str, path: Path, allowed: Sequence[Path]) -> int:
+    for directory in allowed:
+        try:
+            inside = Path(os.path.normpath(path.parent / target)).relative_to(directory).parts
+        except ValueError:
+            continue
+        if inside:
+            with _walked(directory, inside[:-1]) as parent:
+                return _regular(os.open(inside[-1], _FILE, dir_fd=parent), path)
+    raise NotALogFile(errno.ELOOP, f"is a link to {target}, which tail.follow_links_into does not allow", str(path))
+
+
+@contextmanager
+def _walked(root: Path, steps: Sequence[str]) -> Iterator[int]:
+    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for step in steps:
+            below = os.open(step, _DIRECTORY, dir_fd=directory)
+            os.close(directory)
+            directory = below
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _regular(descriptor: int, path: Path) -> int:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotALogFile(errno.EINVAL, "is no regular file", str(path))
+    return descriptor
+
+
+class LogBytes(Protocol):
+    """A file's uncompressed bytes, in order."""
+
+    def read(self, most: int) -> bytes:
+        """The next bytes; empty at the end of what is there."""
+        ...
+
+    def seek(self, offset: int) -> None:
+        """Goes on from that byte."""
+        ...
+
+    def head(self) -> bytes:
+        """The first bytes, up to FINGERPRINT_BYTES, without moving."""
+        ...
+
+    def size(self) -> int:
+        """Bytes there now, as they are on disk."""
+        ...
+
+    def ends_a_line(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+def open_log(root: Path, relative: Sequence[str], allowed: Sequence[Path], compressed: bool) -> LogBytes:
+    """Opens a log file beneath `root`. Raises as `open_beneath` does."""
+    descriptor = open_beneath(root, relative, allowed)
+    return GzipBytes(descriptor, root.joinpath(*relative)) if compressed else PlainBytes(descriptor)
+
+
+class PlainBytes:
+    """A file as it is."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._offset = 0
+
+    def read(self, most: int) -> bytes:
+        data = os.pread(self._descriptor, most, self._offset)
+        self._offset += len(data)
+        return data
+
+    def seek(self, offset: int) -> None:
+        self._offset = offset
+
+    def head(self) -> bytes:
+        return os.pread(self._descriptor, FINGERPRINT_BYTES, 0)
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def ends_a_line(self) -> bool:
+        size = self.size()
+        return size == 0 or os.pread(self._descriptor, 1, size - 1) == b"\n"
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class GzipBytes:
+    """A file that kubelet has compressed, read as a stream. Raises OSError where it is damaged."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        self._stream = zlib.decompressobj(wbits=_GZIP)
+        self._waiting = b""
+        self._offset = 0
+
+    def read(self, most: int) -> bytes:
+        while True:
+            try:
+                data = self._stream.decompress(self._waiting, most)
+            except zlib.error as error:
+                raise OSError(errno.EIO, f"is damaged gzip ({error})", str(self._path)) from error
+            self._waiting = self._stream.unconsumed_tail
+            if data:
+                return data
+            if self._stream.eof:
+                # Members may follow each other in one file.
+                self._waiting = self._stream.unused_data
+                if not self._waiting and not self._refill():
+                    return b""
+                self._stream = zlib.decompressobj(wbits=_GZIP)
+            elif not self._waiting and not self._refill():
+                return b""
+
+    def seek(self, offset: int) -> None:
+        self._rewind()
+        while offset > 0:
+            skipped = self.read(min(offset, 1 << 18))
+            if not skipped:
+                return
+            offset -= len(skipped)
+
+    def head(self) -> bytes:
+        first = os.pread(self._descriptor, 1 << 16, 0)
+        try:
+            return zlib.decompressobj(wbits=_GZIP).decompress(first, FINGERPRINT_BYTES)
+        except zlib.error as error:
+            raise OSError(errno.EIO, f"is damaged gzip ({error})", str(self._path)) from error
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def ends_a_line(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _rewind(self) -> None:
+        self._stream = zlib.decompressobj(wbits=_GZIP)
+        self._waiting = b""
+        self._offset = 0
+
+    def _refill(self) -> bool:
+        self._waiting = os.pread(self._descriptor, 1 << 16, self._offset)
+        self._offset += len(self._waiting)
+        return bool(self._waiting)
+
+
+def identify(belongs_to: str, head: bytes) -> str | None:
+    """The id of a log file, the same wherever rotation moves it and whether it is compressed or not.
+
+    Made from whose log it is and the first line, which holds a timestamp in nanoseconds in every format
+    that is read. None while there is not enough of the file to tell.
+    """
+    line, newline, _ = head.partition(b"\n")
+    if not newline and len(head) < FINGERPRINT_BYTES:
+        return None
+    return blake2b(line, digest_size=8, key=blake2b(belongs_to.encode(), digest_size=16).digest()).hexdigest()

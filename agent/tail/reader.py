@@ -1,0 +1,123 @@
+"""Looks for files, gives each source a tailer, and keeps the books of all of them.
+
+The one place of this station that knows every file: positions for the checkpoint, lag, gaps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.core.ledger import Ledger
+from agent.errors import DiscoveryError
+from agent.tail.checkpoint import Position, Restored
+from agent.tail.discovery import Discovery, FoundFile, Source
+from agent.tail.openfile import OpenFile
+from agent.tail.tailer import Gap, Reading, Tailer
+from agent.tail.wakeup import Wakeup
+from agent.telemetry import Occasional
+
+FORGET_AFTER_SECONDS = 7 * 24 * 3600
+"""A file that has not been there for so long is not remembered any more."""
+
+log = logging.getLogger(__name__)
+
+
+class Reader:
+    """Reads every source there is, until it is cancelled."""
+
+    def __init__(self, reading: Reading, restored: Restored) -> None:
+        self._reading = reading
+        self._restored = restored
+        self._discovery = Discovery(reading.settings)
+        self._tailers: dict[Source, Tailer] = {}
+        self._look_again = asyncio.Event()
+        self._occasional = Occasional()
+        self.problem: str | None = None
+        """Why nothing can be found now; None: all is well."""
+        self.looked = False
+
+    async def run(self) -> None:
+        wakeup = Wakeup(self._wake, self._look_again.set)
+        at_end = self._reading.settings.start_at == "end" and self._restored.first_start
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    found = self._look()
+                    for source in found.keys() - self._tailers.keys():
+                        tailer = self._tailers[source] = Tailer(source, self._reading, at_end=at_end)
+                        tailer.sighted(found[source])
+                        tasks.create_task(self._follow(source, tailer), name=f"tail {source.path}")
+                    if self.problem is None:
+                        for source, tailer in self._tailers.items():
+                            tailer.sighted(found.get(source, ()))
+                        at_end = False
+                    wakeup.watch(self._discovery.directories)
+                    if not self.looked:
+                        # Let every tailer open what it knows before what is missing is called lost.
+                        self.looked = True
+                    self._look_again.clear()
+                    try:
+                        async with asyncio.timeout(self._reading.settings.scan_seconds):
+                            await self._look_again.wait()
+                    except TimeoutError:
+                        continue
+        finally:
+            wakeup.close()
+
+    @property
+    def files(self) -> Iterator[OpenFile]:
+        for tailer in self._tailers.values():
+            yield from tailer.files
+
+    @property
+    def ledgers(self) -> Iterator[Ledger]:
+        for file in self.files:
+            yield file.ledger
+
+    def positions(self) -> dict[str, Position]:
+        """How far each file is settled: those open, and those that are remembered."""
+        now = time.time()
+        there = {file_id for tailer in self._tailers.values() for file_id in tailer.settled_ids}
+        known = self._reading.positions
+        for file_id, position in list(known.items()):
+            if file_id not in there and now - position.seen_at > FORGET_AFTER_SECONDS:
+                del known[file_id]
+        return known | {file.id: file.position for file in self.files}
+
+    def _look(self) -> dict[Source, tuple[FoundFile, ...]]:
+        try:
+            found = self._discovery.look()
+        except DiscoveryError as error:
+            self.problem = str(error)
+            if (fields := self._occasional.fields("root")) is not None:
+                log.warning("log root could not be listed", extra={"why": str(error), **fields})
+            return {}
+        self.problem = None
+        self._bound_deleted()
+        return found
+
+    async def _follow(self, source: Source, tailer: Tailer) -> None:
+        try:
+            await tailer.run()
+        finally:
+            del self._tailers[source]
+
+    def _wake(self, directory: Path) -> None:
+        for source, tailer in self._tailers.items():
+            if source.path.parent == directory:
+                tailer.wake()
+
+    def _bound_deleted(self) -> None:
+        """Beyond `retain_deleted_bytes`, the oldest deleted files are let go of, and what they held is a gap."""
+        deleted = [file for file in self.files if file.deleted and file.unread]
+        excess = sum(file.unread for file in deleted) - self._reading.settings.retain_deleted_bytes
+        for file in deleted:
+            if excess <= 0:
+                return
+            excess -= file.unread
+            self._reading.announce(Gap(file.id, str(file.path), file.end, file.end + file.unread, "deleted"))
+            file.abandon()

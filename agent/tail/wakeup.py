@@ -1,0 +1,96 @@
+"""Wakes the readers of a directory when something in it changes, where the kernel offers that.
+
+inotify is only ever a hint: it runs out of watches, and some file systems send nothing, so scanning
+goes on beside it. A flood of writes is one wake-up, not one for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from inotify_simple import INotify, flags
+
+QUIET_SECONDS: Final = 0.005
+"""After a wake-up, so long until the next: what a busy writer does meanwhile comes as one."""
+
+_CHANGES: Final = flags.MODIFY | flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE | flags.ONLYDIR
+_STRUCTURE: Final = flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE | flags.DELETE_SELF
+
+log = logging.getLogger(__name__)
+
+
+class Wakeup:
+    """Watches directories. `written(directory)` is called for writes, `moved()` when files come or go."""
+
+    def __init__(self, written: Callable[[Path], None], moved: Callable[[], None]) -> None:
+        self._written = written
+        self._moved = moved
+        self._watches: dict[Path, int] = {}
+        self._directories: dict[int, Path] = {}
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._inotify: INotify | None = None
+        try:
+            self._inotify = INotify(nonblocking=True)
+        except OSError as error:
+            log.info("inotify is not available, scanning only", extra={"why": error.strerror})
+        else:
+            self._listen()
+
+    def watch(self, directories: set[Path]) -> None:
+        """Watches exactly these from now on, as far as the kernel allows."""
+        if self._inotify is None:
+            return
+        for gone in self._watches.keys() - directories:
+            descriptor = self._watches.pop(gone)
+            self._directories.pop(descriptor, None)
+            try:
+                self._inotify.rm_watch(descriptor)
+            except OSError as error:
+                # The directory itself is gone, and its watch with it.
+                log.debug("watch was gone", extra={"path": str(gone), "why": error.strerror})
+        for fresh in directories - self._watches.keys():
+            try:
+                descriptor = self._inotify.add_watch(fresh, _CHANGES)
+            except OSError as error:
+                log.debug("directory is not watched, only scanned", extra={"path": str(fresh), "why": error.strerror})
+                continue
+            self._watches[fresh] = descriptor
+            self._directories[descriptor] = fresh
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._inotify is not None:
+            self._loop.remove_reader(self._inotify.fileno())
+            self._inotify.close()
+            self._inotify = None
+
+    def _listen(self) -> None:
+        self._timer = None
+        if self._inotify is not None:
+            self._loop.add_reader(self._inotify.fileno(), self._read)
+
+    def _read(self) -> None:
+        inotify = self._inotify
+        if inotify is None:
+            return
+        # Not read again for a while: the kernel merges equal events that wait.
+        self._loop.remove_reader(inotify.fileno())
+        self._timer = self._loop.call_later(QUIET_SECONDS, self._listen)
+        written: set[Path] = set()
+        moved = False
+        for event in inotify.read(timeout=0):
+            directory = self._directories.get(event.wd)
+            if event.mask & (_STRUCTURE | flags.Q_OVERFLOW | flags.IGNORED):
+                moved = True
+            elif directory is not None:
+                written.add(directory)
+        for directory in written:
+            self._written(directory)
+        if moved:
+            self._moved()
