@@ -22,7 +22,7 @@ As a process: `python -m agent.local.cloudwatch --port 0 --data DIR` prints `lis
 Beside the AWS protocol it serves `GET/PUT/POST/DELETE /_faults`, `GET/DELETE /_requests` and `GET /_stats`.
 """
 
-from agent.local.cloudwatch.embedded import EmbeddedCloudWatch, serve
+from agent.local.cloudwatch.embedded import DataInUseError, EmbeddedCloudWatch, serve
 from agent.local.cloudwatch.faults import Fault, Faults
 from agent.local.cloudwatch.requests import RequestLog, RequestRecord
 from agent.local.cloudwatch.store import StoredEvent
@@ -30,6 +30,7 @@ from agent.local.cloudwatch.streamlog import CorruptDataError
 
 __all__ = [
     "CorruptDataError",
+    "DataInUseError",
     "EmbeddedCloudWatch",
     "Fault",
     "Faults",

@@ -5,12 +5,13 @@ that was given stays, and the next start finds in it what was accepted.
 """
 
 import asyncio
+import fcntl
 import signal
 import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,15 +19,22 @@ from typing import Self
 from aiohttp import web
 from rich.console import Console
 
-from agent.errors import PortUnavailable
+from agent.errors import FalcowatchError, PortUnavailable
 from agent.local.cloudwatch.faults import Faults
 from agent.local.cloudwatch.requests import RequestLog
 from agent.local.cloudwatch.server import Server
 from agent.local.cloudwatch.store import Store, StoredEvent
 
 
+class DataInUseError(FalcowatchError):
+    """Another endpoint keeps its events in the data directory."""
+
+
 class EmbeddedCloudWatch:
-    """See the package's docstring. Raises PortUnavailable, OSError or CorruptDataError when it cannot start."""
+    """See the package's docstring.
+
+    Entering raises PortUnavailable, DataInUseError, CorruptDataError or OSError when it cannot start.
+    """
 
     def __init__(
         self,
@@ -57,6 +65,8 @@ class EmbeddedCloudWatch:
             folder = self._data_dir
             if folder is None:
                 folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="falcowatch-cloudwatch-")))
+            folder.mkdir(parents=True, exist_ok=True)
+            exits.enter_context(_locked(folder))
             self._store = Store(folder, discard=self._discard)
             server = Server(
                 self._store,
@@ -120,6 +130,19 @@ class EmbeddedCloudWatch:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(*self._tls)
         return context
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Two endpoints that append to the same files would ruin them."""
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataInUseError(
+                f"{folder}: another embedded CloudWatch keeps its events here; stop it or choose another data directory"
+            ) from error
+        yield
 
 
 async def serve(

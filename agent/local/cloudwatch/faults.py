@@ -38,7 +38,9 @@ class Fault:
     per_second: float | None = None
     seconds: float = 0.0
     status: int = 503
-    """HTTP status of `error`: 503 ServiceUnavailableException, anything else InternalFailure."""
+    """HTTP status of `error`."""
+    code: str | None = None
+    """Code of `error`; without one 503 is ServiceUnavailableException, anything else InternalFailure."""
     accepted: bool = False
 
     def __post_init__(self) -> None:
@@ -50,8 +52,8 @@ class Fault:
             raise FaultError(f"per_second: {self.per_second} needs kind throttle and a positive number")
         if self.seconds < 0 or self.skip < 0 or (self.count is not None and self.count < 1):
             raise FaultError("seconds and skip must not be negative, count must be at least 1")
-        if not 500 <= self.status <= 599:
-            raise FaultError(f"status: {self.status} is not a server error (500 to 599)")
+        if not 400 <= self.status <= 599:
+            raise FaultError(f"status: {self.status} is not an error (400 to 599)")
 
     def matches(self, operation: str, group: str | None, stream: str | None) -> bool:
         return (
@@ -77,8 +79,8 @@ class Fault:
                     "UnrecognizedClientException", "The security token included in the request is invalid."
                 )
             case _:
-                code = "ServiceUnavailableException" if self.status == 503 else "InternalFailure"
-                return ServiceError(code, "The service cannot complete the request.", status=self.status)
+                usual = "ServiceUnavailableException" if self.status == 503 else "InternalFailure"
+                return ServiceError(self.code or usual, "The service cannot complete the request.", status=self.status)
 
 
 def fault_of(values: object) -> Fault:
@@ -100,6 +102,7 @@ def fault_of(values: object) -> Fault:
         "per_second": (int, float, type(None)),
         "seconds": (int, float),
         "status": (int,),
+        "code": (str, type(None)),
         "accepted": (bool,),
     }
     for name, value in values.items():

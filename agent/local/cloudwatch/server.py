@@ -139,12 +139,19 @@ class Server:
         if fault is None:
             return await self._performed(call)
         performed = await self._performed(call) if fault.accepted else None
-        if fault.seconds:
-            await self._pause(fault.seconds)
-        return await self._misbehaved(call, fault, performed)
+        self._changed()
+        try:
+            return await self._misbehaved(call, fault, performed)
+        except asyncio.CancelledError:  # the client did not wait for the end of it
+            self._record(call.operation, call, Answer(0, events=performed.events if performed else 0, fault=fault.kind))
+            raise
 
     async def _misbehaved(self, call: Call, fault: Fault, performed: Answer | None) -> Answer:
         events = performed.events if performed else 0
+        if fault.seconds:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(fault.seconds):
+                    await self._closing.wait()
         match fault.kind:
             case "slow":
                 answer = performed or await self._performed(call)
@@ -209,11 +216,6 @@ class Server:
             )
         )
         self._changed()
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
 
     async def _show_faults(self, request: web.Request) -> web.Response:
         return _json(self._faults.as_json())

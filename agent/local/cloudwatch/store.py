@@ -75,7 +75,6 @@ class Store:
         self._discard = discard
         self.groups: dict[str, Group] = {}
         self.accepted_events = 0
-        folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(folder.glob(f"*/{GROUP_FILE}")):
             group = _load_group(path)
             self.groups[group.name] = group

@@ -138,14 +138,3 @@ async def test_a_missing_group_or_stream_is_named(logs, group: str, stream: str)
         await logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events("x"))
 
     assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
-
-
-async def test_events_survive_a_restart_with_their_order_and_totals(tmp_path, cloudwatch: EmbeddedCloudWatch, logs):
-    await put(logs, "a", "ü")
-    await put(logs, "c", at=NOW_MS + 5)
-    before = list(cloudwatch.events("falco"))
-
-    async with EmbeddedCloudWatch(tmp_path / "cloudwatch") as restarted:
-        assert list(restarted.events("falco")) == before
-        assert restarted.count("falco", "node") == 3
-        assert restarted.groups() == {"falco": ["node"]}
