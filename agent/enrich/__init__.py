@@ -1,0 +1,64 @@
+"""Puts the pod that an alert is about beside it: not the pod that printed it, which is always Falco.
+
+The pipeline asks for a fragment by what the alert says, appends its bytes, and counts its result. This
+package keeps the pods of the node known, through the API server or from a file; it never touches an
+alert's own bytes, and no trouble with the API ever stops or fails a caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from agent.core.values import Fragment, PodKey
+from agent.enrich.enricher import AlertOnly, PodEnricher
+from agent.enrich.pod_file import PodFile
+from agent.enrich.projection import Selection
+from agent.enrich.watch import PodWatch
+from agent.settings.model import Settings
+from agent.telemetry.metrics import Telemetry
+
+SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+"""Where kubelet mounts it: the sign of being inside a cluster, with leave to speak to its API."""
+
+
+class Enricher(Protocol):
+    """What the pipeline asks."""
+
+    def fragment(self, key: PodKey, time_ms: int) -> Fragment | None:
+        """The fragment to append; None: not known yet, and worth one wait in `appear`."""
+        ...
+
+    def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
+        """`"kubernetes":{"status":"unknown", …what the alert itself says}`."""
+        ...
+
+    async def appear(self, keys: Collection[PodKey], timeout_seconds: float) -> None:
+        """Returns when all are known, the source has failed, or the time is up.
+
+        A key that did not appear in time is not worth waiting for again for five minutes.
+        """
+        ...
+
+    async def run(self) -> None:
+        """Keeps the pods up to date until cancelled; never raises for what the API or the file does."""
+        ...
+
+
+def build_enricher(settings: Settings, telemetry: Telemetry) -> Enricher:
+    """`none` is none; else the file if one is named; else the API: with `auto`, only where a token is mounted."""
+    enrich = settings.enrich
+    selection = Selection(enrich.labels, enrich.annotations)
+    if enrich.mode == "none":
+        return AlertOnly()
+    if enrich.file is not None:
+        return PodEnricher(PodFile(enrich.file, selection), enrich.keep_deleted_seconds, telemetry)
+    if enrich.mode == "auto" and not SERVICE_ACCOUNT_TOKEN.exists():
+        return AlertOnly()
+    # Imported here: it brings 33 MB of kubernetes-asyncio, which an agent without enrichment must not pay for.
+    from agent.enrich.api import connect
+
+    watch = PodWatch(partial(connect, settings.node_name), selection, telemetry)
+    return PodEnricher(watch, enrich.keep_deleted_seconds, telemetry)

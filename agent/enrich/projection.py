@@ -1,0 +1,228 @@
+"""A pod as the API server describes it, cut down to what an alert is enriched with.
+
+Decoding is typed and partial: what is not named here (managedFields, volumes, conditions) is skipped
+in the bytes and never becomes an object, so that a list of a megabyte costs no more memory than what
+is kept of it. Pure: the same bytes give the same pod.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import translate
+
+import msgspec
+
+from agent.enrich.workload import Owner, Workload, workload_of
+
+LARGEST_METADATA_BYTES = 8192
+"""Labels and annotations of one pod, names and values together. Longer ones are left out whole, and counted."""
+
+STATIC_POD_UID = "kubernetes.io/config.mirror"
+"""A static pod's uid as kubelet, the container runtime and Falco know it: its mirror in the API has another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of a pod: main, init or ephemeral."""
+
+    name: str
+    image: str
+    image_digest: str
+    """`registry/name@sha256:…` once the image is there, else empty."""
+    ids: tuple[str, ...]
+    """64 hexadecimal characters each: the running one and the ones before it that are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What is kept of a pod."""
+
+    namespace: str
+    name: str
+    uid: str
+    static_uid: str
+    created_ms: int
+    node: str
+    service_account: str
+    workload: Workload
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    labels_dropped: int
+    annotations_dropped: int
+    containers: tuple[Container, ...]
+
+
+class Selection:
+    """Which labels and annotations are copied: globs over their names."""
+
+    def __init__(self, labels: Sequence[str], annotations: Sequence[str]) -> None:
+        self._labels = _matcher(labels)
+        self._annotations = _matcher(annotations)
+
+    def labels(self, found: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in found.items() if self._labels.fullmatch(name)}
+
+    def annotations(self, found: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in found.items() if self._annotations.fullmatch(name)}
+
+
+def decode_pod(data: bytes | msgspec.Raw, selection: Selection) -> Pod:
+    """Raises msgspec.MsgspecError for what is no pod, or one without namespace, name and uid."""
+    return project(_decode(data), selection)
+
+
+def project(found: PodObject, selection: Selection) -> Pod:
+    """The pod that remains of the API's object."""
+    metadata = found.metadata
+    all_labels = metadata.labels or {}
+    created_ms = _milliseconds(metadata.creation_timestamp)
+    labels, labels_dropped, room = _fit(selection.labels(all_labels), LARGEST_METADATA_BYTES)
+    annotations, annotations_dropped, _ = _fit(selection.annotations(metadata.annotations or {}), room)
+    return Pod(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        static_uid=(metadata.annotations or {}).get(STATIC_POD_UID, ""),
+        created_ms=created_ms,
+        node=found.spec.node_name or "",
+        service_account=found.spec.service_account_name or "",
+        workload=workload_of(metadata.name, _controller(metadata), all_labels, created_ms),
+        labels=labels,
+        annotations=annotations,
+        labels_dropped=labels_dropped,
+        annotations_dropped=annotations_dropped,
+        containers=_containers(found),
+    )
+
+
+class _Object(msgspec.Struct, gc=False, rename="camel"):
+    """Go writes a missing list or string as null or leaves it out: both are None here."""
+
+
+class OwnerReference(_Object):
+    kind: str
+    name: str
+    controller: bool | None = None
+
+
+class Metadata(_Object):
+    name: str
+    namespace: str
+    uid: str
+    creation_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[OwnerReference] | None = None
+
+
+class ContainerSpec(_Object):
+    name: str
+    image: str | None = None
+
+
+class Spec(_Object):
+    node_name: str | None = None
+    service_account_name: str | None = None
+    containers: list[ContainerSpec] | None = None
+    init_containers: list[ContainerSpec] | None = None
+    ephemeral_containers: list[ContainerSpec] | None = None
+
+
+class Terminated(_Object):
+    container_id: str | None = msgspec.field(name="containerID", default=None)
+
+
+class State(_Object):
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(_Object):
+    name: str
+    image: str | None = None
+    image_id: str | None = msgspec.field(name="imageID", default=None)
+    container_id: str | None = msgspec.field(name="containerID", default=None)
+    last_state: State | None = None
+
+
+class Status(_Object):
+    container_statuses: list[ContainerStatus] | None = None
+    init_container_statuses: list[ContainerStatus] | None = None
+    ephemeral_container_statuses: list[ContainerStatus] | None = None
+
+
+class PodObject(_Object):
+    """The part of core/v1 Pod that is read."""
+
+    metadata: Metadata
+    spec: Spec = msgspec.field(default_factory=Spec)
+    status: Status = msgspec.field(default_factory=Status)
+
+
+_decode = msgspec.json.Decoder(PodObject).decode
+
+
+def _matcher(globs: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")
+
+
+def _fit(entries: Mapping[str, str], room: int) -> tuple[dict[str, str], int, int]:
+    """The entries that fit whole, how many do not, and the room that is left."""
+    kept: dict[str, str] = {}
+    for name, value in entries.items():
+        size = len(name.encode()) + len(value.encode())
+        if size <= room:
+            kept[name] = value
+            room -= size
+    return kept, len(entries) - len(kept), room
+
+
+def _controller(metadata: Metadata) -> Owner | None:
+    references = metadata.owner_references or []
+    chosen = next((each for each in references if each.controller), references[0] if references else None)
+    return Owner(chosen.kind, chosen.name) if chosen else None
+
+
+def _containers(found: PodObject) -> tuple[Container, ...]:
+    spec, status = found.spec, found.status
+    statuses = {
+        each.name: each
+        for group in (status.container_statuses, status.init_container_statuses, status.ephemeral_container_statuses)
+        for each in group or ()
+    }
+    return tuple(
+        _container(each, statuses.get(each.name))
+        for group in (spec.containers, spec.init_containers, spec.ephemeral_containers)
+        for each in group or ()
+    )
+
+
+def _container(spec: ContainerSpec, status: ContainerStatus | None) -> Container:
+    if status is None:
+        return Container(spec.name, spec.image or "", "", ())
+    before = status.last_state.terminated.container_id if status.last_state and status.last_state.terminated else None
+    ids = tuple(bare for identity in (status.container_id, before) if identity and (bare := _after(identity, "://")))
+    # The status names the image by whatever tag the runtime has for it, and at times by its bare digest.
+    named_by_digest = (status.image or "").startswith("sha256:")
+    image = spec.image if named_by_digest else status.image or spec.image
+    return Container(spec.name, image or "", _digest(status.image_id or ""), ids)
+
+
+def _digest(image_id: str) -> str:
+    """`docker-pullable://nginx@sha256:…` → `nginx@sha256:…`; an id with no digest of a repository is none."""
+    bare = _after(image_id, "://")
+    return bare if "@" in bare else ""
+
+
+def _after(text: str, mark: str) -> str:
+    return text.rpartition(mark)[2]
+
+
+def _milliseconds(stamp: str | None) -> int:
+    """The API writes whole seconds in UTC; an unreadable or missing stamp counts as since ever."""
+    try:
+        return int(datetime.fromisoformat(stamp).timestamp() * 1000) if stamp else 0
+    except ValueError:
+        return 0

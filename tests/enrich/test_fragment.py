@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.values import Fragment, PodKey
+from agent.enrich.fragment import alert_fragment, pod_fragment, unknown_fragment
+from agent.enrich.projection import Selection, decode_pod
+from tests.enrich.objects import DIGEST, container_id, pod_object
+
+NAMES = st.none() | st.text(min_size=1, max_size=20)
+
+
+def spliced(fragment: Fragment) -> dict[str, Any]:
+    """As it stands in an alert, read back."""
+    loaded: dict[str, Any] = orjson.loads(b'{"rule":"R"' + fragment.plain + b"}")
+    assert loaded.pop("rule") == "R"
+    return loaded
+
+
+def test_a_known_pod_is_told_under_fluent_bits_names():
+    pod = decode_pod(orjson.dumps(pod_object("web-1", uid="u1", annotations={"team": "blü"})), Selection(["*"], ["*"]))
+
+    fragment = pod_fragment(pod, pod.containers[0], container_id("u1"))
+
+    assert fragment.result == "hit"
+    assert spliced(fragment) == {
+        "kubernetes": {
+            "namespace_name": "shop",
+            "pod_name": "web-1",
+            "pod_id": "u1",
+            "host": "node-1",
+            "container_name": "web",
+            "container_image": "docker.io/library/nginx:1.27",
+            "container_hash": f"docker.io/library/nginx@{DIGEST}",
+            "docker_id": container_id("u1"),
+            "workload_kind": "Deployment",
+            "workload_name": "web",
+            "service_account": "shop-web",
+            "labels": {"app": "web", "pod-template-hash": "7d4b9c6f5"},
+            "annotations": {"team": "blü"},
+        }
+    }
+
+
+def test_left_out_labels_are_counted_in_the_fragment():
+    found = pod_object(labels={"a": "x" * 9000, "b": "y"})
+    pod = decode_pod(orjson.dumps(found), Selection(["*"], []))
+
+    said = spliced(pod_fragment(pod, None, None))["kubernetes"]
+
+    assert (said["labels"], said["labels_dropped"]) == ({"b": "y"}, 1)
+    assert not said.keys() & {"container_name", "container_image", "container_hash", "docker_id"}
+
+
+@given(NAMES, NAMES, NAMES, NAMES)
+def test_an_unknown_pod_is_told_by_what_the_alert_says_and_marked(namespace, name, uid, identity):
+    fragment = unknown_fragment(PodKey(namespace, name, uid, identity), "late")
+
+    said = {"namespace_name": namespace, "pod_name": name, "pod_id": uid, "docker_id": identity}
+    said = {key: value for key, value in said.items() if value}
+    assert fragment.result == "late"
+    assert spliced(fragment) == ({"kubernetes": {"status": "unknown", **said}} if said else {})
+
+
+@given(st.text(min_size=1), st.text())
+def test_the_twin_is_the_same_bytes_inside_a_string(name, label):
+    pod = decode_pod(orjson.dumps(pod_object(name, labels={"l": label})), Selection(["*"], []))
+    fragment = pod_fragment(pod, None, None)
+
+    assert orjson.loads(b'"' + fragment.escaped + b'"').encode() == fragment.plain
+
+
+@pytest.mark.parametrize(
+    ("key", "result", "plain"),
+    [
+        (PodKey("shop", "web", None, "host"), "host", b""),
+        (PodKey(None, None, None, None), "miss", b""),
+        (PodKey(None, None, None, "ab" * 6), "miss", b""),
+        (
+            PodKey("shop", "web", None, "ab" * 6),
+            "hit",
+            b',"kubernetes":{"namespace_name":"shop","pod_name":"web","docker_id":"abababababab"}',
+        ),
+    ],
+)
+def test_with_enrichment_off_the_alert_speaks_for_itself(key, result, plain):
+    fragment = alert_fragment(key)
+
+    assert (fragment.result, fragment.plain) == (result, plain)
