@@ -6,10 +6,18 @@ flight, open files, lag) are read when /metrics is asked, through `set_function`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
+from agent.core.values import Lane
+from agent.telemetry.histogram import LatencyHistogram
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream has no annotation
+
+PREFIX = "falcowatch_"
 
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 PUT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -18,6 +26,29 @@ BYTES_BUCKETS = (1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 512 << 10, 768
 
 LARGEST_RULE_COUNT = 300
 """Rules that get a series of their own; the rest are counted as `other`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All samples of one moment, by full name without the prefix and by labels."""
+
+    samples: Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+
+    def value(self, name: str, **labels: str) -> float:
+        """One sample, 0 when there is none."""
+        return self.samples.get((name, frozenset(labels.items())), 0.0)
+
+    def total(self, name: str) -> float:
+        """The sum over all labels."""
+        return sum(value for (sample, _), value in self.samples.items() if sample == name)
+
+    def by(self, label: str, name: str) -> dict[str, float]:
+        """The sums of a metric for each value of one of its labels."""
+        sums: dict[str, float] = {}
+        for (sample, labels), value in self.samples.items():
+            if sample == name and (label_value := dict(labels).get(label)) is not None:
+                sums[label_value] = sums.get(label_value, 0.0) + value
+        return sums
 
 
 class Telemetry:
@@ -52,7 +83,7 @@ class Telemetry:
             "falco_output_drops", "Alerts Falco dropped in its output queue, by its last snapshot."
         )
         self.falco_rules = Info(
-            "falcowatch_falco_rules", "Falco's version and the digests of its rules files.", registry=self.registry
+            f"{PREFIX}falco_rules", "Falco's version and the digests of its rules files.", registry=self.registry
         )
         self.falco_silent_seconds = self._gauge("falco_silent_seconds", "Time since a Falco on this node last wrote.")
         self.falco_silent = self._gauge("falco_silent", "1 while a Falco on this node is announced as silent.")
@@ -84,9 +115,14 @@ class Telemetry:
         self.send_slots_used = self._gauge("send_slots_used", "Puts under way.")
         self.retries = self._counter("retries", "Puts sent again.", "reason")
         self.throttled = self._counter("throttled", "Puts refused for their rate.")
-        self.alert_latency = self._histogram(
-            "alert_latency_seconds", "Falco's event time to acknowledgement.", LATENCY_BUCKETS, "lane"
+        self.alert_latency = LatencyHistogram(
+            f"{PREFIX}alert_latency_seconds",
+            "Falco's event time to acknowledgement.",
+            LATENCY_BUCKETS,
+            "lane",
+            label_values=Lane,
         )
+        self.registry.register(self.alert_latency)
         self.dead_letters = self._counter("dead_letters", "Records written to the dead letters.", "reason")
         self.last_acknowledged = self._gauge(
             "last_acknowledged_timestamp_seconds", "When CloudWatch last accepted a put."
@@ -109,25 +145,32 @@ class Telemetry:
             "enrichment", "Alerts by what was known of their pod: hit, miss, host, late.", "result"
         )
 
-        self.build_info = Info("falcowatch_build", "Version of the agent.", registry=self.registry)
+        self.build_info = Info(f"{PREFIX}build", "Version of the agent.", registry=self.registry)
         self.build_info.info({"version": version})
 
-    def value(self, name: str, **labels: str) -> float:
-        """One sample by its full name without the prefix, 0 when it has none: for the status page."""
-        return self.registry.get_sample_value(f"falcowatch_{name}", labels) or 0.0
-
-    def total(self, name: str) -> float:
-        """The sum of a metric over its labels."""
-        full = f"falcowatch_{name}"
-        return sum(
-            sample.value for metric in self.registry.collect() for sample in metric.samples if sample.name == full
+    def snapshot(self) -> Snapshot:
+        """Every sample as it is now, collected once: for whoever asks for many."""
+        return Snapshot(
+            {
+                (sample.name.removeprefix(PREFIX), frozenset(sample.labels.items())): sample.value
+                for metric in self.registry.collect()
+                for sample in metric.samples
+            }
         )
 
+    def value(self, name: str, **labels: str) -> float:
+        """One sample by its full name without the prefix, 0 when it has none. Collects everything: see `snapshot`."""
+        return self.snapshot().value(name, **labels)
+
+    def total(self, name: str) -> float:
+        """The sum of a metric over its labels. Collects everything: see `snapshot`."""
+        return self.snapshot().total(name)
+
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(f"falcowatch_{name}", documentation, labels, registry=self.registry)
+        return Counter(f"{PREFIX}{name}", documentation, labels, registry=self.registry)
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
-        return Gauge(f"falcowatch_{name}", documentation, labels, registry=self.registry)
+        return Gauge(f"{PREFIX}{name}", documentation, labels, registry=self.registry)
 
     def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"falcowatch_{name}", documentation, labels, buckets=buckets, registry=self.registry)
+        return Histogram(f"{PREFIX}{name}", documentation, labels, buckets=buckets, registry=self.registry)
