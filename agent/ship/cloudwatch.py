@@ -71,7 +71,7 @@ class LogsClient:
         _known_good(destination)
         body = await put_body(destination, events, token=token, entity=entity, gzip=self._gzip)
         reply = await self._connector.call(
-            "put_log_events",
+            "PutLogEvents",
             f"{destination.group} {destination.stream}",
             tolerate="DataAlreadyAcceptedException",
             logGroupName=destination.group,
@@ -93,7 +93,7 @@ class LogsClient:
         asked: dict[str, str] = {}
         while True:
             page = await self._connector.call(
-                "get_log_events",
+                "GetLogEvents",
                 f"{destination.group} {destination.stream}",
                 logGroupName=destination.group,
                 logStreamName=destination.stream,

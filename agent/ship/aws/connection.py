@@ -16,9 +16,11 @@ from typing import Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore import exceptions as sdk
+from botocore import xform_name
 
 from agent.errors import SettingsError, Unavailable
 from agent.settings.model import CloudWatch
+from agent.ship.aws.answers import NotAnAnswer, refuse_what_is_no_answer
 from agent.ship.aws.body import send_bodies_as_they_are
 from agent.ship.aws.credentials import load_credentials, renewed
 from agent.ship.aws.outcomes import FOREIGN_ERRORS, code_of, put_error, without_frames
@@ -70,17 +72,22 @@ class Connector:
     async def call(self, operation: str, target: str, *, tolerate: str = "", **parameters: object) -> Mapping[str, Any]:
         """The reply; for the error code `tolerate`, the error's fields. Raises PutError.
 
-        `operation` is the SDK's method name; `target`, the group or stream, is for messages alone.
+        `operation` is AWS's name of it; `target`, the group or stream, is for messages alone.
         """
         try:
             async with asyncio.timeout(self._settings.timeout_seconds), self._borrowed() as connection:
                 await renewed(connection.credentials)
-                reply: Mapping[str, Any] = await getattr(connection.client, operation)(**parameters)
+                reply: Mapping[str, Any] = await getattr(connection.client, xform_name(operation))(**parameters)
         except FOREIGN_ERRORS as error:
             if tolerate and code_of(error) == tolerate:
                 return _response_of(error)
             raise put_error(error, operation=operation, target=target) from without_frames(error)
-        _must_be_json(reply, operation, target)
+        except NotAnAnswer as error:
+            raise Unavailable(
+                f"{operation} for {target}: {error}, which is not CloudWatch Logs; "
+                "check cloudwatch.endpoint_url and HTTPS_PROXY",
+                reason="unexpected",
+            ) from without_frames(error)
         return reply
 
     async def current(self) -> Connection:
@@ -118,6 +125,7 @@ class Connector:
             client = await stack.enter_async_context(
                 session.create_client("logs", endpoint_url=self._settings.endpoint_url)
             )
+            refuse_what_is_no_answer(client)
             send_bodies_as_they_are(client, gzip=self._settings.compression == "gzip")
             return Connection(client, credentials, session, stack.pop_all())
         raise AssertionError("unreachable")
@@ -140,15 +148,3 @@ def _response_of(error: BaseException) -> Mapping[str, Any]:
     assert isinstance(error, sdk.ClientError)
     response: Mapping[str, Any] = error.response
     return response
-
-
-def _must_be_json(reply: Mapping[str, Any], operation: str, target: str) -> None:
-    """A login page of a proxy is a 200 too, and the SDK takes it for success; the events would be lost."""
-    headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    kind = headers.get("content-type", "")
-    if "json" not in kind:
-        raise Unavailable(
-            f"{operation} for {target}: answered 200 with {kind or 'no content type'}, which is not CloudWatch Logs; "
-            "check cloudwatch.endpoint_url and HTTPS_PROXY",
-            reason="unexpected",
-        )

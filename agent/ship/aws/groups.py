@@ -59,7 +59,7 @@ class Groups:
     async def drift(self, group: str) -> list[Drift]:
         """What is configured and different. Raises PutError; Missing when there is no such group."""
         # A prefix sorts before what it begins, so the group itself is the first on the first page.
-        reply = await self._connector.call("describe_log_groups", group, logGroupNamePrefix=group, limit=1)
+        reply = await self._connector.call("DescribeLogGroups", group, logGroupNamePrefix=group, limit=1)
         found = next((one for one in reply.get("logGroups", ()) if one.get("logGroupName") == group), None)
         if found is None:
             raise Missing(f"log group {group} does not exist; it is created with the first alert", reason="missing")
@@ -67,7 +67,7 @@ class Groups:
 
     async def _create_stream(self, destination: Destination) -> None:
         await self._connector.call(
-            "create_log_stream",
+            "CreateLogStream",
             f"{destination.group} {destination.stream}",
             tolerate=_ALREADY_EXISTS,
             logGroupName=destination.group,
@@ -84,7 +84,7 @@ class Groups:
             wanted["tags"] = self._settings.tags
         if self._settings.deletion_protection is not None:
             wanted["deletionProtectionEnabled"] = self._settings.deletion_protection
-        reply = await self._connector.call("create_log_group", group, tolerate=_ALREADY_EXISTS, **wanted)
+        reply = await self._connector.call("CreateLogGroup", group, tolerate=_ALREADY_EXISTS, **wanted)
         if "Error" in reply:
             return  # another node was first: the group is theirs to finish
         log.info("log group created", extra={"group": group})
@@ -97,7 +97,7 @@ class Groups:
         days = self._settings.retention_days
         if days is not None:
             try:
-                await self._connector.call("put_retention_policy", group, logGroupName=group, retentionInDays=days)
+                await self._connector.call("PutRetentionPolicy", group, logGroupName=group, retentionInDays=days)
             except (Denied, Refused, Missing) as error:
                 # A group that keeps its events for ever is no reason to send none; drift goes on reporting it.
                 log.warning("retention not set", extra={"group": group, "days": days, "error": str(error)})

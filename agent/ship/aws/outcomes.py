@@ -19,6 +19,7 @@ from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled,
 FOREIGN_ERRORS = (sdk.ClientError, sdk.BotoCoreError, ResponseParserError, TimeoutError)
 """All that a call through the SDK raises for faults of the network or the other side."""
 
+_MAX_QUOTED = 300
 _E = TypeVar("_E", bound=BaseException)
 _Kind = type[Throttled | Unavailable | Denied | Missing | Invalid | Refused]
 
@@ -147,9 +148,9 @@ def _answered(error: Any, *, target: str) -> PutError:
         return WrongToken(f"{asked}: the endpoint enforces sequence tokens", expected=expected)
     kind, reason = BY_CODE.get(code) or _by_status(status)
     # What AWS says of an invalid batch may quote the batch, and an alert's text never goes into our log.
-    quoted = "" if kind is Invalid else f", {_first_words(error.response.get('Error', {}).get('Message'))!r}"
-    message = f"{asked}: {code or 'no error code'} (HTTP {status}){quoted}{_remedy(kind, reason)}"
-    return kind(message, reason=reason)
+    said = "" if kind is Invalid else str(error.response.get("Error", {}).get("Message") or "")[:_MAX_QUOTED]
+    shown = f"HTTP {status}" if code in ("", str(status)) else f"{code} (HTTP {status})"
+    return kind(f"{asked}: {shown}{f', {said!r}' if said else ''}{_remedy(kind, reason)}", reason=reason)
 
 
 def _by_status(status: int) -> tuple[_Kind, str]:
@@ -176,7 +177,3 @@ def _reason_of_silence(error: BaseException) -> str:
 
 def _remedy(kind: _Kind, reason: str) -> str:
     return f"; {remedy}" if (remedy := _REMEDIES.get((kind, reason))) else ""
-
-
-def _first_words(message: object) -> str:
-    return str(message or "")[:300]
