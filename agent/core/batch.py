@@ -142,7 +142,7 @@ class Batch:
                 part.span.entry.settle(part.events)
 
 
-class Refused(NamedTuple):
+class Rejected(NamedTuple):
     """Events of a put that CloudWatch will never take: positions `start` to `stop`, and why."""
 
     start: int
@@ -150,12 +150,16 @@ class Refused(NamedTuple):
     reason: str
 
 
-def refused(reply: PutReply, events: int) -> list[Refused]:
+def rejected(reply: PutReply, events: int) -> list[Rejected]:
     """What a 200 did not accept. Accepted are those from the later of the two ends up to the start."""
     too_old = min(reply.too_old_end or 0, events)
     expired = min(reply.expired_end or 0, events)
     too_new = events if reply.too_new_start is None else max(reply.too_new_start, too_old, expired)
-    ranges = [Refused(0, too_old, "too_old"), Refused(too_old, expired, "expired"), Refused(too_new, events, "too_new")]
+    ranges = [
+        Rejected(0, too_old, "too_old"),
+        Rejected(too_old, expired, "expired"),
+        Rejected(too_new, events, "too_new"),
+    ]
     return [part for part in ranges if part.start < part.stop]
 
 

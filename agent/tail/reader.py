@@ -68,6 +68,11 @@ class Reader:
         finally:
             wakeup.close()
 
+    def close(self) -> None:
+        """Lets go of every file; after `run` has been cancelled and what was read has been settled."""
+        for tailer in self._tailers.values():
+            tailer.close()
+
     @property
     def files(self) -> Iterator[OpenFile]:
         for tailer in self._tailers.values():
@@ -101,10 +106,8 @@ class Reader:
         return found
 
     async def _follow(self, source: Source, tailer: Tailer) -> None:
-        try:
-            await tailer.run()
-        finally:
-            del self._tailers[source]
+        await tailer.run()
+        del self._tailers[source]
 
     def _wake(self, directory: Path) -> None:
         for source, tailer in self._tailers.items():

@@ -101,17 +101,18 @@ class Tailer:
 
     async def run(self) -> None:
         """Reads until the source is gone and everything read of it is settled."""
-        try:
-            while self._found or self.files:
-                try:
-                    await self._advance()
-                except OSError as error:
-                    self._complain(error)
-                await self._woken.wait()
-                self._woken.clear()
-        finally:
-            for file in list(self.files):
-                self._close(file)
+        while self._found or self.files:
+            try:
+                await self._advance()
+            except OSError as error:
+                self._complain(error)
+            await self._woken.wait()
+            self._woken.clear()
+
+    def close(self) -> None:
+        """Lets go of every file. What of it was settled by now stays known."""
+        for file in list(self.files):
+            self._close(file)
 
     async def _advance(self) -> None:
         """Reads all there is now, file after file, and lets go of what is done."""

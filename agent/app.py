@@ -1,0 +1,135 @@
+"""Builds every part and joins them; owns signals and the drain. The one place that knows all parts.
+
+Life: open what must be open, read and ship until told to stop, then stop reading, ship what is in
+hand under a deadline, write progress down, leave. What is left is in the log files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from agent.core.values import Destination, Lane
+from agent.enrich import build_enricher
+from agent.flow import Budget
+from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline, keep_progress, save_progress
+from agent.settings import Settings
+from agent.ship.cloudwatch import LogsClient, open_cloudwatch
+from agent.ship.deadletter import DeadLetters
+from agent.ship.shipper import Shipper
+from agent.tail.checkpoint import Checkpoint, Restored
+from agent.tail.reader import Reader
+from agent.tail.tailer import Reading
+from agent.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+VERSION = version("falcowatch")
+
+
+async def run_agent(settings: Settings, stop: asyncio.Event) -> None:
+    """The agent, until `stop` is set. Raises FalcowatchError for what keeps it from starting."""
+    checkpoint = Checkpoint(settings.state_dir)
+    restored = checkpoint.open()
+    try:
+        async with open_cloudwatch(settings.cloudwatch, user_agent_extra=f"falcowatch/{VERSION}") as client:
+            await Agent(settings, client, checkpoint, restored).run(stop)
+    finally:
+        checkpoint.close()
+
+
+class Agent:
+    """All stations of one agent."""
+
+    def __init__(self, settings: Settings, client: LogsClient, checkpoint: Checkpoint, restored: Restored) -> None:
+        self.settings = settings
+        self.telemetry = Telemetry(VERSION)
+        limit = settings.memory_budget_bytes
+        self.budget = Budget(limit, limit // URGENT_BUDGET_SHARE)
+        dead_letters = DeadLetters(settings.state_dir / "dead-letters")
+        self.enricher = build_enricher(settings, self.telemetry)
+        self.shipper = Shipper(
+            settings.cloudwatch,
+            client,
+            destination=self._destination,
+            budget=self.budget,
+            dead_letters=dead_letters,
+            telemetry=self.telemetry,
+        )
+        self.pipeline = Pipeline(
+            settings,
+            budget=self.budget,
+            enricher=self.enricher,
+            shipper=self.shipper,
+            dead_letters=dead_letters,
+            telemetry=self.telemetry,
+        )
+        reading = Reading(
+            settings.tail, self.budget, self.telemetry, self.pipeline.convey, self.pipeline.announce, restored.positions
+        )
+        self.reader = Reader(reading, restored)
+        self.checkpoint = checkpoint
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as stations:
+            shipping = stations.create_task(self.shipper.run(), name="shipper")
+            enriching = stations.create_task(self.enricher.run(), name="enricher")
+            saving = stations.create_task(
+                keep_progress(self.reader, self.checkpoint, self.telemetry, self._saved), name="checkpoint"
+            )
+            reading = stations.create_task(self.reader.run(), name="reader")
+            log.info("agent started", extra={"version": VERSION, "node": self.settings.node_name})
+            await stop.wait()
+            log.info("agent stopping", extra={"drain_seconds": self.settings.drain_seconds})
+            reading.cancel()
+            await asyncio.wait([reading])
+            await self._drain()
+            for task in (shipping, enriching, saving):
+                task.cancel()
+        await save_progress(self.reader, self.checkpoint, self.telemetry, self._saved)
+        self.reader.close()
+        log.info("agent stopped")
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self.settings.drain_seconds):
+                await self.shipper.drain()
+        except TimeoutError:
+            left = sum(outlet.records for outlet in self.shipper.outlets)
+            log.warning(
+                "drain ended by its deadline; the rest is read again at the next start", extra={"records": left}
+            )
+
+    def _saved(self) -> None:
+        pass
+
+    def _destination(self, lane: Lane, namespace: str) -> Destination:
+        names = {"cluster": self.settings.cluster_name, "node": self.settings.node_name, "namespace": namespace}
+        stream = self.settings.cloudwatch.log_stream.format(**names)
+        suffix = {Lane.ROUTINE: "", Lane.URGENT: "/urgent", Lane.OTHER: "/falco-log"}[lane]
+        return Destination(self.settings.log_group_template.format(**names), stream + suffix)
+
+
+@contextmanager
+def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """SIGTERM or SIGINT sets `stop`; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def receive(number: signal.Signals) -> None:
+        if stop.is_set():
+            log.warning("second signal, leaving at once", extra={"signal": number.name})
+            os._exit(128 + number)
+        stop.set()
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, receive, number)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

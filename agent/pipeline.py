@@ -1,0 +1,200 @@
+"""The way of the data, top to bottom.
+
+    log files ─ tailers ─▶ chunk ─ sift ─▶ spans by lane ─ batches ─▶ PutLogEvents ─▶ settled ─▶ checkpoint
+
+A tailer (`tail`) acquires bytes of the budget, reads a chunk, cuts it into records and enters it in the
+file's ledger. `Pipeline.convey` sifts it in one synchronous pass (`core.sift`): each record is decoded,
+given its pod (`enrich`) and put in its lane, or settled by a rule. The shipper (`ship`) batches each lane
+within CloudWatch's limits, puts, and settles what was acknowledged; the ledgers commit; `keep_progress`
+writes that down. Nothing else moves an offset.
+
+Counted in records, at every moment: read = shipped + filtered + rejected + in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import orjson
+
+from agent.core.batch import Span
+from agent.core.sift import FindFragment, Kind, Policy, Sieve, Sifted
+from agent.core.values import Destination, Fragment, Lane, PodKey
+from agent.enrich import Enricher
+from agent.errors import StateUnwritable
+from agent.flow import Budget
+from agent.settings import Settings
+from agent.ship.deadletter import DeadLetters, dead_letter
+from agent.ship.shipper import Shipper, bury
+from agent.tail.checkpoint import Checkpoint
+from agent.tail.reader import Reader
+from agent.tail.tailer import Chunk, Gap
+from agent.telemetry import Telemetry
+from agent.telemetry.metrics import LARGEST_RULE_COUNT
+
+SAVE_SECONDS = 1.0
+"""Between two checkpoints. More often would only save duplicates after a crash, at an fsync each."""
+
+URGENT_BUDGET_SHARE = 8
+"""One part in so many of the budget is only for the urgent lane."""
+
+log = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Joins the stations. What it is handed is open; `run` and `drain` are its life."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        budget: Budget,
+        enricher: Enricher,
+        shipper: Shipper,
+        dead_letters: DeadLetters,
+        telemetry: Telemetry,
+    ) -> None:
+        self._settings = settings
+        self._budget = budget
+        self._enricher = enricher
+        self._shipper = shipper
+        self._dead_letters = dead_letters
+        self._telemetry = telemetry
+        rules = settings.falco
+        policy = Policy(
+            rules.minimum_priority, rules.urgent_priority, tuple(rules.drop_rules), rules.other_lines == "ship"
+        )
+        self._sieve = Sieve(policy, node=settings.node_name, cluster=settings.cluster_name)
+        self._rules_with_series: set[str] = set()
+        self.last_alerts: deque[tuple[str, str, float]] = deque(maxlen=10)
+        """Priority, rule and time of arrival of the last kinds of alert, for a person to look at."""
+
+    async def convey(self, chunk: Chunk) -> None:
+        """A chunk's records into their lanes. Waits only for pods that are not known yet, briefly."""
+        sifted = self._sift(chunk, self._enricher.fragment)
+        if sifted.unknown:
+            await self._enricher.appear(sifted.unknown, self._settings.enrich.wait_seconds)
+            sifted = self._sift(chunk, self._fragment_now)
+        if sifted.oversized:
+            await self._bury_oversized(chunk, sifted)
+        self._count(sifted)
+        held = 0
+        filtered = sifted.filtered.total()
+        for lane, span in sifted.spans.items():
+            if len(span):
+                span.entry, span.file, span.read_at = chunk.entry, chunk.file.id, chunk.entry.read_at
+                held += span.held_bytes
+                self._shipper.accept(lane, chunk.file.source.namespace, span)
+        self._budget.adjust(held - chunk.cost_bytes)
+        if filtered:
+            chunk.entry.settle(filtered)
+
+    def announce(self, gap: Gap) -> None:
+        """Says in CloudWatch, in the log and in a metric that bytes were lost, which and why."""
+        lost = gap.end - gap.start
+        self._telemetry.gap_bytes.inc(lost)
+        fields = {"file": gap.file, "path": gap.path, "from": gap.start, "to": gap.end, "bytes": lost, "why": gap.why}
+        log.error("bytes were lost before they could be read", extra=fields)
+        self.say("Falcowatch: gap", "Critical", f"{lost} bytes of {gap.path} were lost: {gap.why}", fields)
+
+    def say(self, rule: str, priority: str, output: str, fields: dict[str, object], *, kind: str = "gap") -> None:
+        """An event of our own in the urgent lane, shaped as Falco shapes an alert."""
+        now = datetime.now(UTC)
+        message = orjson.dumps(
+            {
+                "hostname": self._settings.node_name,
+                "output": output,
+                "output_fields": fields,
+                "priority": priority,
+                "rule": rule,
+                "source": "falcowatch",
+                "time": now.isoformat(timespec="microseconds").replace("+00:00", "000Z"),
+                "falcowatch": {"node": self._settings.node_name}
+                | ({"cluster": self._settings.cluster_name} if self._settings.cluster_name else {}),
+            }
+        ).decode()
+        span = Span(read_at=time.monotonic())
+        span.append(int(now.timestamp() * 1000), message, len(message.encode()), 0)
+        self._budget.adjust(span.held_bytes)
+        self._telemetry.records_synthetic.labels(kind).inc()
+        self._shipper.accept(Lane.URGENT, "", span)
+
+    def _sift(self, chunk: Chunk, find: FindFragment) -> Sifted:
+        return self._sieve.sift(
+            chunk.records,
+            file=chunk.file.id,
+            grammar=chunk.file.joiner.grammar,
+            now_ms=int(time.time() * 1000),
+            find=find,
+            settled=chunk.file.islands,
+        )
+
+    def _fragment_now(self, key: PodKey, time_ms: int) -> Fragment:
+        """The second look: whoever is still unknown ships as the alert itself names it."""
+        return self._enricher.fragment(key, time_ms) or self._enricher.unknown(key, "late")
+
+    def _count(self, sifted: Sifted) -> None:
+        telemetry = self._telemetry
+        for kind, seen in sifted.seen:
+            telemetry.alerts.labels(kind.priority, kind.source).inc(seen)
+            telemetry.alerts_by_rule.labels(self._series(kind)).inc(seen)
+            if kind.source == "internal":
+                telemetry.falco_internal.labels(kind.rule).inc(seen)
+            self.last_alerts.append((kind.priority, kind.rule, time.time()))
+        for reason, records in sifted.filtered.items():
+            telemetry.records_filtered.labels(reason).inc(records)
+        for result, alerts in sifted.enriched.items():
+            telemetry.enrichment.labels(result).inc(alerts)
+
+    def _series(self, kind: Kind) -> str:
+        if kind.rule in self._rules_with_series:
+            return kind.rule
+        if len(self._rules_with_series) >= LARGEST_RULE_COUNT:
+            return "other"
+        self._rules_with_series.add(kind.rule)
+        return kind.rule
+
+    async def _bury_oversized(self, chunk: Chunk, sifted: Sifted) -> None:
+        """Their shrunk events are on the way; the bytes they had are kept here."""
+        now = datetime.now(UTC)
+        destination = Destination("", "")
+        letters = [
+            dead_letter(
+                record.payload,
+                reason="truncated",
+                file=chunk.file.id,
+                offset=record.offset,
+                destination=destination,
+                timestamp_ms=int(now.timestamp() * 1000),
+                now=now,
+            )
+            for record in sifted.oversized
+        ]
+        await bury(self._dead_letters, letters, self._telemetry)
+
+
+async def keep_progress(
+    reader: Reader, checkpoint: Checkpoint, telemetry: Telemetry, saved: Callable[[], None]
+) -> None:
+    """Writes the settled positions down again and again, until cancelled."""
+    while True:
+        await asyncio.sleep(SAVE_SECONDS)
+        await save_progress(reader, checkpoint, telemetry, saved)
+
+
+async def save_progress(
+    reader: Reader, checkpoint: Checkpoint, telemetry: Telemetry, saved: Callable[[], None]
+) -> None:
+    """Writes the settled positions down once; a disk that refuses is counted, and shipping goes on."""
+    try:
+        await asyncio.to_thread(checkpoint.save, reader.positions())
+    except StateUnwritable as error:
+        telemetry.checkpoint_errors.inc()
+        log.error("checkpoint was not written", extra={"why": str(error)})
+    else:
+        saved()

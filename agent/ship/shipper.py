@@ -1,0 +1,315 @@
+"""Takes spans in, ships them in batches, settles their records. Knows lanes and streams, no files.
+
+Each lane has an outlet with a pump of its own, so a flood of routine alerts never stands before an
+urgent one. A pump waits until its lane's batch is worth a put, takes a slot and gives the batch to a
+delivery, which tries for ever: the same bytes, ever more slowly, until CloudWatch has said yes or has
+said which events it will never take. Only then are records settled and their bytes given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from agent.core.backoff import Backoff
+from agent.core.batch import MOST_BYTES, Batch, Rejected, Span, rejected
+from agent.core.values import Destination, Lane, PutReply
+from agent.errors import Denied, Invalid, Missing, PutError, StateUnwritable, Throttled, WrongToken
+from agent.flow import Budget, Pace, Slots
+from agent.settings import CloudWatch
+from agent.ship.cloudwatch import LogsClient
+from agent.ship.deadletter import DeadLetter, DeadLetters, dead_letter
+from agent.ship.outlet import Outlet
+from agent.telemetry import Occasional, Telemetry
+
+URGENT_PACE_FACTOR: Final = 4.0
+"""Urgent batches may go so many times as often as routine ones that are not full, with as large a burst."""
+
+NEARLY_FULL: Final = 0.75
+"""Such a batch is worth waiting `linger_seconds` for the rest of it."""
+
+REOPEN_AFTER_DENIALS: Final = 3
+
+ROUTINE_BACKOFF: Final = Backoff(0.2, 20.0)
+URGENT_BACKOFF: Final = Backoff(0.1, 2.0)
+DENIED_BACKOFF: Final = Backoff(1.0, 30.0)
+"""Somebody has to mend a policy or a role: no hurry, but no long wait after they did."""
+
+log = logging.getLogger(__name__)
+
+
+class Shipper:
+    """`accept` spans, `run` until cancelled, `drain` before that."""
+
+    def __init__(
+        self,
+        settings: CloudWatch,
+        client: LogsClient,
+        *,
+        destination: Callable[[Lane, str], Destination],
+        budget: Budget,
+        dead_letters: DeadLetters,
+        telemetry: Telemetry,
+        entity: dict[str, object] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._destination = destination
+        self._budget = budget
+        self._dead_letters = dead_letters
+        self._telemetry = telemetry
+        self._entity = entity
+        self._outlets: dict[tuple[Lane, str], Outlet] = {}
+        self._pumps: asyncio.Queue[Outlet] = asyncio.Queue()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = asyncio.Event()
+        self._occasional = Occasional()
+        self._pace = Pace(settings.max_puts_per_second, time.monotonic)
+        urgent_rate = settings.max_puts_per_second * URGENT_PACE_FACTOR
+        self._urgent_pace = Pace(urgent_rate, time.monotonic, burst=max(1.0, urgent_rate))
+        self.slots = Slots(settings.concurrency)
+        self.last_acknowledged_at: float | None = None
+        """Seconds of the monotonic clock."""
+        self.troubled = 0
+        """Deliveries that wait to try again."""
+
+    def accept(self, lane: Lane, namespace: str, span: Span) -> None:
+        """Takes a span over; its records are settled when CloudWatch has them."""
+        outlet = self._outlets.get((lane, namespace))
+        if outlet is None:
+            destination = self._destination(lane, namespace)
+            outlet = Outlet(lane, destination, self._settings.sequence_tokens)
+            self._outlets[(lane, namespace)] = outlet
+            self._pumps.put_nowait(outlet)
+        self._idle.clear()
+        outlet.add(span)
+
+    async def run(self) -> None:
+        """Ships what is accepted until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                outlet = await self._pumps.get()
+                tasks.create_task(self._pump(outlet, tasks), name=f"pump {outlet.destination.stream}")
+
+    async def drain(self) -> None:
+        """Returns when everything accepted is settled. Nothing lingers from now on."""
+        self._draining.set()
+        await self._idle.wait()
+
+    @property
+    def outlets(self) -> Iterator[Outlet]:
+        yield from self._outlets.values()
+
+    async def _pump(self, outlet: Outlet, tasks: asyncio.TaskGroup) -> None:
+        urgent = outlet.lane is Lane.URGENT
+        pace = self._urgent_pace if urgent else self._pace
+        while True:
+            await outlet.arrived.wait()
+            await self._until_due(outlet, pace)
+            await self.slots.acquire(urgent=urgent)
+            if not outlet.filled.is_set():
+                pace.spend()
+            batch = outlet.take()
+            tasks.create_task(self._ship(outlet, batch), name=f"put {outlet.destination.stream}")
+
+    async def _until_due(self, outlet: Outlet, pace: Pace) -> None:
+        """Waits for company, as long as that is worth it."""
+        while not self._draining.is_set() and not outlet.filled.is_set() and (delay := pace.delay_seconds()):
+            await self._or_sooner(outlet, delay)
+        if outlet.lane is Lane.URGENT or outlet.waiting.counted_bytes < NEARLY_FULL * MOST_BYTES:
+            return
+        since = outlet.waiting.oldest_read_at or 0.0
+        remaining = since + self._settings.linger_seconds - time.monotonic()
+        if remaining > 0 and not self._draining.is_set():
+            await self._or_sooner(outlet, remaining)
+
+    async def _or_sooner(self, outlet: Outlet, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await outlet.filled.wait()
+        except TimeoutError:
+            return
+
+    async def _ship(self, outlet: Outlet, batch: Batch) -> None:
+        """Delivers a batch in the slot that was taken for it."""
+        try:
+            await self._deliver(outlet, batch)
+        finally:
+            self.slots.release(urgent=outlet.lane is Lane.URGENT)
+
+    async def _deliver(self, outlet: Outlet, batch: Batch) -> None:
+        """Tries until every event of the batch is either accepted or known to be unacceptable."""
+        body = batch.encode()
+        failures = 0
+        while True:
+            try:
+                reply = await self._put(outlet, batch, body)
+            except Invalid as error:
+                if batch.events > 1:
+                    first, second = batch.halves()
+                    outlet.replace(batch, first, second)
+                    await self._deliver(outlet, first)
+                    await self._deliver(outlet, second)
+                    return
+                if outlet.has_accepted:
+                    log.warning("event refused", extra={"stream": outlet.destination.stream, "why": str(error)})
+                    await self._settle(outlet, batch, [Rejected(0, 1, "invalid")])
+                    return
+                # Nothing has gone this way yet: the fault may be the request's, not the event's.
+                failures += 1
+                await self._wait_after(error, outlet, failures)
+            except PutError as error:
+                failures = 0 if isinstance(error, WrongToken) and failures < 3 else failures + 1
+                if failures:
+                    await self._wait_after(error, outlet, failures)
+                if isinstance(error, Missing):
+                    await self._create(outlet)
+                elif isinstance(error, Denied) and failures % REOPEN_AFTER_DENIALS == 0:
+                    await self._client.reopen()
+            else:
+                self.slots.went_well()
+                await self._acknowledge(outlet, batch, reply)
+                return
+
+    async def _put(self, outlet: Outlet, batch: Batch, body: bytes) -> PutReply:
+        """One attempt, measured. Raises PutError."""
+        telemetry = self._telemetry
+        entity = None if outlet.entity_refused else self._entity
+        began = time.monotonic()
+        outcome = "cancelled"
+        try:
+            if (turn := outlet.turn) is not None:
+                async with turn:
+                    reply = await self._client.put(outlet.destination, body, token=outlet.token, entity=entity)
+                    outlet.told_token(reply.next_token, demanded=False)
+            else:
+                reply = await self._client.put(outlet.destination, body, entity=entity)
+            outcome = "accepted"
+        except WrongToken as error:
+            outcome = error.reason
+            outlet.told_token(error.expected, demanded=True)
+            raise
+        except PutError as error:
+            outcome = error.reason
+            raise
+        finally:
+            telemetry.puts.labels(outcome).inc()
+            telemetry.put_seconds.observe(time.monotonic() - began)
+            telemetry.put_events.observe(batch.events)
+            telemetry.put_bytes.observe(batch.counted_bytes)
+        if reply.entity_error is not None and entity is not None:
+            outlet.entity_refused = True
+            telemetry.entity_rejected.labels(reply.entity_error).inc()
+            log.warning(
+                "entity refused, events were taken; this stream goes on without",
+                extra={"stream": outlet.destination.stream, "why": reply.entity_error},
+            )
+        return reply
+
+    async def _create(self, outlet: Outlet) -> None:
+        """The group or the stream is missing. What cannot be created now is found missing again at the next put."""
+        destination = outlet.destination
+        try:
+            await self._client.create(destination)
+        except PutError as error:
+            self._note_retry(error, outlet)
+        else:
+            log.info("stream created", extra={"group": destination.group, "stream": destination.stream})
+
+    async def _wait_after(self, error: PutError, outlet: Outlet, failures: int) -> None:
+        urgent = outlet.lane is Lane.URGENT
+        backoff = URGENT_BACKOFF if urgent else ROUTINE_BACKOFF
+        if isinstance(error, Denied):
+            backoff = DENIED_BACKOFF
+        if isinstance(error, Missing) and failures == 1:
+            backoff = Backoff(0.0, 0.0)
+        self._note_retry(error, outlet)
+        if isinstance(error, Throttled):
+            self._telemetry.throttled.inc()
+            self.slots.slow_down()
+        self.troubled += 1
+        try:
+            seconds = backoff.seconds(failures, random.random())
+            if urgent:
+                async with self.slots.struggle():
+                    await asyncio.sleep(seconds)
+            else:
+                await asyncio.sleep(seconds)
+                await self.slots.calm()
+        finally:
+            self.troubled -= 1
+
+    def _note_retry(self, error: PutError, outlet: Outlet) -> None:
+        self._telemetry.retries.labels(error.reason).inc()
+        if (fields := self._occasional.fields(error.reason)) is not None:
+            stream = outlet.destination.stream
+            log.warning(
+                "put did not deliver, it will be tried again",
+                extra={"stream": stream, "reason": error.reason, "why": str(error), **fields},
+            )
+
+    async def _acknowledge(self, outlet: Outlet, batch: Batch, reply: PutReply) -> None:
+        outlet.has_accepted = True
+        now = time.time()
+        self.last_acknowledged_at = time.monotonic()
+        self._telemetry.last_acknowledged.set(now)
+        self._telemetry.alert_latency.observe_many(outlet.lane, batch.timestamps, int(now * 1000))
+        await self._settle(outlet, batch, rejected(reply, batch.events))
+
+    async def _settle(self, outlet: Outlet, batch: Batch, lost: list[Rejected]) -> None:
+        """The books: what was rejected is buried first, then every record of the batch is done."""
+        lost_records = await self._bury(outlet, batch, lost) if lost else 0
+        records = sum(part.events for part in batch.parts if part.span.entry is not None)
+        self._telemetry.records_shipped.labels(outlet.lane).inc(records - lost_records)
+        batch.settle()
+        outlet.settled(batch)
+        self._budget.adjust(-batch.held_bytes)
+        if not any(other.records for other in self._outlets.values()):
+            self._idle.set()
+
+    async def _bury(self, outlet: Outlet, batch: Batch, lost: list[Rejected]) -> int:
+        """Keeps what CloudWatch will never take; how many of it are records of a file."""
+        letters, records = [], 0
+        now = datetime.now(UTC)
+        for start, stop, reason in lost:
+            for position in range(start, stop):
+                span, at = batch.where(position)
+                if span.entry is not None:
+                    records += 1
+                    self._telemetry.records_rejected.labels(reason).inc()
+                letters.append(
+                    dead_letter(
+                        span.messages[at].encode(),
+                        reason=reason,
+                        file=span.file,
+                        offset=span.offsets[at],
+                        destination=outlet.destination,
+                        timestamp_ms=span.timestamps[at],
+                        now=now,
+                    )
+                )
+        log.error(
+            "events rejected",
+            extra={"stream": outlet.destination.stream, "events": len(letters), "reason": lost[0].reason},
+        )
+        await bury(self._dead_letters, letters, self._telemetry)
+        return records
+
+
+async def bury(dead_letters: DeadLetters, letters: list[DeadLetter], telemetry: Telemetry) -> None:
+    """Writes dead letters; a disk that will not take them does not stop the shipping."""
+    for letter in letters:
+        telemetry.dead_letters.labels(letter.reason).inc()
+    try:
+        removed = await asyncio.to_thread(dead_letters.bury, letters)
+    except StateUnwritable as error:
+        log.error("dead letters were not kept", extra={"letters": len(letters), "why": str(error)})
+        return
+    if removed:
+        log.error("oldest dead letters were removed for room", extra={"letters": removed})
