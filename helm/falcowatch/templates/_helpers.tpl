@@ -1,0 +1,84 @@
+{{/* Names, labels, and the configuration as the agent will see it: values.config over the model's defaults. */}}
+
+{{- define "falcowatch.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "falcowatch.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains (include "falcowatch.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "falcowatch.name" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "falcowatch.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "falcowatch.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "falcowatch.labels" -}}
+{{ include "falcowatch.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "falcowatch.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "falcowatch.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name must name an account that exists, since serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "falcowatch.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end -}}
+{{- end -}}
+
+{{/* What goes into config.yaml: values.config, with the two convenience values in their places. */}}
+{{- define "falcowatch.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- with .Values.clusterName -}}
+{{- if and $config.cluster_name (ne $config.cluster_name .) -}}
+{{- fail (printf "clusterName (%s) and config.cluster_name (%s) differ: set one of them" . $config.cluster_name) -}}
+{{- end -}}
+{{- $_ := set $config "cluster_name" . -}}
+{{- end -}}
+{{- with .Values.region -}}
+{{- $cloudwatch := default dict $config.cloudwatch -}}
+{{- if and $cloudwatch.region (ne $cloudwatch.region .) -}}
+{{- fail (printf "region (%s) and config.cloudwatch.region (%s) differ: set one of them" . $cloudwatch.region) -}}
+{{- end -}}
+{{- $_ := set $config "cloudwatch" (set $cloudwatch "region" .) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* The same over the model's defaults (files/settings-defaults.json, generated): what the chart derives things from. */}}
+{{- define "falcowatch.effective" -}}
+{{- $defaults := .Files.Get "files/settings-defaults.json" | fromJson -}}
+{{- toJson (mergeOverwrite $defaults (include "falcowatch.config" . | fromYaml)) -}}
+{{- end -}}
+
+{{- define "falcowatch.enrichment" -}}
+{{- $enrich := (include "falcowatch.effective" . | fromJson).enrich -}}
+{{- if and (ne $enrich.mode "none") (not $enrich.file) -}}true{{- end -}}
+{{- end -}}
+
+{{/* 128 MiB for the program with enrichment, and four times the bytes in flight: as read, as events, as a body, on the wire. */}}
+{{- define "falcowatch.resources" -}}
+{{- $budget := int64 (include "falcowatch.effective" . | fromJson).memory_budget_bytes -}}
+{{- $limit := printf "%dMi" (add 128 (div (add (mul 4 $budget) 1048575) 1048576)) -}}
+{{- $resources := deepCopy .Values.resources -}}
+{{- if not (hasKey $resources.limits "memory") -}}
+{{- $_ := set $resources.limits "memory" $limit -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}

@@ -1,0 +1,46 @@
+{{/* Where the pod of `helm test` must stand, so that the agent takes its log for Falco's. */}}
+
+{{- define "falcowatch.test.labels" -}}
+app.kubernetes.io/name: {{ include "falcowatch.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "falcowatch.test.namespace" -}}
+{{- $glob := (include "falcowatch.effective" . | fromJson).tail.namespace -}}
+{{- include "falcowatch.test.place" (dict "key" "namespace" "glob" $glob "given" .Values.test.namespace "default" (ternary "" $glob (regexMatch "[*?\\[]" $glob))) -}}
+{{- end -}}
+
+{{- define "falcowatch.test.pod" -}}
+{{- $glob := (include "falcowatch.effective" . | fromJson).tail.pod -}}
+{{- $name := printf "%s-test" (include "falcowatch.fullname" .) -}}
+{{- include "falcowatch.test.place" (dict "key" "podName" "glob" $glob "given" .Values.test.podName "default" (replace "*" $name $glob)) -}}
+{{- end -}}
+
+{{- define "falcowatch.test.container" -}}
+{{- $glob := (include "falcowatch.effective" . | fromJson).tail.container -}}
+{{- include "falcowatch.test.place" (dict "key" "containerName" "glob" $glob "given" .Values.test.containerName "default" (replace "*" "test" $glob)) -}}
+{{- end -}}
+
+{{/* The given name or the default, which must be a DNS label and match the glob; [sets] are left to the agent. */}}
+{{- define "falcowatch.test.place" -}}
+{{- $name := default .default .given -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "test.%s: no name can be made of the glob %q; set one, or test.enabled: false" .key .glob) -}}
+{{- end -}}
+{{- $pattern := printf "^%s$" (.glob | replace "." "\\." | replace "*" ".*" | replace "?" ".") -}}
+{{- if and (not (contains "[" .glob)) (not (regexMatch $pattern $name)) -}}
+{{- fail (printf "test.%s (%s) does not match what the agent reads (%s): set one that does, or test.enabled: false" .key $name .glob) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{/* `urgent` or `routine`: the lane in which the agent will ship an alert of test.priority. */}}
+{{- define "falcowatch.test.lane" -}}
+{{- $ranks := dict "emergency" 0 "alert" 1 "critical" 2 "error" 3 "warning" 4 "notice" 5 "informational" 6 "info" 6 "debug" 7 -}}
+{{- $falco := (include "falcowatch.effective" . | fromJson).falco -}}
+{{- $rank := get $ranks (lower .Values.test.priority) -}}
+{{- if gt $rank (get $ranks (lower $falco.minimum_priority)) -}}
+{{- fail (printf "test.priority (%s) is below config.falco.minimum_priority (%s): the agent would filter the test alert; raise it" .Values.test.priority $falco.minimum_priority) -}}
+{{- end -}}
+{{- ternary "urgent" "routine" (le $rank (get $ranks (lower $falco.urgent_priority))) -}}
+{{- end -}}

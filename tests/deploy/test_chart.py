@@ -1,0 +1,245 @@
+"""The chart through real helm: it lints, renders as agreed, and what it renders is what Kubernetes and the agent take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent.settings.load import load_settings
+from helm.scripts.generate import CHART, GENERATED
+from helm.scripts.render import RELEASE, golden_renders
+from tests.deploy.conftest import Runner, documents, validate_strictly
+
+CASES = sorted((CHART / "ci").glob("*-values.yaml"), key=lambda path: path.name)
+every_case = pytest.mark.parametrize("values", CASES, ids=lambda path: path.name.removesuffix("-values.yaml"))
+
+MEBIBYTE = 1024 * 1024
+
+
+def render(helm: Runner, *arguments: str | Path) -> list[dict[str, Any]]:
+    done = helm("template", RELEASE[0], CHART, *RELEASE[1:], *arguments)
+    assert done.stderr == ""
+    return documents(done.stdout)
+
+
+def only(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (found,) = [item for item in objects if item["kind"] == kind]
+    return found
+
+
+def pod_spec(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    spec: dict[str, Any] = only(objects, "DaemonSet")["spec"]["template"]["spec"]
+    return spec
+
+
+def config_of(objects: list[dict[str, Any]]) -> str:
+    (text,) = [item["data"]["config.yaml"] for item in objects if "config.yaml" in item.get("data", {})]
+    assert isinstance(text, str)
+    return text
+
+
+@every_case
+def test_lint_has_no_complaint(helm, values):
+    done = helm("lint", "--strict", CHART, "--values", values)
+
+    assert done.returncode == 0, done.stdout
+
+
+@every_case
+def test_every_object_is_valid_in_the_oldest_and_newest_kubernetes(helm, values):
+    validate_strictly(render(helm, "--values", values))
+
+
+@every_case
+def test_the_configuration_is_what_the_agent_reads(helm, values, tmp_path):
+    objects = render(helm, "--values", values)
+    container = pod_spec(objects)["containers"][0]
+    config = tmp_path / "config.yaml"
+    config.write_text(config_of(objects))
+    environ = {each["name"]: each.get("value", "node-1") for each in container["env"]}
+
+    settings = load_settings(environ, config).settings
+
+    mounts = {each["mountPath"]: each.get("readOnly", False) for each in container["volumeMounts"]}
+    assert settings.node_name == "node-1"
+    assert [settings.http.port] == [port["containerPort"] for port in container["ports"]]
+    assert mounts[str(settings.state_dir)] is False
+    assert mounts[str(settings.tail.root)] is True
+    assert all(mounts[str(path)] is True for path in settings.tail.follow_links_into)
+    assert settings.drain_seconds < pod_spec(objects)["terminationGracePeriodSeconds"]
+
+
+@every_case
+def test_nothing_but_the_state_directory_can_be_written(helm, values):
+    objects = render(helm, "--values", values)
+
+    container = pod_spec(objects)["containers"][0]
+    writable = [each["name"] for each in container["volumeMounts"] if not each.get("readOnly")]
+    assert writable == ["state"]
+
+
+def test_the_renders_are_the_golden_ones(helm):
+    for path, expected in golden_renders().items():
+        assert path.exists(), f"{path}: make render-manifests"
+        assert path.read_text() == expected, f"{path} is out of date: look at the difference, make render-manifests"
+
+
+def test_no_golden_render_outlives_its_values(helm):
+    expected = golden_renders()
+
+    assert sorted(next(iter(expected)).parent.iterdir()) == sorted(expected)
+
+
+@pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
+def test_generated_files_are_up_to_date(path):
+    assert path.read_text() == GENERATED[path](), f"{path} is out of date: make render-manifests"
+
+
+def test_the_container_has_no_privilege_by_default(helm):
+    spec = pod_spec(render(helm))
+
+    assert spec["containers"][0]["securityContext"] == {
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "runAsNonRoot": False,
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert not (spec["hostNetwork"] or spec["hostPID"] or spec["hostIPC"] or spec["enableServiceLinks"])
+
+
+def test_the_memory_limit_follows_the_budget_unless_it_is_given(helm):
+    def limit(*arguments: str) -> str:
+        resources = pod_spec(render(helm, *arguments))["containers"][0]["resources"]
+        assert "cpu" not in resources["limits"]
+        memory: str = resources["limits"]["memory"]
+        return memory
+
+    assert limit() == "192Mi"
+    assert limit("--set", f"config.memory_budget_bytes={64 * MEBIBYTE}") == "384Mi"
+    assert limit("--set", f"config.memory_budget_bytes={2 * MEBIBYTE + 1}") == "137Mi"
+    assert limit("--set", "resources.limits.memory=1Gi") == "1Gi"
+
+
+def test_probes_ask_the_endpoints_made_for_them(helm):
+    container = pod_spec(render(helm))["containers"][0]
+
+    paths = {kind: container[kind]["httpGet"]["path"] for kind in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert paths == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+
+
+@pytest.mark.parametrize("mode", ["auto", "api", "none"])
+def test_the_api_server_is_reached_only_for_enrichment(helm, mode):
+    objects = render(helm, "--set", f"config.enrich.mode={mode}")
+
+    kinds = {item["kind"] for item in objects}
+    wanted = mode != "none"
+    assert pod_spec(objects)["automountServiceAccountToken"] is wanted
+    assert ("ClusterRole" in kinds) is wanted
+    assert ("ClusterRoleBinding" in kinds) is wanted
+
+
+def test_the_role_lists_and_watches_pods_and_nothing_else(helm):
+    role = only(render(helm), "ClusterRole")
+
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
+
+
+def test_a_change_of_configuration_rolls_the_pods(helm):
+    def checksum(*arguments: str) -> str:
+        template = only(render(helm, *arguments), "DaemonSet")["spec"]["template"]
+        value: str = template["metadata"]["annotations"]["checksum/config"]
+        return value
+
+    assert checksum() == checksum()
+    assert checksum() != checksum("--set", "config.drain_seconds=31")
+
+
+def test_a_non_root_agent_gets_its_state_directory_opened_first(helm):
+    spec = pod_spec(render(helm, "--values", CHART / "ci" / "non-root-values.yaml"))
+
+    (init,) = spec["initContainers"]
+    assert spec["containers"][0]["securityContext"]["runAsUser"] == 9801
+    assert init["securityContext"]["runAsUser"] == 0
+    assert init["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert [mount["name"] for mount in init["volumeMounts"]] == ["state"]
+    assert "initContainers" not in pod_spec(render(helm))
+
+
+@pytest.mark.parametrize(
+    ("toggle", "kind", "key", "file"),
+    [
+        ("dashboard", "ConfigMap", "falcowatch.json", "dashboard.json"),
+        ("falcoRules", "ConfigMap", "falcowatch-rules.yaml", "falco-self-noise-rules.yaml"),
+    ],
+)
+def test_a_file_that_is_included_whole_arrives_whole(helm, toggle, kind, key, file):
+    objects = render(helm, "--set", f"{toggle}.enabled=true")
+
+    (data,) = [item["data"][key] for item in objects if item["kind"] == kind and key in item["data"]]
+    assert data.strip() == (CHART / "files" / file).read_text().strip()
+
+
+def test_prometheus_gets_the_rules_as_they_were_tested(helm):
+    objects = render(helm, "--set", "prometheusRule.enabled=true")
+
+    rules = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
+    assert only(objects, "PrometheusRule")["spec"] == rules
+
+
+@pytest.mark.parametrize(
+    ("monitor", "endpoints"), [("serviceMonitor", "endpoints"), ("podMonitor", "podMetricsEndpoints")]
+)
+def test_prometheus_finds_the_port_under_one_job_name(helm, monitor, endpoints):
+    objects = render(helm, "--set", f"{monitor}.enabled=true")
+
+    found = only(objects, monitor[0].upper() + monitor[1:])["spec"]
+    pod = only(objects, "DaemonSet")["spec"]["template"]
+    assert [(each["port"], each["path"]) for each in found[endpoints]] == [("metrics", "/metrics")]
+    assert found["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert pod["metadata"]["labels"][found["jobLabel"]] == "falcowatch"
+
+
+def test_irsa_is_an_annotation_and_pod_identity_needs_none(helm):
+    role = "arn:aws:iam::123456789012:role/falcowatch"
+
+    with_irsa = only(render(helm, "--set", f"serviceAccount.roleArn={role}"), "ServiceAccount")
+    without = only(render(helm), "ServiceAccount")
+
+    assert with_irsa["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": role}
+    assert "annotations" not in without["metadata"]
+
+
+def test_the_notes_say_what_to_check_next(helm):
+    done = helm("install", RELEASE[0], CHART, *RELEASE[1:], "--dry-run=client", "--set", "clusterName=prod")
+
+    assert done.returncode == 0, done.stderr
+    for advice in ("rollout status", "falcowatch check", "helm -n falcowatch test falcowatch", "/falco/prod"):
+        assert advice in done.stdout
+
+
+def test_the_schema_forbids_unknown_keys_at_every_level():
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    open_objects = sorted(_open_objects(schema, ""))
+
+    kubernetes_own = {"securityContext", "podSecurityContext", "affinity", "global", "tolerations[]"}
+    kubernetes_own |= {"extraVolumes[]", "extraVolumeMounts[]", "env[].valueFrom"}
+    kubernetes_own |= {"networkPolicy.metricsFrom[]", "networkPolicy.extraEgress[]"}
+    assert set(open_objects) == kubernetes_own
+
+
+def _open_objects(node: dict[str, Any], path: str) -> list[str]:
+    found = [path] if node.get("type") == "object" and "additionalProperties" not in node else []
+    for name, inner in node.get("properties", {}).items():
+        found += _open_objects(inner, f"{path}.{name}".lstrip("."))
+    if "items" in node:
+        found += _open_objects(node["items"], f"{path}[]")
+    return found
