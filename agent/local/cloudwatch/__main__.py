@@ -36,7 +36,10 @@ def main() -> int:
                 faults=faults,
             )
         )
-    except (FalcowatchError, OSError, orjson.JSONDecodeError) as error:
+    except orjson.JSONDecodeError as error:
+        print(f"--fault: not JSON: {error}", file=sys.stderr)
+        return 1
+    except (FalcowatchError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -96,6 +96,10 @@ class EmbeddedCloudWatch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop before the block ends: connections are cut, the data directory is let go."""
         await self._exit.aclose()
 
     @property

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from agent.errors import FalcowatchError
 from agent.local.cloudwatch.replies import ServiceError
 
-KINDS = ("throttle", "error", "slow", "hang", "reset", "denied", "expired_token", "invalid_token")
+KINDS = ("throttle", "error", "slow", "hang", "reset", "close", "denied", "expired_token", "invalid_token")
 
 
 class FaultError(FalcowatchError):
@@ -24,8 +24,9 @@ class Fault:
     """One kind of misbehaviour and the calls it hits: those matching the globs, after `skip`, `count` times at most.
 
     `throttle` with `per_second` is a quota (a token bucket of one second) and hits only what exceeds it. `slow` waits
-    `seconds` and lets the call go on; every other kind ends it. With `accepted` the call takes effect first, so only
-    its answer is lost, late or wrong: what makes a shipper send twice.
+    `seconds` and lets the call go on; every other kind ends it, `reset` with a TCP reset, `close` with an orderly end.
+    With `accepted` the call takes effect first, so only its answer is lost, late or wrong: what makes a shipper send
+    twice.
     """
 
     kind: str

@@ -111,7 +111,7 @@ class Server:
             answer = _refused(error)
         self._record(operation if call else "-", call, answer)
         if not answer.status:
-            return _cut(request)
+            return _cut(request, orderly=answer.fault == "close")
         return web.Response(
             status=answer.status,
             body=answer.body,
@@ -159,7 +159,7 @@ class Server:
             case "hang":
                 await self._closing.wait()
                 return Answer(0, events=events, fault=fault.kind)
-            case "reset":
+            case "reset" | "close":
                 return Answer(0, events=events, fault=fault.kind)
             case _:
                 refused = _refused(fault.error(call.operation))
@@ -269,11 +269,11 @@ def _refused(error: ServiceError) -> Answer:
     return Answer(error.status, orjson.dumps(body), error.code)
 
 
-def _cut(request: web.Request) -> web.Response:
-    """Close with a reset: lingering for no time makes the kernel send RST instead of FIN."""
+def _cut(request: web.Request, *, orderly: bool) -> web.Response:
+    """End the connection without an answer. Lingering for no time makes the kernel send RST instead of FIN."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
-        if connection is not None:
+        if connection is not None and not orderly:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
     return web.Response()

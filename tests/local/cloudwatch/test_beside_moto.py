@@ -1,0 +1,192 @@
+"""One conversation held with our endpoint and with moto's server: where both agree, and where moto is not AWS.
+
+Each disagreement is asserted on both sides, so that a new moto that does better fails here and can be noticed. What AWS
+does is said by its API reference (PutLogEvents, CreateLogGroup, PutRetentionPolicy; read 2026-11).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from moto.server import ThreadedMotoServer
+
+from .conftest import Client, connected
+
+DAY_MS = 86_400_000
+OLD_MS, NEW_MS = -15 * DAY_MS, 3 * 3_600_000
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def moto(moto_url: str) -> AsyncIterator[Client]:
+    async with connected(moto_url) as client:
+        await client.create_log_group(logGroupName="falco")
+        await client.create_log_stream(logGroupName="falco", logStreamName="node")
+        yield client
+        await client.delete_log_group(logGroupName="falco")
+
+
+def events(*offsets_ms: int, message: str = "x") -> list[dict[str, Any]]:
+    now_ms = int(time.time() * 1000)
+    return [{"timestamp": now_ms + offset, "message": message} for offset in offsets_ms]
+
+
+async def said(answer: Awaitable[dict[str, Any]]) -> object:
+    """A refusal's code, or what a shipper looks at in the reply."""
+    try:
+        reply = await answer
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    shown = {name: reply[name] for name in ("rejectedLogEventsInfo", "rejectedEntityInfo") if name in reply}
+    return shown or "ok"
+
+
+async def put(client: Client, log_events: list[dict[str, Any]], **arguments: Any) -> object:
+    where = {"logGroupName": "falco", "logStreamName": "node"} | arguments
+    return await said(client.put_log_events(logEvents=log_events, **where))
+
+
+Step = Callable[[Client], Awaitable[object]]
+
+AGREED: dict[str, tuple[Step, object]] = {
+    "a put": (lambda client: put(client, events(0)), "ok"),
+    "a made-up sequence token": (lambda client: put(client, events(0), sequenceToken="49"), "ok"),
+    "no such group": (lambda client: put(client, events(0), logGroupName="no"), "ResourceNotFoundException"),
+    "no such stream": (lambda client: put(client, events(0), logStreamName="no"), "ResourceNotFoundException"),
+    "out of order": (lambda client: put(client, events(0, -1)), "InvalidParameterException"),
+    "the group exists": (
+        lambda client: said(client.create_log_group(logGroupName="falco")),
+        "ResourceAlreadyExistsException",
+    ),
+    "the stream exists": (
+        lambda client: said(client.create_log_stream(logGroupName="falco", logStreamName="node")),
+        "ResourceAlreadyExistsException",
+    ),
+}
+
+
+@pytest.mark.parametrize("step", AGREED)
+async def test_moto_agrees(logs: Client, moto: Client, step: str):
+    ask, expected = AGREED[step]
+
+    assert await ask(logs) == expected
+    assert await ask(moto) == expected
+
+
+INVALID = "InvalidParameterException"
+ENTITY = {"keyAttributes": {"Type": "Potato", "Name": "falco"}}
+
+# What is asked, what AWS (and so our endpoint) says, what moto 5.2 says.
+DISAGREED: dict[str, tuple[Step, object, object]] = {
+    "the old end is exclusive, the new start is the first": (
+        lambda client: put(client, events(OLD_MS, OLD_MS, 0, NEW_MS, NEW_MS)),
+        {"rejectedLogEventsInfo": {"tooOldLogEventEndIndex": 2, "tooNewLogEventStartIndex": 3}},
+        {"rejectedLogEventsInfo": {"tooOldLogEventEndIndex": 1, "tooNewLogEventStartIndex": 4}},
+    ),
+    "a lone old event ends at one": (
+        lambda client: put(client, events(OLD_MS)),
+        {"rejectedLogEventsInfo": {"tooOldLogEventEndIndex": 1}},
+        {"rejectedLogEventsInfo": {"tooOldLogEventEndIndex": 0}},
+    ),
+    "events that span more than a day": (lambda client: put(client, events(-DAY_MS - 1000, 0)), INVALID, "ok"),
+    "more than ten thousand events": (lambda client: put(client, events(*[0] * 10_001)), INVALID, "ok"),
+    "a batch of more than a mebibyte": (
+        lambda client: put(client, events(0, 0, message="x" * 524_263)),
+        INVALID,
+        "ok",
+    ),
+    "an event of two megabytes": (lambda client: put(client, events(0, message="x" * 2_000_000)), INVALID, "ok"),
+    "no events": (lambda client: put(client, []), INVALID, "ok"),
+    "an empty message": (lambda client: put(client, events(0, message="")), INVALID, "ok"),
+    "an entity of an unknown type": (
+        lambda client: put(client, events(0), entity=ENTITY),
+        {"rejectedEntityInfo": {"errorType": "InvalidTypeValue"}},
+        "ok",
+    ),
+    "a retention of 13 days": (
+        lambda client: said(client.put_retention_policy(logGroupName="falco", retentionInDays=13)),
+        INVALID,
+        "ok",
+    ),
+    "a stream name with a colon": (
+        lambda client: said(client.create_log_stream(logGroupName="falco", logStreamName="a:b*")),
+        INVALID,
+        "ok",
+    ),
+    "a group name with a star": (lambda client: made_and_deleted(client, "g*:bad name"), INVALID, "ok"),
+    "a group name reserved for AWS": (lambda client: made_and_deleted(client, "aws/x"), INVALID, "ok"),
+    "an event older than the group's retention": (
+        lambda client: put_after_retention_of_a_day(client),
+        {"rejectedLogEventsInfo": {"expiredLogEventEndIndex": 1}},
+        "ok",
+    ),
+}
+
+
+async def made_and_deleted(client: Client, name: str) -> object:
+    answer = await said(client.create_log_group(logGroupName=name))
+    if answer == "ok":
+        await client.delete_log_group(logGroupName=name)
+    return answer
+
+
+async def put_after_retention_of_a_day(client: Client) -> object:
+    await client.put_retention_policy(logGroupName="falco", retentionInDays=1)
+    return await put(client, events(-2 * DAY_MS))
+
+
+# aiohttp's client warns of any body beyond a mebibyte, which the limits tried here need.
+@pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
+@pytest.mark.parametrize("step", DISAGREED)
+async def test_moto_is_not_aws(logs: Client, moto: Client, step: str):
+    ask, aws, by_moto = DISAGREED[step]
+
+    assert await ask(logs) == aws
+    assert await ask(moto) == by_moto
+
+
+async def test_both_give_back_the_same_events_and_pages(logs: Client, moto: Client):
+    log_events = [{"timestamp": int(time.time() * 1000) + n, "message": f'{{"n":{n},"ü":"日本"}}'} for n in range(5)]
+
+    async def conversation(client: Client) -> list[list[tuple[int, str]]]:
+        await put(client, log_events[2:])
+        await put(client, log_events[:2])
+        where = {"logGroupName": "falco", "logStreamName": "node"}
+        first = await client.get_log_events(**where, startFromHead=True, limit=3)
+        second = await client.get_log_events(**where, startFromHead=True, nextToken=first["nextForwardToken"])
+        third = await client.get_log_events(**where, startFromHead=True, nextToken=second["nextForwardToken"])
+        found = await client.filter_log_events(logGroupName="falco", filterPattern='"日本"')
+        assert third["nextForwardToken"] == second["nextForwardToken"]
+        return [
+            [(event["timestamp"], event["message"]) for event in reply["events"]]
+            for reply in (first, second, third, found)
+        ]
+
+    ours, by_moto = await asyncio.gather(conversation(logs), conversation(moto))
+
+    expected = [(event["timestamp"], event["message"]) for event in log_events]
+    assert ours == [expected[:3], expected[3:], [], expected]
+    assert by_moto == ours
+
+
+async def test_moto_matches_everything_by_a_json_pattern(logs: Client, moto: Client):
+    async def found(client: Client) -> int:
+        await put(client, events(0, message='{"priority":"Critical"}') + events(1, message='{"priority":"Notice"}'))
+        reply = await client.filter_log_events(logGroupName="falco", filterPattern='{ $.priority = "Critical" }')
+        return len(reply["events"])
+
+    assert await found(logs) == 1
+    assert await found(moto) == 2
