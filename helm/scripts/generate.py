@@ -71,8 +71,7 @@ def _inlined(node: Any, definitions: dict[str, Any], path: str) -> Any:
     kept = {key: value for key, value in node.items() if key not in ("title", "default", "$defs", "format")}
     if "properties" in kept:
         kept["properties"] = {
-            name: _inlined(each, definitions, f"{path}.{name}".lstrip("."))
-            for name, each in kept["properties"].items()
+            name: _inlined(each, definitions, f"{path}.{name}".lstrip(".")) for name, each in kept["properties"].items()
         }
     if "anyOf" in kept:  # a type or null: without branches, a wrong value gets one message
         branch = next(each for each in kept.pop("anyOf") if each != {"type": "null"})

@@ -1,4 +1,4 @@
-"""The chart through real helm: it lints, renders as agreed, and what it renders is what Kubernetes and the agent take."""
+"""The chart through real helm: it lints, renders as agreed, and renders what Kubernetes and the agent take."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_container_has_no_privilege_by_default(helm):
         "capabilities": {"drop": ["ALL"]},
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    assert not (spec["hostNetwork"] or spec["hostPID"] or spec["hostIPC"] or spec["enableServiceLinks"])
+    assert {spec[key] for key in ("hostNetwork", "hostPID", "hostIPC", "enableServiceLinks")} == {False}
 
 
 def test_the_memory_limit_follows_the_budget_unless_it_is_given(helm):

@@ -62,7 +62,10 @@ def test_a_value_of_the_wrong_type_or_range_is_named_by_its_path(helm, tmp_path,
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ("config: {drain_seconds: 60}", "config.drain_seconds (60) must be less than terminationGracePeriodSeconds (60)"),
+        (
+            "config: {drain_seconds: 60}",
+            "config.drain_seconds (60) must be less than terminationGracePeriod",
+        ),
         ("terminationGracePeriodSeconds: 20", "config.drain_seconds (30) must be less than"),
         ("{clusterName: a, config: {cluster_name: b}}", "clusterName (a) and config.cluster_name (b) differ"),
         (
@@ -78,7 +81,10 @@ def test_a_value_of_the_wrong_type_or_range_is_named_by_its_path(helm, tmp_path,
         ),
         ("env: [{name: FALCOWATCH_HTTP__PORT, value: '1'}]", "set config.http.port instead of FALCOWATCH_HTTP__PORT"),
         ("{serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}", "scraped twice"),
-        ("{serviceMonitor: {enabled: true}, service: {enabled: false}}", "serviceMonitor.enabled needs service.enabled"),
+        (
+            "{serviceMonitor: {enabled: true}, service: {enabled: false}}",
+            "needs service.enabled",
+        ),
         ("serviceAccount: {create: false}", "serviceAccount.name must name an account that exists"),
         ('config: {tail: {namespace: "falco-*"}}', 'test.namespace: no name can be made of the glob "falco-*"'),
         ("test: {podName: probe}", "test.podName (probe) does not match what the agent reads (falco-*)"),

@@ -9,9 +9,14 @@ import os
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
+from typing import TypeVar
+
+Samples = dict[str, float]
+Result = TypeVar("Result")
 
 RULE = "Falcowatch helm test"
-POLL_SECONDS = 1.0
+POLL_SECONDS = float(os.environ.get("POLL_SECONDS", "1"))
 DIGITS_OF_NANOSECONDS = 9
 
 
@@ -23,7 +28,7 @@ def main() -> int:
         return _verdict(f"no agent answers on node {os.environ['NODE_NAME']}: {url}; is its pod running there?")
     read, shipped = f'alerts_by_rule_total{{rule="{RULE}"}}', f'records_shipped_total{{lane="{lane}"}}'
     oldest = f'oldest_unacknowledged_seconds{{lane="{lane}"}}'
-    print(_alert(time.time_ns()), flush=True)
+    _say(_alert(time.time_ns()))
 
     began = time.monotonic()
     if _until(deadline, lambda: _value(_scrape(url), read) > _value(before, read)) is None:
@@ -33,7 +38,7 @@ def main() -> int:
         return _verdict("the alert was read, and CloudWatch has not acknowledged it; see the agent's log and /readyz")
     if _total(_scrape(url), "records_rejected_total") > _total(before, "records_rejected_total"):
         return _verdict("a record was rejected meanwhile; see records_rejected_total and the dead letters")
-    print(f"acknowledged {time.monotonic() - began:.1f} s after it was written", flush=True)
+    _say(f"acknowledged {time.monotonic() - began:.1f} s after it was written")
     return 0
 
 
@@ -59,15 +64,14 @@ def _alert(now_ns: int) -> str:
     return json.dumps(alert, separators=(",", ":"))
 
 
-def _settled(samples, before, shipped, oldest, seconds_since_seen) -> bool:
-    return (
-        _value(samples, shipped) > _value(before, shipped)
-        and samples is not None
-        and _value(samples, oldest) < seconds_since_seen
-    )
+def _settled(samples: Samples | None, before: Samples, shipped: str, oldest: str, seconds_since_seen: float) -> bool:
+    """What is unacknowledged now was read after the alert was; so the alert is acknowledged, or was rejected."""
+    if samples is None or _value(samples, shipped) <= _value(before, shipped):
+        return False
+    return _value(samples, oldest) < seconds_since_seen
 
 
-def _scrape(url):
+def _scrape(url: str) -> Samples | None:
     """Samples by name with labels, without the prefix; None while the agent cannot be reached."""
     try:
         with urllib.request.urlopen(url, timeout=5) as reply:
@@ -78,15 +82,15 @@ def _scrape(url):
     return {name.removeprefix("falcowatch_"): float(value) for name, value in pairs}
 
 
-def _value(samples, name) -> float:
+def _value(samples: Samples | None, name: str) -> float:
     return (samples or {}).get(name, 0.0)
 
 
-def _total(samples, family) -> float:
+def _total(samples: Samples | None, family: str) -> float:
     return sum(value for name, value in (samples or {}).items() if name.partition("{")[0] == family)
 
 
-def _until(deadline, attempt):
+def _until(deadline: float, attempt: Callable[[], Result]) -> Result | None:
     """The first result that counts; None when the deadline has passed."""
     while True:
         if result := attempt():
@@ -96,9 +100,15 @@ def _until(deadline, attempt):
         time.sleep(POLL_SECONDS)
 
 
-def _verdict(problem) -> int:
-    print(problem, flush=True)
+def _verdict(problem: str) -> int:
+    _say(problem)
     return 1
+
+
+def _say(line: str) -> None:
+    """On stdout: the container's log, which the agent reads."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,187 @@
+"""The pod of `helm test`: it stands where the agent reads, says what Falco would, and believes only what proves it.
+
+Its program runs as the pod runs it, against an HTTP server that answers with the agent's own metrics, scrape by
+scrape as a story tells.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+import yaml
+from prometheus_client import generate_latest
+
+from agent.core.falco import decode_leniently
+from agent.settings.model import Settings
+from agent.telemetry.metrics import Telemetry
+from helm.scripts.generate import CHART
+from helm.scripts.render import RELEASE
+from tests.deploy.conftest import Runner, documents
+
+Story = list[Callable[[Telemetry], object]]
+
+RULE = "Falcowatch helm test"
+
+
+def read(telemetry: Telemetry) -> None:
+    telemetry.alerts_by_rule.labels(RULE).inc()
+    telemetry.oldest_unacknowledged.labels("routine").set(0.5)
+
+
+def shipped(telemetry: Telemetry) -> None:
+    telemetry.records_shipped.labels("routine").inc()
+    telemetry.oldest_unacknowledged.labels("routine").set(0)
+
+
+def another_shipped(telemetry: Telemetry) -> None:
+    """Something was acknowledged, while a record older than the alert still waits."""
+    telemetry.records_shipped.labels("routine").inc()
+    telemetry.oldest_unacknowledged.labels("routine").set(3600)
+
+
+def rejected(telemetry: Telemetry) -> None:
+    shipped(telemetry)
+    telemetry.records_rejected.labels("too_old").inc()
+
+
+def nothing(telemetry: Telemetry) -> None:
+    """A scrape at which nothing is new."""
+
+
+def test_an_alert_that_is_read_and_acknowledged_passes():
+    done = run_against([nothing, nothing, read, shipped])
+
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].startswith("acknowledged ")
+
+
+def test_the_line_is_the_alert_that_falco_would_write():
+    first_line = run_against([nothing, read, shipped]).stdout.splitlines()[0]
+
+    alert = decode_leniently(first_line.encode())
+    fields = json.loads(first_line)
+    assert (alert.rule, alert.priority, alert.source) == (RULE, "Notice", "syscall")
+    assert list(fields) == sorted(fields)
+    assert alert.output_fields is not None
+    assert (alert.output_fields.namespace, alert.output_fields.pod) == ("falco", "falco-falcowatch-test")
+    assert fields["time"].endswith("Z")
+    assert len(fields["time"]) == len("2026-11-23T07:37:03.796250642Z")
+    assert first_line == json.dumps(fields, separators=(",", ":"))
+
+
+def test_an_alert_that_is_never_read_fails_with_where_to_look():
+    done = run_against([nothing], timeout_seconds=0)
+
+    assert done.returncode == 1
+    assert "did not read the alert" in done.stdout
+
+
+def test_an_acknowledgement_of_other_records_does_not_pass():
+    done = run_against([nothing, read, another_shipped], timeout_seconds=0)
+
+    assert done.returncode == 1
+    assert "CloudWatch has not acknowledged it" in done.stdout
+
+
+def test_a_rejected_record_fails():
+    done = run_against([nothing, read, rejected])
+
+    assert done.returncode == 1
+    assert "rejected" in done.stdout
+
+
+def test_an_agent_that_does_not_answer_is_named_with_its_node():
+    done = run_program("http://127.0.0.1:9/metrics", timeout_seconds=0)
+
+    assert done.returncode == 1
+    assert "no agent answers on node node-1" in done.stdout
+
+
+@pytest.mark.parametrize("values", ["default", "eks", "docker", "non-root", "tuned"])
+def test_the_pod_stands_where_the_agent_reads(helm, values):
+    done = helm(
+        "template", RELEASE[0], CHART, *RELEASE[1:], "--values", CHART / "ci" / f"{values}-values.yaml",
+    )  # fmt: skip
+    objects = documents(done.stdout)
+
+    (pod,) = [item for item in objects if item["kind"] == "Pod"]
+    (config,) = [item["data"]["config.yaml"] for item in objects if "config.yaml" in item.get("data", {})]
+    tail = Settings.model_validate(yaml.safe_load(config)).tail
+    (container,) = pod["spec"]["containers"]
+    assert fnmatchcase(pod["metadata"]["namespace"], tail.namespace)
+    assert fnmatchcase(pod["metadata"]["name"], tail.pod)
+    assert fnmatchcase(container["name"], tail.container)
+    assert container["command"][:2] == ["python", "-c"]
+    assert container["command"][2].split() == (CHART / "files" / "helm_test.py").read_text().split()
+
+
+@pytest.mark.parametrize(
+    ("priority", "urgent", "lane"),
+    [("Notice", "critical", "routine"), ("Critical", "critical", "urgent"), ("Error", "Warning", "urgent")],
+)
+def test_the_pod_watches_the_lane_its_alert_takes(helm: Runner, priority, urgent, lane):
+    done = helm(
+        "template", RELEASE[0], CHART, *RELEASE[1:],
+        "--set", f"test.priority={priority}", "--set", f"config.falco.urgent_priority={urgent}",
+    )  # fmt: skip
+
+    (pod,) = [item for item in documents(done.stdout) if item["kind"] == "Pod"]
+    environment = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
+    assert environment["LANE"] == lane
+
+
+def run_against(story: Story, *, timeout_seconds: float = 30) -> subprocess.CompletedProcess[str]:
+    with metrics_server(story) as url:
+        return run_program(url, timeout_seconds=timeout_seconds)
+
+
+def run_program(url: str, *, timeout_seconds: float) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "METRICS_URL": url,
+        "PRIORITY": "Notice",
+        "LANE": "routine",
+        "TIMEOUT_SECONDS": str(timeout_seconds),
+        "POLL_SECONDS": "0.01",
+        "NODE_NAME": "node-1",
+        "POD_NAMESPACE": "falco",
+        "POD_NAME": "falco-falcowatch-test",
+    }
+    program = (CHART / "files" / "helm_test.py").read_text()
+    command = [sys.executable, "-I", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@contextmanager
+def metrics_server(story: Story) -> Iterator[str]:
+    """Each scrape first lives through the next step of the story; after the last, nothing changes any more."""
+    telemetry = Telemetry("test")
+    steps = iter(story)
+
+    class Metrics(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            next(steps, nothing)(telemetry)
+            body = generate_latest(telemetry.registry)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Metrics) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/metrics"
+        finally:
+            server.shutdown()
+            thread.join()
