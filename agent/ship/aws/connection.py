@@ -23,7 +23,7 @@ from agent.settings.model import CloudWatch
 from agent.ship.aws.answers import NotAnAnswer, refuse_what_is_no_answer
 from agent.ship.aws.body import send_bodies_as_they_are
 from agent.ship.aws.credentials import load_credentials, renewed
-from agent.ship.aws.outcomes import FOREIGN_ERRORS, code_of, put_error, without_frames
+from agent.ship.aws.outcomes import FOREIGN_ERRORS, code_of, put_error, without_body
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 15.0
@@ -66,8 +66,8 @@ class Connector:
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
         session = AioSession(session_vars=_REGION)
-        self._models = session.get_component("data_loader")
         self.region = _region(settings, session)
+        self._models = session.get_component("data_loader")
 
     async def call(self, operation: str, target: str, *, tolerate: str = "", **parameters: object) -> Mapping[str, Any]:
         """The reply; for the error code `tolerate`, the error's fields. Raises PutError.
@@ -81,13 +81,13 @@ class Connector:
         except FOREIGN_ERRORS as error:
             if tolerate and code_of(error) == tolerate:
                 return _response_of(error)
-            raise put_error(error, operation=operation, target=target) from without_frames(error)
+            raise put_error(error, operation=operation, target=target) from without_body(error)
         except NotAnAnswer as error:
             raise Unavailable(
                 f"{operation} for {target}: {error}, which is not CloudWatch Logs; "
                 "check cloudwatch.endpoint_url and HTTPS_PROXY",
                 reason="unexpected",
-            ) from without_frames(error)
+            ) from without_body(error)
         return reply
 
     async def current(self) -> Connection:
@@ -133,9 +133,10 @@ class Connector:
 
 def _region(settings: CloudWatch, session: AioSession) -> str:
     try:
-        region = settings.region or session.get_config_variable("region")
+        region = session.get_config_variable("region")
     except sdk.BotoCoreError as error:  # a profile that is not there, a file that cannot be parsed
         raise SettingsError([f"AWS configuration: {error}; check AWS_PROFILE and ~/.aws/config"]) from error
+    region = settings.region or region
     if not region:
         also = " (an endpoint_url alone does not tell what to sign for)" if settings.endpoint_url else ""
         raise SettingsError(

@@ -17,7 +17,7 @@ from botocore import exceptions as sdk
 
 from agent.errors import Denied, PutError, Unavailable
 from agent.settings.model import CloudWatch
-from agent.ship.aws.outcomes import FOREIGN_ERRORS, put_error, without_frames
+from agent.ship.aws.outcomes import FOREIGN_ERRORS, put_error, without_body
 
 ROLE_SESSION_NAME = "falcowatch"
 
@@ -77,7 +77,7 @@ async def load_credentials(session: Any, settings: CloudWatch) -> Any:
     try:
         credentials = await session.get_credentials()
     except _FAILURES as error:
-        raise _credentials_error(error, provider=_provider_in(error)) from without_frames(error)
+        raise _credentials_error(error, provider=_provider_in(error)) from without_body(error)
     if credentials is None:
         tried = ", ".join(provider.METHOD for provider in chain.providers if provider.METHOD)
         raise Denied(f"no AWS credentials found (tried {tried}); {_GENERAL_REMEDY}", reason="no_credentials")
@@ -89,7 +89,7 @@ async def renewed(credentials: Any) -> Any:
     try:
         return await credentials.get_frozen_credentials()
     except _FAILURES as error:
-        raise _credentials_error(error, provider=credentials.method) from without_frames(error)
+        raise _credentials_error(error, provider=credentials.method) from without_body(error)
 
 
 def _credentials_error(error: Exception, *, provider: str | None) -> PutError:

@@ -8,6 +8,7 @@ in between that answers 404 to everything must not cost a single alert.
 from __future__ import annotations
 
 import errno
+import socket
 from typing import Any, TypeVar
 
 import aiohttp
@@ -124,18 +125,23 @@ def code_of(error: BaseException) -> str | None:
     return error.response.get("Error", {}).get("Code") if isinstance(error, sdk.ClientError) else None
 
 
-def without_frames(error: _E) -> _E:
-    """The same error, and those behind it, without their tracebacks.
+def without_body(error: _E) -> _E:
+    """The same error, and those behind it, holding no part of the request.
 
-    Their frames hold the request's body, and aiobotocore's own frame holds the error: a cycle that would keep a
-    megabyte for each failed put until the collector comes by, in an outage of all times.
+    The frames of their tracebacks hold its body, and aiobotocore's own frame holds the error: a cycle that would keep
+    a megabyte for each failed put until the collector comes by, in an outage of all times.
     """
-    link: BaseException | None = error
+    waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
-    while link is not None and id(link) not in seen:
+    while waiting:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
+            continue
         seen.add(id(link))
         link.__traceback__ = None
-        link = link.__cause__ or link.__context__
+        if isinstance(link, sdk.HTTPClientError):
+            link.request = None
+        waiting += [link.__cause__, link.__context__]
     return error
 
 
@@ -164,13 +170,13 @@ def _reason_of_silence(error: BaseException) -> str:
         if isinstance(error, kind):
             return reason
     behind = error.kwargs.get("error") if isinstance(error, sdk.BotoCoreError) else None
-    if isinstance(behind, aiohttp.ClientConnectorDNSError):
+    if isinstance(behind, aiohttp.ClientConnectorDNSError | socket.gaierror):
         return "dns"
     if isinstance(behind, OSError) and behind.errno == errno.ECONNREFUSED:
         return "refused"
     if isinstance(behind, aiohttp.ClientConnectorError):
         return "unreachable"
-    if isinstance(behind, ConnectionError) or (isinstance(behind, OSError) and behind.errno == errno.ECONNRESET):
+    if isinstance(behind, OSError) and behind.errno in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED):
         return "reset"
     return "connection"
 
