@@ -12,6 +12,7 @@ In a test or the demo::
         await cloudwatch.until(lambda: cloudwatch.count("falco") == 20)
         for event in cloudwatch.events("falco"):    # in order of arrival
             event.timestamp, event.message, event.ingested, event.stream    # ms, bytes, ms, str
+        cloudwatch.follow("falco").new_events()     # each event once, as they arrive
         cloudwatch.requests.count("PutLogEvents", status=200)
 
 Arguments: `data_dir` (None: a temporary directory, removed at the end), `host`, `port` (0: any free one), `now` (a
@@ -25,7 +26,7 @@ Beside the AWS protocol it serves `GET/PUT/POST/DELETE /_faults`, `GET/DELETE /_
 from agent.local.cloudwatch.embedded import DataInUseError, EmbeddedCloudWatch, serve
 from agent.local.cloudwatch.faults import Fault, Faults
 from agent.local.cloudwatch.requests import RequestLog, RequestRecord
-from agent.local.cloudwatch.store import StoredEvent
+from agent.local.cloudwatch.store import Follower, StoredEvent
 from agent.local.cloudwatch.streamlog import CorruptDataError
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "EmbeddedCloudWatch",
     "Fault",
     "Faults",
+    "Follower",
     "RequestLog",
     "RequestRecord",
     "StoredEvent",

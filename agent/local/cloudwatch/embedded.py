@@ -23,7 +23,7 @@ from agent.errors import FalcowatchError, PortUnavailable
 from agent.local.cloudwatch.faults import Faults
 from agent.local.cloudwatch.requests import RequestLog
 from agent.local.cloudwatch.server import Server
-from agent.local.cloudwatch.store import Store, StoredEvent
+from agent.local.cloudwatch.store import Follower, Store, StoredEvent
 
 
 class DataInUseError(FalcowatchError):
@@ -116,8 +116,11 @@ class EmbeddedCloudWatch:
 
     def count(self, group: str, stream: str | None = None) -> int:
         """How many events are stored, without reading them."""
-        streams = self._store.groups[group].streams if group in self._store.groups else {}
-        return sum(found.log.events for name, found in streams.items() if stream in (None, name))
+        return sum(found.log.events for found in self._store.streams(group, stream))
+
+    def follow(self, group: str) -> Follower:
+        """A reader whose `new_events()` hands out each event once, as it arrives; the group need not exist yet."""
+        return self._store.follow(group)
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait until `reached()` is true; asked again after each request. Bound it with `asyncio.timeout`."""
@@ -185,9 +188,9 @@ def _explain(url: str, data_dir: Path | None, discard: bool) -> None:
 [bold]Embedded CloudWatch Logs[/bold], strict as AWS is; events are {kept}. Ctrl-C stops it.
 
   [dim]# point the agent or the AWS CLI at it; any well-formed key pair will do[/dim]
-  export AWS_ENDPOINT_URL={url} AWS_REGION=eu-central-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+  export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION=eu-central-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
   aws logs describe-log-groups
-  aws logs tail falco --follow
+  aws logs tail falco --follow   [dim]# AWS CLI 2[/dim]
   aws logs filter-log-events --log-group-name falco --filter-pattern '{{ $.priority = "Critical" }}'
 
   [dim]# faults on request, and what was asked[/dim]

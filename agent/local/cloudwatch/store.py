@@ -124,14 +124,40 @@ class Store:
 
     def events(self, group: str, stream: str | None = None) -> Iterator[StoredEvent]:
         """Each stream's events in order of arrival; nothing for a group or stream that does not exist."""
+        for found in self.streams(group, stream):
+            yield from _events_of(found, None, found.log.end)
+
+    def follow(self, group: str) -> "Follower":
+        return Follower(self, group)
+
+    def streams(self, group: str, stream: str | None = None) -> list[Stream]:
+        """The streams of a group, or the one that is named; none where nothing exists."""
         streams = self.groups[group].streams if group in self.groups else {}
-        names = streams if stream is None else [stream] if stream in streams else []
-        for name in names:
-            for block, contents in streams[name].log.blocks():
-                offset = 0
-                for timestamp, length in zip(block.timestamps, block.lengths, strict=True):
-                    yield StoredEvent(timestamp, contents[offset : offset + length], block.ingested_ms, name)
-                    offset += length + 1
+        return [found for name, found in streams.items() if stream in (None, name)]
+
+
+class Follower:
+    """Hands out each event of a group once, however often it is asked: what a live view reads."""
+
+    def __init__(self, store: Store, group: str) -> None:
+        self._store = store
+        self._group = group
+        self._read_until: dict[Path, int] = {}
+
+    def new_events(self) -> Iterator[StoredEvent]:
+        """What arrived since the last call, which must have been read to its end."""
+        for stream in self._store.streams(self._group):
+            path, end = stream.log.path, stream.log.end
+            yield from _events_of(stream, self._read_until.get(path), end)
+            self._read_until[path] = end
+
+
+def _events_of(stream: Stream, start: int | None, end: int) -> Iterator[StoredEvent]:
+    for block, contents in stream.log.blocks(start, end):
+        offset = 0
+        for timestamp, length in zip(block.timestamps, block.lengths, strict=True):
+            yield StoredEvent(timestamp, contents[offset : offset + length], block.ingested_ms, stream.name)
+            offset += length + 1
 
 
 def _file_name(name: str) -> str:

@@ -138,3 +138,93 @@ async def test_a_missing_group_or_stream_is_named(logs, group: str, stream: str)
         await logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events("x"))
 
     assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
+
+
+async def test_a_follower_hands_out_each_event_once(logs, cloudwatch: EmbeddedCloudWatch):
+    follower = cloudwatch.follow("falco")
+    early = list(follower.new_events())
+    await put(logs, "a", "b")
+    first = [event.message for event in follower.new_events()]
+    await put(logs, "c")
+    await logs.create_log_stream(logGroupName="falco", logStreamName="node/urgent")
+    await put(logs, "d", stream="node/urgent")
+    second = [(event.stream, event.message) for event in follower.new_events()]
+
+    assert early == []
+    assert first == [b"a", b"b"]
+    assert second == [("node", b"c"), ("node/urgent", b"d")]
+    assert list(follower.new_events()) == []
+
+
+async def test_newest_first_is_the_oldest_first_turned_round(logs):
+    await put(logs, *"abcde")
+
+    reply = await logs.filter_log_events(
+        logGroupName="falco",
+        logStreamNames=["node"],
+        startTime=NOW_MS,
+        endTime=NOW_MS + 3,
+        startFromHead=False,
+        limit=3,
+    )
+    rest = await logs.filter_log_events(logGroupName="falco", nextToken=reply["nextToken"], startTime=NOW_MS)
+
+    assert [event["message"] for event in reply["events"]] == ["d", "c", "b"]  # here the end is inclusive
+    assert [event["message"] for event in rest["events"]] == ["a"]
+
+
+async def test_backward_pages_end_when_the_token_stays_the_same(logs):
+    await put(logs, *"ab")
+    where = {"logGroupName": "falco", "logStreamName": "node"}
+
+    newest = await logs.get_log_events(**where, limit=2)
+    before = await logs.get_log_events(**where, nextToken=newest["nextBackwardToken"])
+    onward = await logs.get_log_events(**where, nextToken=before["nextForwardToken"], startFromHead=True)
+
+    assert before["events"] == []
+    assert before["nextBackwardToken"] == newest["nextBackwardToken"]
+    assert [event["message"] for event in onward["events"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("get_log_events", {"logGroupIdentifier": "falco"}),
+        ("get_log_events", {"logGroupName": None}),
+        ("get_log_events", {"nextToken": "invented"}),
+        ("get_log_events", {"nextToken": "x/WzEsMSwieCIsMV0="}),
+        ("get_log_events", {"limit": 10_001}),
+        ("get_log_events", {"startTime": -1}),
+        ("filter_log_events", {"logStreamNamePrefix": "n", "logStreamNames": ["node"]}),
+        ("filter_log_events", {"logStreamName": None, "logStreamNames": []}),
+        ("filter_log_events", {"startTime": 2, "endTime": 1}),
+        ("filter_log_events", {"startFromHead": False}),
+        ("filter_log_events", {"filterPattern": "{ $.a"}),
+    ],
+)
+async def test_a_read_with_bad_parameters_is_refused(logs, operation: str, arguments: dict[str, Any]):
+    given: dict[str, Any] = {"logGroupName": "falco"} | arguments
+    if operation == "get_log_events":
+        given["logStreamName"] = "node"
+    given = {name: value for name, value in given.items() if value is not None}
+
+    with pytest.raises(ClientError) as refusal:
+        await getattr(logs, operation)(**given)
+
+    assert refusal.value.response["Error"]["Code"] == "InvalidParameterException"
+
+
+async def test_a_full_disk_is_unavailable_and_loses_nothing_accepted(logs, cloudwatch: EmbeddedCloudWatch, tmp_path):
+    await put(logs, "before")
+    (path,) = (tmp_path / "cloudwatch").rglob("*.events")
+    path.rename(path.with_suffix(".kept"))
+    path.symlink_to("/dev/full")
+
+    with pytest.raises(ClientError) as refusal:
+        await put(logs, "refused")
+    path.unlink()
+    path.with_suffix(".kept").rename(path)
+    await put(logs, "after")
+
+    assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert [event.message for event in cloudwatch.events("falco")] == [b"before", b"after"]

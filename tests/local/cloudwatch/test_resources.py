@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from agent.local.cloudwatch import DataInUseError, EmbeddedCloudWatch
+from agent.local.cloudwatch import CorruptDataError, DataInUseError, EmbeddedCloudWatch
 from agent.local.cloudwatch.parameters import RETENTION_DAYS
 
 from .conftest import Client, connected
@@ -269,3 +269,31 @@ async def test_discarded_events_are_counted_and_take_no_space(tmp_path):
         assert list(cloudwatch.events("falco")) == []
         assert (await described(client))["storedBytes"] == 100_000
         assert sum(path.stat().st_size for path in tmp_path.rglob("*.events")) < 1000
+
+
+async def test_groups_are_found_by_prefix_part_class_or_identifier(logs):
+    await logs.create_log_group(logGroupName="prod/falco", logGroupClass="INFREQUENT_ACCESS")
+    await logs.create_log_group(logGroupName="prod/other")
+
+    async def listed(**arguments) -> list[str]:
+        reply = await logs.describe_log_groups(**arguments)
+        return [group["logGroupName"] for group in reply["logGroups"]]
+
+    assert await listed() == ["falco", "prod/falco", "prod/other"]
+    assert await listed(logGroupNamePrefix="prod/") == ["prod/falco", "prod/other"]
+    assert await listed(logGroupNamePattern="falco") == ["falco", "prod/falco"]
+    assert await listed(logGroupClass="INFREQUENT_ACCESS") == ["prod/falco"]
+    assert await listed(logGroupIdentifiers=["prod/other", ARN]) == ["falco", "prod/other"]
+    refused = logs.describe_log_groups(logGroupNamePrefix="a", logGroupNamePattern="b")
+    assert await code_of(refused) == "InvalidParameterException"
+
+
+@pytest.mark.parametrize("contents", [b"{", b"[]", b'{"name": "falco"}'])
+async def test_settings_of_a_group_that_cannot_be_read_are_named(logs, cloudwatch, tmp_path, contents: bytes):
+    await cloudwatch.stop()
+    (path,) = tmp_path.rglob("group.json")
+    path.write_bytes(contents)
+
+    with pytest.raises(CorruptDataError, match=r"group\.json: not the settings of a log group"):
+        async with EmbeddedCloudWatch(tmp_path / "cloudwatch"):
+            pass
