@@ -10,34 +10,48 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
 from agent.core.values import Destination, Lane
 from agent.enrich import build_enricher
 from agent.flow import Budget
+from agent.http import serve
 from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline, keep_progress, save_progress
 from agent.settings import Settings
 from agent.ship.cloudwatch import LogsClient, open_cloudwatch
 from agent.ship.deadletter import DeadLetters
 from agent.ship.shipper import Shipper
+from agent.status import Parts, Status
 from agent.tail.checkpoint import Checkpoint, Restored
 from agent.tail.reader import Reader
 from agent.tail.tailer import Reading
 from agent.telemetry import Telemetry
+from agent.vigil import beat, watch_falco
+from agent.watch import Notices, Silence
 
 log = logging.getLogger(__name__)
 VERSION = version("falcowatch")
+DEAD_LETTERS = "dead-letters"
 
 
-async def run_agent(settings: Settings, stop: asyncio.Event) -> None:
-    """The agent, until `stop` is set. Raises FalcowatchError for what keeps it from starting."""
+async def run_agent(
+    settings: Settings, stop: asyncio.Event, *, listening: Callable[[int], None] = lambda port: None
+) -> None:
+    """Runs until `stop` is set; `listening` is told the HTTP port. Raises FalcowatchError when it cannot start."""
     checkpoint = Checkpoint(settings.state_dir)
     restored = checkpoint.open()
     try:
         async with open_cloudwatch(settings.cloudwatch, user_agent_extra=f"falcowatch/{VERSION}") as client:
-            await Agent(settings, client, checkpoint, restored).run(stop)
+            agent = Agent(settings, client, checkpoint, restored)
+            status = agent.status
+            async with serve(
+                settings.http, agent.telemetry, report=status.report, health=status.health, readiness=status.readiness
+            ) as port:
+                log.info("listening", extra={"host": settings.http.host, "port": port})
+                listening(port)
+                await agent.run(stop)
     finally:
         checkpoint.close()
 
@@ -50,7 +64,9 @@ class Agent:
         self.telemetry = Telemetry(VERSION)
         limit = settings.memory_budget_bytes
         self.budget = Budget(limit, limit // URGENT_BUDGET_SHARE)
-        dead_letters = DeadLetters(settings.state_dir / "dead-letters")
+        dead_letters = DeadLetters(settings.state_dir / DEAD_LETTERS)
+        notices = Notices(self.telemetry)
+        self.silence = Silence(settings.falco.silent_seconds)
         self.enricher = build_enricher(settings, self.telemetry)
         self.shipper = Shipper(
             settings.cloudwatch,
@@ -66,6 +82,7 @@ class Agent:
             enricher=self.enricher,
             shipper=self.shipper,
             dead_letters=dead_letters,
+            notices=notices,
             telemetry=self.telemetry,
         )
         reading = Reading(
@@ -73,24 +90,36 @@ class Agent:
         )
         self.reader = Reader(reading, restored)
         self.checkpoint = checkpoint
+        parts = Parts(
+            settings, self.telemetry, self.budget, self.reader, self.pipeline, self.shipper, notices, self.silence
+        )
+        self.status = Status(parts, VERSION)
 
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as stations:
-            shipping = stations.create_task(self.shipper.run(), name="shipper")
-            enriching = stations.create_task(self.enricher.run(), name="enricher")
-            saving = stations.create_task(
-                keep_progress(self.reader, self.checkpoint, self.telemetry, self._saved), name="checkpoint"
-            )
             reading = stations.create_task(self.reader.run(), name="reader")
+            others = [
+                stations.create_task(work, name=name)
+                for name, work in {
+                    "shipper": self.shipper.run(),
+                    "enricher": self.enricher.run(),
+                    "checkpoint": keep_progress(self.reader, self.checkpoint, self.telemetry, self.status.saved),
+                    "status": self.status.run(),
+                    "silence": watch_falco(self.reader, self.silence, self.pipeline),
+                    "heartbeat": beat(
+                        self.settings.heartbeat_seconds, lambda: self.status.report().books, self.pipeline
+                    ),
+                }.items()
+            ]
             log.info("agent started", extra={"version": VERSION, "node": self.settings.node_name})
             await stop.wait()
             log.info("agent stopping", extra={"drain_seconds": self.settings.drain_seconds})
             reading.cancel()
             await asyncio.wait([reading])
             await self._drain()
-            for task in (shipping, enriching, saving):
+            for task in others:
                 task.cancel()
-        await save_progress(self.reader, self.checkpoint, self.telemetry, self._saved)
+        await save_progress(self.reader, self.checkpoint, self.telemetry, self.status.saved)
         self.reader.close()
         log.info("agent stopped")
 
@@ -103,9 +132,6 @@ class Agent:
             log.warning(
                 "drain ended by its deadline; the rest is read again at the next start", extra={"records": left}
             )
-
-    def _saved(self) -> None:
-        pass
 
     def _destination(self, lane: Lane, namespace: str) -> Destination:
         names = {"cluster": self.settings.cluster_name, "node": self.settings.node_name, "namespace": namespace}

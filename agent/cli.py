@@ -10,10 +10,15 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from agent.errors import FalcowatchError, SettingsError
+
+N = TypeVar("N", int, float)
+SECRETS = frozenset({"cloudwatch.external_id"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,13 +51,97 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from agent.check import probes
+    from agent.settings import load_settings
+
+    loaded = load_settings(os.environ, arguments.config)
+    out = Console(highlight=False, soft_wrap=True)
+    for dotted, value, source in loaded.rows():
+        shown = "•••" if value and dotted in SECRETS else value
+        out.print(f"{dotted:36} {shown!s:28} {source}", markup=False)
+
+    async def probe() -> bool:
+        fine = True
+        async for found in probes(loaded.settings):
+            out.print(
+                f"[green]ok    [/green] {found.name}: " if found.ok else f"[red]failed[/red] {found.name}: ", end=""
+            )
+            out.print(found.detail, markup=False)
+            fine = fine and found.ok
+        return fine
+
+    return 0 if asyncio.run(probe()) else 1
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from agent.local.demo import Wish, demonstrate
+
+    wish = Wish(arguments.alerts, arguments.rate, arguments.seconds, arguments.keep)
+    return asyncio.run(demonstrate(wish))
+
+
+def _cloudwatch(arguments: argparse.Namespace) -> int:
+    from agent.local.cloudwatch import serve
+
+    return asyncio.run(serve(arguments.host, arguments.port, arguments.data))
+
+
+def _dead_letters(arguments: argparse.Namespace) -> int:
+    from agent.local.letters import list_letters, replay_letters
+    from agent.settings import load_settings
+
+    settings = load_settings(os.environ, arguments.config).settings
+    return list_letters(settings) if arguments.action == "list" else asyncio.run(replay_letters(settings))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="falcowatch", description="Ships Falco's alerts to Amazon CloudWatch Logs.")
+    parser.add_argument("--version", action="version", version=f"falcowatch {version('falcowatch')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="the agent")
-    run.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration (FALCOWATCH_CONFIG)")
-    run.set_defaults(command=_run)
+
+    def command(name: str, does: str, function: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+        added.set_defaults(command=function)
+        return added
+
+    def configured(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration (else FALCOWATCH_CONFIG)")
+        return added
+
+    configured(command("run", "the agent; SIGTERM drains it", _run))
+    configured(command("check", "the configuration as it took effect, then a probe of everything it needs", _check))
+    letters = configured(command("dead-letters", "what CloudWatch would not take", _dead_letters))
+    letters.add_argument("action", choices=["list", "replay"], help="show them, or put them again")
+
+    demo = command("demo", "the whole path on this machine, with captured alerts and an embedded CloudWatch", _demo)
+    demo.add_argument(
+        "--alerts", type=_positive(int), default=20_000, metavar="N", help="how many (default: %(default)s)"
+    )
+    demo.add_argument(
+        "--rate", type=_positive(float), metavar="N", help="alerts a second (default: as fast as it goes)"
+    )
+    demo.add_argument("--seconds", type=_positive(float), metavar="N", help="go on for so long instead of --alerts")
+    demo.add_argument("--keep", type=Path, metavar="DIR", help="keep log files, state and events there")
+
+    cloudwatch = command("cloudwatch", "the embedded CloudWatch Logs alone", _cloudwatch)
+    cloudwatch.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    cloudwatch.add_argument("--port", type=int, default=4586, help="port to listen on (default: %(default)s)")
+    cloudwatch.add_argument("--data", type=Path, metavar="DIR", help="keep events there (default: until it ends)")
     return parser
+
+
+def _positive(kind: Callable[[str], N]) -> Callable[[str], N]:
+    def parse(text: str) -> N:
+        value = kind(text)
+        if value <= 0:
+            raise ValueError
+        return value
+
+    parse.__name__ = "number over 0"  # what argparse calls it in "invalid number over 0 value: '-1'"
+    return parse
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
@@ -36,6 +37,7 @@ from agent.tail.reader import Reader
 from agent.tail.tailer import Chunk, Gap
 from agent.telemetry import Telemetry
 from agent.telemetry.metrics import LARGEST_RULE_COUNT
+from agent.watch import Notices
 
 SAVE_SECONDS = 1.0
 """Between two checkpoints. More often would only save duplicates after a crash, at an fsync each."""
@@ -43,7 +45,22 @@ SAVE_SECONDS = 1.0
 URGENT_BUDGET_SHARE = 8
 """One part in so many of the budget is only for the urgent lane."""
 
+SaveReport = Callable[[str | None], None]
+"""Told after each save: None, or why it failed."""
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """An event of our own."""
+
+    kind: str
+    """Its rule is `Falcowatch: <kind>`."""
+    priority: str
+    output: str
+    fields: dict[str, object]
+    lane: Lane = Lane.URGENT
 
 
 class Pipeline:
@@ -57,6 +74,7 @@ class Pipeline:
         enricher: Enricher,
         shipper: Shipper,
         dead_letters: DeadLetters,
+        notices: Notices,
         telemetry: Telemetry,
     ) -> None:
         self._settings = settings
@@ -64,6 +82,7 @@ class Pipeline:
         self._enricher = enricher
         self._shipper = shipper
         self._dead_letters = dead_letters
+        self._notices = notices
         self._telemetry = telemetry
         rules = settings.falco
         policy = Policy(
@@ -73,6 +92,8 @@ class Pipeline:
         self._rules_with_series: set[str] = set()
         self.last_alerts: deque[tuple[str, str, float]] = deque(maxlen=10)
         """Priority, rule and time of arrival of the last kinds of alert, for a person to look at."""
+        self.gaps = 0
+        self.gap_bytes = 0
 
     async def convey(self, chunk: Chunk) -> None:
         """A chunk's records into their lanes. Waits only for pods that are not known yet, briefly."""
@@ -83,6 +104,7 @@ class Pipeline:
         if sifted.oversized:
             await self._bury_oversized(chunk, sifted)
         self._count(sifted)
+        self._notices.read(sifted.notices)
         held = 0
         filtered = sifted.filtered.total()
         for lane, span in sifted.spans.items():
@@ -97,32 +119,43 @@ class Pipeline:
     def announce(self, gap: Gap) -> None:
         """Says in CloudWatch, in the log and in a metric that bytes were lost, which and why."""
         lost = gap.end - gap.start
+        self.gaps += 1
+        self.gap_bytes += lost
         self._telemetry.gap_bytes.inc(lost)
-        fields = {"file": gap.file, "path": gap.path, "from": gap.start, "to": gap.end, "bytes": lost, "why": gap.why}
+        fields: dict[str, object] = {
+            "file": gap.file,
+            "path": gap.path,
+            "from": gap.start,
+            "to": gap.end,
+            "bytes": lost,
+            "why": gap.why,
+        }
         log.error("bytes were lost before they could be read", extra=fields)
-        self.say("Falcowatch: gap", "Critical", f"{lost} bytes of {gap.path} were lost: {gap.why}", fields)
+        self.say(Saying("gap", "Critical", f"{lost} bytes of {gap.path} were lost: {gap.why}", fields))
 
-    def say(self, rule: str, priority: str, output: str, fields: dict[str, object], *, kind: str = "gap") -> None:
-        """An event of our own in the urgent lane, shaped as Falco shapes an alert."""
+    def say(self, saying: Saying) -> None:
+        """Ships an event of our own, shaped as Falco shapes an alert. It is in no file, so not in the books."""
         now = datetime.now(UTC)
+        who = {"node": self._settings.node_name}
+        if self._settings.cluster_name:
+            who["cluster"] = self._settings.cluster_name
         message = orjson.dumps(
             {
                 "hostname": self._settings.node_name,
-                "output": output,
-                "output_fields": fields,
-                "priority": priority,
-                "rule": rule,
+                "output": saying.output,
+                "output_fields": saying.fields,
+                "priority": saying.priority,
+                "rule": f"Falcowatch: {saying.kind}",
                 "source": "falcowatch",
-                "time": now.isoformat(timespec="microseconds").replace("+00:00", "000Z"),
-                "falcowatch": {"node": self._settings.node_name}
-                | ({"cluster": self._settings.cluster_name} if self._settings.cluster_name else {}),
+                "time": now.strftime("%Y-%m-%dT%H:%M:%S.%f000Z"),
+                "falcowatch": who,
             }
-        ).decode()
+        )
         span = Span(read_at=time.monotonic())
-        span.append(int(now.timestamp() * 1000), message, len(message.encode()), 0)
+        span.append(int(now.timestamp() * 1000), message.decode(), len(message), 0)
         self._budget.adjust(span.held_bytes)
-        self._telemetry.records_synthetic.labels(kind).inc()
-        self._shipper.accept(Lane.URGENT, "", span)
+        self._telemetry.records_synthetic.labels(saying.kind).inc()
+        self._shipper.accept(saying.lane, "", span)
 
     def _sift(self, chunk: Chunk, find: FindFragment) -> Sifted:
         return self._sieve.sift(
@@ -178,23 +211,20 @@ class Pipeline:
         await bury(self._dead_letters, letters, self._telemetry)
 
 
-async def keep_progress(
-    reader: Reader, checkpoint: Checkpoint, telemetry: Telemetry, saved: Callable[[], None]
-) -> None:
+async def keep_progress(reader: Reader, checkpoint: Checkpoint, telemetry: Telemetry, report: SaveReport) -> None:
     """Writes the settled positions down again and again, until cancelled."""
     while True:
         await asyncio.sleep(SAVE_SECONDS)
-        await save_progress(reader, checkpoint, telemetry, saved)
+        await save_progress(reader, checkpoint, telemetry, report)
 
 
-async def save_progress(
-    reader: Reader, checkpoint: Checkpoint, telemetry: Telemetry, saved: Callable[[], None]
-) -> None:
+async def save_progress(reader: Reader, checkpoint: Checkpoint, telemetry: Telemetry, report: SaveReport) -> None:
     """Writes the settled positions down once; a disk that refuses is counted, and shipping goes on."""
     try:
         await asyncio.to_thread(checkpoint.save, reader.positions())
     except StateUnwritable as error:
         telemetry.checkpoint_errors.inc()
         log.error("checkpoint was not written", extra={"why": str(error)})
+        report(str(error))
     else:
-        saved()
+        report(None)

@@ -70,6 +70,8 @@ class Shipper:
         self._idle.set()
         self._draining = asyncio.Event()
         self._occasional = Occasional()
+        self._creating = asyncio.Lock()
+        self._created: set[Destination] = set()
         self._pace = Pace(settings.max_puts_per_second, time.monotonic)
         urgent_rate = settings.max_puts_per_second * URGENT_PACE_FACTOR
         self._urgent_pace = Pace(urgent_rate, time.monotonic, burst=max(1.0, urgent_rate))
@@ -78,6 +80,8 @@ class Shipper:
         """Seconds of the monotonic clock."""
         self.troubled = 0
         """Deliveries that wait to try again."""
+        self.denied: str | None = None
+        """Why the last put was denied; None: it was not."""
 
     def accept(self, lane: Lane, namespace: str, span: Span) -> None:
         """Takes a span over; its records are settled when CloudWatch has them."""
@@ -215,12 +219,17 @@ class Shipper:
     async def _create(self, outlet: Outlet) -> None:
         """The group or the stream is missing. What cannot be created now is found missing again at the next put."""
         destination = outlet.destination
-        try:
-            await self._client.create(destination)
-        except PutError as error:
-            self._note_retry(error, outlet)
-        else:
-            log.info("stream created", extra={"group": destination.group, "stream": destination.stream})
+        async with self._creating:
+            if destination in self._created:
+                self._created.discard(destination)  # by another batch, just now; if it is gone again, we are back soon
+                return
+            try:
+                await self._client.create(destination)
+            except PutError as error:
+                self._note_retry(error, outlet)
+            else:
+                self._created.add(destination)
+                log.info("stream created", extra={"group": destination.group, "stream": destination.stream})
 
     async def _wait_after(self, error: PutError, outlet: Outlet, failures: int) -> None:
         urgent = outlet.lane is Lane.URGENT
@@ -230,6 +239,7 @@ class Shipper:
         if isinstance(error, Missing) and failures == 1:
             backoff = Backoff(0.0, 0.0)
         self._note_retry(error, outlet)
+        self.denied = str(error) if isinstance(error, Denied) else None
         if isinstance(error, Throttled):
             self._telemetry.throttled.inc()
             self.slots.slow_down()
@@ -247,6 +257,8 @@ class Shipper:
 
     def _note_retry(self, error: PutError, outlet: Outlet) -> None:
         self._telemetry.retries.labels(error.reason).inc()
+        if isinstance(error, Missing) and self._settings.create:
+            return  # the first put of every new stream; that it is created is said
         if (fields := self._occasional.fields(error.reason)) is not None:
             stream = outlet.destination.stream
             log.warning(
@@ -256,6 +268,7 @@ class Shipper:
 
     async def _acknowledge(self, outlet: Outlet, batch: Batch, reply: PutReply) -> None:
         outlet.has_accepted = True
+        self.denied = None
         now = time.time()
         self.last_acknowledged_at = time.monotonic()
         self._telemetry.last_acknowledged.set(now)

@@ -92,6 +92,10 @@ class LogBytes(Protocol):
         """Bytes there now, as they are on disk."""
         ...
 
+    def changed_at(self) -> float:
+        """Its last write, in seconds since 1970."""
+        ...
+
     def ends_a_line(self) -> bool: ...
 
     def close(self) -> None: ...
@@ -123,6 +127,9 @@ class PlainBytes:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def changed_at(self) -> float:
+        return os.fstat(self._descriptor).st_mtime
 
     def ends_a_line(self) -> bool:
         size = self.size()
@@ -177,6 +184,9 @@ class GzipBytes:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def changed_at(self) -> float:
+        return os.fstat(self._descriptor).st_mtime
 
     def ends_a_line(self) -> bool:
         return True

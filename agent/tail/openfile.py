@@ -39,10 +39,15 @@ class OpenFile:
         """It has no name any more; only we keep its bytes."""
         self.caught_up_at = time.monotonic()
         """When there was last nothing unread."""
+        self.wrote_at = time.monotonic() - max(0.0, time.time() - content.changed_at())
+        """When its writer last wrote, in seconds of the monotonic clock."""
         self.largest_size = 0
         self._content = content
         self._cutter = Cutter(0, 0)
+        self._crossing: Entry | None = None
+        """The end of this file, when the last part of its last record is in the next one."""
         self._crossed_from: Entry | None = None
+        """The `_crossing` of the file before."""
         self._looks_left = LATE_LOOKS
         self._skip_first_line = False
 
@@ -72,6 +77,7 @@ class OpenFile:
         previous.joiner = Joiner(grammar, max_record_bytes)
         if self.joiner.open_runs:
             crossing = previous.ledger.enter(previous.end, self.joiner.open_runs, time.monotonic())
+            previous._crossing = crossing
             if (before := self.joiner.cross(previous.id)) and previous._crossed_from is not None:
                 crossing.tie(previous._crossed_from, before)
             self._crossed_from = crossing
@@ -83,7 +89,10 @@ class OpenFile:
         if self.found.compressed:
             return 0 if self.ended else most
         size = self._content.size()
-        self.largest_size = max(size, self.largest_size)
+        if size > self.largest_size:
+            if self.largest_size:
+                self.wrote_at = time.monotonic()
+            self.largest_size = size
         return min(most, size - self._cutter.end)
 
     def read(self, most: int) -> bytes:
@@ -139,6 +148,11 @@ class OpenFile:
     def end(self) -> int:
         """Up to where it was read."""
         return self._cutter.end
+
+    @property
+    def in_flight(self) -> int:
+        """Records read and not settled; a record that is still open at the end of the file before is not read yet."""
+        return self.ledger.in_flight - (self._crossing.pending if self._crossing is not None else 0)
 
     @property
     def unread(self) -> int:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.core.ledger import Ledger
 from agent.errors import DiscoveryError
 from agent.tail.checkpoint import Position, Restored
 from agent.tail.discovery import Discovery, FoundFile, Source
@@ -79,9 +78,16 @@ class Reader:
             yield from tailer.files
 
     @property
-    def ledgers(self) -> Iterator[Ledger]:
-        for file in self.files:
-            yield file.ledger
+    def in_flight(self) -> int:
+        """Records read and not settled."""
+        return sum(file.in_flight for file in self.files)
+
+    @property
+    def sightings(self) -> Iterator[tuple[Source, float]]:
+        """Each source that is there, and when it was last written to, in seconds of the monotonic clock."""
+        for source, tailer in self._tailers.items():
+            if tailer.files:
+                yield source, tailer.files[-1].wrote_at
 
     def positions(self) -> dict[str, Position]:
         """How far each file is settled: those open, and those that are remembered."""

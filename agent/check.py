@@ -1,0 +1,132 @@
+"""The probes behind `falcowatch check`: everything outside that the agent needs, asked once, one line each.
+
+Reads and probes, never changes: nothing is created in CloudWatch, no record is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from agent.enrich import SERVICE_ACCOUNT_TOKEN
+from agent.errors import Denied, DiscoveryError, FalcowatchError, KubernetesError, Missing, PutError
+from agent.http.report import Probe
+from agent.settings import Settings
+from agent.ship.cloudwatch import LogsClient, open_cloudwatch
+from agent.tail.discovery import Discovery
+from agent.tail.files import open_log
+
+API_SECONDS = 10.0
+
+
+async def probes(settings: Settings) -> AsyncIterator[Probe]:
+    """One probe after the other, as each is known."""
+    yield _log_files(settings)
+    yield _state_dir(settings.state_dir)
+    yield await _enrichment(settings)
+    try:
+        async with open_cloudwatch(settings.cloudwatch) as client:
+            async for probe in _cloudwatch(settings, client):
+                yield probe
+    except FalcowatchError as error:
+        yield Probe("cloudwatch", False, str(error))
+
+
+def _log_files(settings: Settings) -> Probe:
+    try:
+        found = Discovery(settings.tail).look()
+    except DiscoveryError as error:
+        return Probe("log files", False, str(error))
+    where = settings.tail.root or ", ".join(settings.tail.paths)
+    if not found:
+        tail = settings.tail
+        wanted = f"namespace {tail.namespace}, pod {tail.pod}, container {tail.container}"
+        return Probe("log files", True, f"{where} can be listed; no file there yet for {wanted}")
+    for source, files in found.items():
+        try:
+            newest = files[-1]
+            open_log(source.root, newest.relative, settings.tail.follow_links_into, newest.compressed).close()
+        except OSError as error:
+            return Probe("log files", False, f"{source.path}: {error.strerror}")
+    return Probe("log files", True, f"{len(found)} in {where}")
+
+
+def _state_dir(directory: Path) -> Probe:
+    """Writable and not locked, without leaving anything behind."""
+    try:
+        if directory.exists():
+            with tempfile.TemporaryFile(dir=directory) as file:
+                file.write(b"probe")
+                file.flush()
+                os.fsync(file.fileno())
+            lock = directory / "lock"
+            if lock.exists():
+                with lock.open("rb") as held:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return Probe("state directory", True, f"{directory} is writable, and nobody holds it")
+        parent = next(parent for parent in directory.parents if parent.exists())
+        with tempfile.TemporaryFile(dir=parent):
+            return Probe("state directory", True, f"{directory} can be made in {parent}")
+    except BlockingIOError:
+        return Probe("state directory", False, f"{directory} is held by another falcowatch; is the agent running here?")
+    except OSError as error:
+        return Probe(
+            "state directory", False, f"{directory}: {error.strerror}; it must be a directory this user may write"
+        )
+
+
+async def _enrichment(settings: Settings) -> Probe:
+    enrich = settings.enrich
+    if enrich.mode == "none":
+        return Probe("enrichment", True, "off")
+    if enrich.file is not None:
+        try:
+            return Probe("enrichment", True, f"{len(enrich.file.read_bytes())} bytes of pods in {enrich.file}")
+        except OSError as error:
+            return Probe("enrichment", False, f"{enrich.file}: {error.strerror}")
+    if enrich.mode == "auto" and not SERVICE_ACCOUNT_TOKEN.exists():
+        return Probe("enrichment", True, "off: not inside a cluster")
+    # Imported here: it brings kubernetes-asyncio, which nobody pays for whose enrichment is off.
+    from agent.enrich.api import connect
+
+    try:
+        async with asyncio.timeout(API_SECONDS), connect(settings.node_name) as api:
+            await api.list_pods()
+    except TimeoutError:
+        return Probe("enrichment", False, f"the API server did not answer within {API_SECONDS:.0f} s")
+    except KubernetesError as error:
+        return Probe("enrichment", False, str(error))
+    return Probe("enrichment", True, f"the API server lists the pods of {settings.node_name}")
+
+
+async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[Probe]:
+    try:
+        identity = await client.identity()
+    except PutError as error:
+        yield Probe("credentials", False, str(error))
+        return
+    who = identity.arn or f"key {identity.access_key} ({identity.why_no_arn})"
+    yield Probe("credentials", True, f"{who}, from {identity.provider}, in {identity.region}")
+    names = {"cluster": settings.cluster_name, "node": settings.node_name, "namespace": settings.tail.namespace}
+    group = settings.log_group_template.format(**names)
+    try:
+        drift = await client.drift(group)
+    except Missing as error:
+        created = f"{group} at {identity.endpoint} does not exist yet; the agent will create it"
+        yield Probe("log group", settings.cloudwatch.create, created if settings.cloudwatch.create else str(error))
+        return
+    except Denied:
+        unknown = f"{group} cannot be looked at without logs:DescribeLogGroups, which the agent itself does not need"
+        yield Probe("log group", True, unknown)
+        return
+    except PutError as error:
+        yield Probe("log group", False, str(error))
+        return
+    yield Probe("log group", True, f"{group} at {identity.endpoint}")
+    for found in drift:
+        differs = f"{found.setting} is {found.actual}, configured is {found.configured}; the agent never changes it"
+        yield Probe("log group settings", True, differs)
