@@ -43,7 +43,7 @@ class PodEnricher:
         self._answers: dict[PodKey, tuple[int, int, Fragment]] = {}
         self._unknown: dict[tuple[PodKey, str], Fragment] = {}
         self._in_vain: dict[PodKey, float] = {}
-        """key → monotonic time until which it is not waited for, in that order."""
+        """key → time of the loop until which it is not waited for, in that order."""
         self._listed = False
         self._source_works = True
         self._news = asyncio.Event()
@@ -114,7 +114,7 @@ class PodEnricher:
         return fragment
 
     def _is_worth_waiting(self, key: PodKey, time_ms: int) -> bool:
-        if not self._source_works or self._in_vain.get(key, 0.0) > time.monotonic():
+        if not self._source_works or self._in_vain.get(key, 0.0) > _loop_time():
             return False
         return not self._listed or time_ms > _now_ms() - FRESH_MS
 
@@ -125,7 +125,7 @@ class PodEnricher:
     def _waited_in_vain(self, keys: Collection[PodKey]) -> None:
         if not self._listed:
             return  # It was the list that was late, and it may bring them yet.
-        until = time.monotonic() + IN_VAIN_SECONDS
+        until = _loop_time() + IN_VAIN_SECONDS
         for key in keys:
             if len(self._in_vain) >= MOST_ANSWERS:
                 del self._in_vain[next(iter(self._in_vain))]
@@ -165,3 +165,7 @@ class AlertOnly:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -7,6 +7,7 @@ list and watch of one node, and records every request, so that a test can say th
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,8 +29,9 @@ class Cluster:
 
     token: str = TOKEN
     version: int = 100
-    oldest_version: int = 0
+    oldest_version: int = 100
     """A watch from before it is too old."""
+    allowed: bool = True
     gone_as_event: bool = True
     """Too old is said by an ERROR event inside a 200, as real servers do; else by HTTP 410."""
     list_answers: list[tuple[int, bytes]] = field(default_factory=list)
@@ -40,8 +42,6 @@ class Cluster:
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: list[tuple[int, bytes]] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
-    silent: bool = False
-    """Watches bring nothing at all, no bookmark either, as those from a version of the future do."""
     generation: int = 0
     """Watches of an earlier generation end."""
 
@@ -103,8 +103,10 @@ class Cluster:
             self.news.notify_all()
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _status(401, "Unauthorized", "Unauthorized")
+        if not self.allowed:
+            return _status(403, "Forbidden", 'pods is forbidden: User "x" cannot list resource "pods"')
         if query.get("fieldSelector") != f"spec.nodeName={NODE}":
-            return _status(403, "Forbidden", "this service account may see one node only")
+            return _status(400, "BadRequest", "a test asked for more than its node")
         return await self._watch(request, query) if query.get("watch") == "true" else self._list()
 
     def _list(self) -> web.Response:
@@ -142,7 +144,7 @@ class Cluster:
                         position = version
         except TimeoutError:
             pass
-        if query.get("allowWatchBookmarks") == "true" and not self.silent:
+        if query.get("allowWatchBookmarks") == "true" and position <= self.version:
             await response.write(_bookmark(self.version) + b"\n")
         return response
 
@@ -151,31 +153,32 @@ class Cluster:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Cluster, str]]:
+async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[Cluster, str]]:
     """A cluster and its URL."""
     cluster = Cluster()
     app = web.Application()
     app.router.add_get("/api/v1/pods", cluster.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     port = runner.addresses[0][1]
     try:
-        yield cluster, f"http://127.0.0.1:{port}"
+        yield cluster, f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     finally:
         await cluster.end_watches()
         await runner.cleanup()
 
 
-def write_kubeconfig(path: Path, url: str, token_file: Path) -> Path:
+def write_kubeconfig(path: Path, url: str, token_file: Path, authority: Path | None = None) -> Path:
     """A kubeconfig of one cluster, whose token stands in a file of its own, as a mounted one does."""
     token_file.write_text(TOKEN)
+    cluster = {"server": url} | ({"certificate-authority": str(authority)} if authority else {})
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "test",
-        "clusters": [{"name": "test", "cluster": {"server": url}}],
+        "clusters": [{"name": "test", "cluster": cluster}],
         "users": [{"name": "agent", "user": {"tokenFile": str(token_file)}}],
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "agent"}}],
     }

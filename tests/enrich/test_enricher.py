@@ -1,0 +1,184 @@
+"""Who waits for a pod, how long, and what is said when it does not come; in fake time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from agent.core.values import PodKey
+from agent.enrich.enricher import FRESH_MS, IN_VAIN_SECONDS, MOST_ANSWERS, AlertOnly, PodEnricher
+from agent.enrich.pod_file import PodFile
+from agent.enrich.projection import Pod, Selection, decode_pod
+from agent.telemetry.metrics import Telemetry
+from tests.enrich.objects import pod_object
+
+pytestmark = pytest.mark.looptime
+
+ALL = Selection(["*"], [])
+WEB = PodKey("shop", "web-1", None, None)
+OTHER = PodKey("shop", "web-2", None, None)
+
+
+def pod(name: str, uid: str = "", *, created: str = "2026-11-23T07:00:00Z", **labels: str) -> Pod:
+    return decode_pod(orjson.dumps(pod_object(name, uid=uid, labels=labels, created=created)), ALL)
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def enricher() -> PodEnricher:
+    """Its source is driven by hand."""
+    return PodEnricher(PodFile(Path("unused"), ALL), 3600, Telemetry("test"))
+
+
+def listed(*pods: Pod) -> PodEnricher:
+    made = enricher()
+    made.pods_listed(pods)
+    return made
+
+
+def result(made: PodEnricher, key: PodKey, time_ms: int | None = None) -> str | None:
+    fragment = made.fragment(key, now_ms() if time_ms is None else time_ms)
+    return fragment.result if fragment else None
+
+
+async def test_the_same_fragment_serves_until_the_pod_changes():
+    made = listed(pod("web-1", tier="old"))
+    first = made.fragment(WEB, now_ms())
+    made.pod_changed(pod("web-1", tier="old"))
+
+    assert made.fragment(WEB, now_ms()) is first
+
+    made.pod_changed(pod("web-1", tier="new"))
+
+    changed = made.fragment(WEB, now_ms())
+    assert changed is not None
+    assert b'"tier":"new"' in changed.plain
+
+
+async def test_those_who_wait_go_on_as_soon_as_all_have_appeared():
+    made = listed()
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.2, made.pod_changed, pod("web-1"))
+    loop.call_later(0.3, made.pod_changed, pod("web-2"))
+    began = loop.time()
+
+    await made.appear([WEB, OTHER], 1.0)
+
+    assert loop.time() - began == pytest.approx(0.3)
+    assert result(made, WEB) == result(made, OTHER) == "hit"
+
+
+async def test_a_pod_that_does_not_come_is_waited_for_once():
+    made = listed()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    assert result(made, WEB) is None
+
+    await made.appear([WEB], 1.0)
+
+    assert loop.time() - began == pytest.approx(1.0)
+    assert result(made, WEB) == "miss"
+    assert made.unknown(WEB, "late").result == "late"
+
+    await asyncio.sleep(IN_VAIN_SECONDS)
+    assert result(made, WEB) is None
+
+
+async def test_a_pod_that_comes_after_all_is_found_at_once():
+    made = listed()
+    await made.appear([WEB], 1.0)
+
+    made.pod_changed(pod("web-1"))
+
+    assert result(made, WEB) == "hit"
+
+
+async def test_nobody_waits_for_the_pod_of_an_old_alert():
+    made = listed()
+
+    assert result(made, WEB, now_ms() - FRESH_MS - 1000) == "miss"
+
+
+async def test_before_the_first_list_even_an_old_alert_waits():
+    made = enricher()
+    assert result(made, WEB, 0) is None
+
+    await made.appear([WEB], 1.0)
+
+    assert result(made, WEB, 0) is None
+
+
+async def test_nobody_waits_while_the_source_fails():
+    made = listed()
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.1, made.source_works, False)
+    began = loop.time()
+
+    await made.appear([WEB], 5.0)
+
+    assert loop.time() - began == pytest.approx(0.1)
+    assert result(made, WEB) == "miss"
+
+    made.source_works(True)
+    assert result(made, WEB) is None
+
+
+async def test_waiting_can_be_cancelled():
+    made = listed()
+    task = asyncio.create_task(made.appear([WEB], 5.0))
+    await asyncio.sleep(0.1)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert result(made, WEB) is None
+
+
+async def test_a_successor_of_the_same_name_is_waited_for():
+    made = listed(pod("web-1", "old"))
+    made.pod_deleted(pod("web-1", "old"))
+    await asyncio.sleep(0)
+    deleted_ms = now_ms()
+    assert result(made, WEB, deleted_ms - 1000) == "hit"
+    assert result(made, WEB, deleted_ms + 1000) is None
+
+
+async def test_a_pod_first_heard_of_by_its_deletion_is_known_for_what_it_did():
+    made = listed()
+    made.pod_deleted(pod("web-1"))
+
+    assert result(made, WEB, now_ms() - 1000) == "hit"
+
+
+async def test_what_is_remembered_is_bounded():
+    made = listed(pod("web-1"))
+    keys = [PodKey("shop", f"unknown-{number}", None, None) for number in range(MOST_ANSWERS * 2)]
+    for key in keys:
+        made.fragment(PodKey("shop", "web-1", None, key.name), now_ms())
+        made.unknown(key, "miss")
+    await made.appear(keys, 0.1)
+
+    assert len(made._answers) <= MOST_ANSWERS
+    assert len(made._unknown) <= MOST_ANSWERS
+    assert len(made._in_vain) <= MOST_ANSWERS
+    assert result(made, keys[-1]) == "miss"
+
+
+async def test_without_enrichment_nothing_is_waited_for_and_what_is_remembered_is_bounded():
+    made = AlertOnly()
+    for number in range(MOST_ANSWERS + 1):
+        fragment = made.fragment(PodKey("shop", f"web-{number}", None, None), 0)
+        assert fragment is not None
+
+    await made.appear([WEB], 10)
+
+    assert asyncio.get_running_loop().time() == 0
+    assert len(made._answers) <= MOST_ANSWERS
+    assert made.unknown(WEB, "late").result == "late"

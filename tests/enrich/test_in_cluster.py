@@ -1,0 +1,171 @@
+"""The agent's part inside a pod: the mounted token and authority, TLS, `auto`; as a process of its own.
+
+kubelet mounts the token at a fixed place, so the process gets a mount namespace of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+from agent.enrich import SERVICE_ACCOUNT_TOKEN
+from tests.enrich.cluster import NODE, TOKEN, Cluster, serving, write_kubeconfig
+from tests.enrich.objects import pod_object
+
+PROGRAM = """
+import asyncio, sys, time
+from agent.core.values import PodKey
+from agent.enrich import build_enricher
+from agent.settings.model import Enrich, Settings
+from agent.telemetry.metrics import Telemetry
+
+async def main(mode, node):
+    enricher = build_enricher(Settings(node_name=node, enrich=Enrich(mode=mode)), Telemetry("test"))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(enricher.run())
+        for name in iter(input, ""):
+            key = PodKey("shop", name, None, None)
+            await enricher.appear([key], 20)
+            fragment = enricher.fragment(key, int(time.time() * 1000))
+            print((fragment or enricher.unknown(key, "late")).plain[14:].decode(), flush=True)
+            await asyncio.sleep(0)
+        task.cancel()
+    print("kubernetes_asyncio" in sys.modules, flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+MOUNT = """
+mount -t tmpfs tmpfs /run && mkdir -p "$1" && mount --bind "$2" "$1" && shift 2 && exec "$@"
+"""
+"""/var/run is /run on any present system."""
+
+UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    """What kubelet mounts: a token and the authority, here with its key beside it."""
+    probe = subprocess.run([*UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"no mount namespace may be made here: {probe.stderr.decode().strip()}")
+    directory = tmp_path / "secrets"
+    directory.mkdir()
+    (directory / "token").write_text(TOKEN)
+    make_certificate(directory / "ca.crt", tmp_path / "key.pem")
+    return directory
+
+
+def make_certificate(path: Path, key: Path) -> None:
+    """One for 127.0.0.1 that is its own authority."""
+    subprocess.run(
+        [
+            *["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
+            *["-days", "2", "-subj", "/CN=kubernetes", "-addext", "subjectAltName=IP:127.0.0.1"],
+            *["-addext", "keyUsage=critical,keyCertSign,digitalSignature", "-keyout", str(key), "-out", str(path)],
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+@asynccontextmanager
+async def api_over_tls(secrets: Path) -> AsyncIterator[tuple[Cluster, dict[str, str]]]:
+    """The cluster, and the environment that kubelet sets in a pod."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(secrets / "ca.crt", secrets.parent / "key.pem")
+    async with serving(tls) as (cluster, url):
+        host, port = url.removeprefix("https://").split(":")
+        yield cluster, {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+
+
+@asynccontextmanager
+async def agent(*command: str, mode: str, environ: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        *[sys.executable, "-c", PROGRAM, mode, NODE],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(Path(__file__).parents[2]), **environ},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ask(process: asyncio.subprocess.Process, name: str) -> dict[str, str]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{name}\n".encode())
+    async with asyncio.timeout(60):
+        said: dict[str, str] = orjson.loads(await process.stdout.readline())
+    return said
+
+
+async def ending(process: asyncio.subprocess.Process) -> bytes:
+    rest, _ = await process.communicate(b"\n")
+    assert process.returncode == 0
+    return rest.strip()
+
+
+async def test_in_a_pod_the_mounted_token_and_authority_lead_to_the_api(secrets: Path):
+    mounted = ["sh", "-c", MOUNT, "sh", str(SERVICE_ACCOUNT_TOKEN.parent), str(secrets)]
+    async with api_over_tls(secrets) as (cluster, environ):
+        await cluster.put(pod_object("web-1"))
+        async with agent(*UNSHARE, *mounted, mode="auto", environ=environ) as process:
+            first = await ask(process, "web-1")
+
+            (secrets / "token").write_text("rotated")
+            cluster.token = "rotated"
+            await cluster.end_watches()
+            await cluster.put(pod_object("web-2"))
+            second = await ask(process, "web-2")
+
+            assert await ending(process) == b"True"
+
+    assert (first["pod_name"], second["pod_name"]) == ("web-1", "web-2")
+    assert len(cluster.lists) == 1
+
+
+async def test_a_server_that_the_authority_did_not_sign_is_not_spoken_to(secrets: Path, tmp_path: Path):
+    mounted = ["sh", "-c", MOUNT, "sh", str(SERVICE_ACCOUNT_TOKEN.parent), str(secrets)]
+    async with api_over_tls(secrets) as (cluster, environ):
+        other = tmp_path / "other.pem"
+        make_certificate(other, tmp_path / "other.key")
+        (secrets / "ca.crt").write_bytes(other.read_bytes())
+        async with agent(*UNSHARE, *mounted, mode="auto", environ=environ) as process:
+            said = await ask(process, "web-1")
+
+    assert said["status"] == "unknown"
+    assert cluster.requests == []
+
+
+async def test_outside_a_cluster_api_means_the_kubeconfig(tmp_path: Path):
+    async with serving() as (cluster, url):
+        await cluster.put(pod_object("web-1"))
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, tmp_path / "token")
+        async with agent(mode="api", environ={"KUBECONFIG": str(kubeconfig)}) as process:
+            said = await ask(process, "web-1")
+
+    assert said["pod_name"] == "web-1"
+
+
+@pytest.mark.skipif(SERVICE_ACCOUNT_TOKEN.exists(), reason="these tests run inside a cluster")
+async def test_outside_a_cluster_auto_is_off_and_costs_nothing():
+    async with agent(mode="auto", environ={}) as process:
+        said = await ask(process, "web-1")
+
+        assert await ending(process) == b"False"
+
+    assert said == {"namespace_name": "shop", "pod_name": "web-1"}

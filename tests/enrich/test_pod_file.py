@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+import orjson
+import pytest
+
+from agent.core.values import PodKey
+from agent.enrich import build_enricher
+from agent.enrich.enricher import AlertOnly, PodEnricher
+from agent.settings.model import Enrich, Settings
+from agent.telemetry.metrics import Telemetry
+from tests.enrich.objects import pod_object
+
+pytestmark = pytest.mark.looptime
+
+NOW_MS = 1795420000000
+WEB, API = PodKey("shop", "web-1", None, None), PodKey("shop", "api-1", None, None)
+
+
+def write(path: Path, *names: str) -> None:
+    path.write_bytes(orjson.dumps({"kind": "List", "items": [pod_object(name) for name in names]}))
+
+
+def result(enricher: PodEnricher, key: PodKey) -> str | None:
+    fragment = enricher.fragment(key, NOW_MS)
+    return fragment.result if fragment else None
+
+
+def build(path: Path) -> PodEnricher:
+    made = build_enricher(Settings(enrich=Enrich(file=path)), Telemetry("test"))
+    assert isinstance(made, PodEnricher)
+    return made
+
+
+async def test_pods_come_from_the_file_and_follow_it(tmp_path):
+    path = tmp_path / "pods.json"
+    write(path, "web-1")
+    enricher = build(path)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(enricher.run())
+        await enricher.appear([WEB], 1.0)
+        first = [result(enricher, key) for key in (WEB, API)]
+        write(path, "api-1", "api-2")
+        await asyncio.sleep(2.5)
+        second = [pod.name for pod in enricher.living()]
+        task.cancel()
+
+    assert first == ["hit", "miss"]
+    assert second == ["api-1", "api-2"]
+
+
+async def test_an_unchanged_file_is_not_read_again(tmp_path, caplog):
+    path = tmp_path / "pods.json"
+    write(path, "web-1")
+    enricher = build(path)
+
+    with caplog.at_level(logging.INFO):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(enricher.run())
+            await asyncio.sleep(60)
+            task.cancel()
+
+    assert [record.message for record in caplog.records] == ["pod file read"]
+
+
+@pytest.mark.parametrize("content", [None, b"apiVersion: v1\n", b"{}", b""])
+async def test_a_file_that_is_missing_or_no_list_is_reported_once_and_looked_at_again(tmp_path, caplog, content):
+    path = tmp_path / "pods.json"
+    if content is not None:
+        path.write_bytes(content)
+    enricher = build(path)
+
+    with caplog.at_level(logging.WARNING):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(enricher.run())
+            await asyncio.sleep(60)
+            assert result(enricher, WEB) == "miss"
+            write(path, "web-1")
+            os.utime(path, (1, 1))
+            await asyncio.sleep(3)
+            task.cancel()
+
+    assert result(enricher, WEB) == "hit"
+    [record] = caplog.records
+    assert record.path == str(path)
+    assert "kubectl get pods" in record.remedy
+
+
+@pytest.mark.parametrize(
+    ("enrich", "kind"),
+    [
+        (Enrich(mode="none"), AlertOnly),
+        (Enrich(mode="none", file=Path("pods.json")), AlertOnly),
+        (Enrich(mode="auto", file=Path("pods.json")), PodEnricher),
+        (Enrich(mode="api"), PodEnricher),
+    ],
+    ids=str,
+)
+def test_the_mode_says_where_pods_come_from(enrich, kind):
+    assert type(build_enricher(Settings(enrich=enrich), Telemetry("test"))) is kind
