@@ -27,6 +27,7 @@ from agent.local.cloudwatch.replies import ServiceError, serialization
 from agent.local.cloudwatch.requests import RequestLog, RequestRecord
 from agent.local.cloudwatch.signature import caller_of
 from agent.local.cloudwatch.store import Store
+from agent.local.cloudwatch.streamlog import CorruptDataError
 
 TARGET_PREFIX = "Logs_20140328."
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -177,7 +178,7 @@ class Server:
             reply: Reply = OPERATIONS[call.operation](self._operations, asked, call.region)
         except ServiceError as error:
             return _refused(error)
-        except OSError as error:
+        except (OSError, CorruptDataError) as error:
             return _refused(ServiceError("ServiceUnavailableException", str(error), status=503))
         events = self._store.accepted_events - before
         return Answer(200, orjson.dumps(reply) if reply else b"", events=events)
@@ -198,7 +199,7 @@ class Server:
         except ServiceError as error:
             status, code = max(error.status, 403), error.code
             body = sts.refusal(error, request_id)
-        self._record(f"sts:{action}", None, Answer(status, body, code))
+        self._record(f"sts:{action}" if code != sts.UNKNOWN else "-", None, Answer(status, body, code))
         return web.Response(status=status, body=body, content_type="text/xml", headers={"x-amzn-RequestId": request_id})
 
     def _record(self, operation: str, call: Call | None, answer: Answer) -> None:

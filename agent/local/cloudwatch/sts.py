@@ -9,6 +9,7 @@ from agent.local.cloudwatch.replies import ServiceError
 
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 ASSUMED_KEY = "ASIAFALCOWATCHLOCAL0"
+UNKNOWN = "InvalidAction"
 UNSIGNED = frozenset({"AssumeRoleWithWebIdentity"})
 
 
@@ -31,7 +32,7 @@ def answer(form: Mapping[str, str], access_key: str, now: float, request_id: str
             f"<Arn>arn:aws:sts::{ACCOUNT}:assumed-role/falcowatch/{name}</Arn></AssumedRoleUser>"
         )
     else:
-        raise ServiceError("InvalidAction", f"Could not find operation {action}")
+        raise ServiceError(UNKNOWN, f"Could not find operation {action}")
     return _document(f"{action}Response", f"<{action}Result>{result}</{action}Result>", request_id)
 
 

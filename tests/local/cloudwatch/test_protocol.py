@@ -9,8 +9,9 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+from botocore.exceptions import ClientError
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
 
 from .conftest import Client, connected
 
@@ -95,6 +96,20 @@ async def test_the_identity_of_a_caller_can_be_asked(cloudwatch: EmbeddedCloudWa
 
     assert identity["Account"] == "123456789012"
     assert identity["Arn"] == "arn:aws:iam::123456789012:user/falcowatch"
+
+
+async def test_a_probe_of_credentials_meets_faults_too(cloudwatch: EmbeddedCloudWatch):
+    cloudwatch.faults.add(Fault("expired_token", operation="GetCallerIdentity"))
+
+    async with connected(cloudwatch.url, "sts") as sts:
+        with pytest.raises(ClientError) as refused:
+            await sts.get_caller_identity()
+        with pytest.raises(ClientError) as unknown:
+            await sts.get_session_token()
+
+    assert refused.value.response["Error"]["Code"] == "ExpiredTokenException"
+    assert unknown.value.response["Error"]["Code"] == "InvalidAction"
+    assert cloudwatch.requests.operations() == {"sts:GetCallerIdentity", "-"}
 
 
 async def test_a_role_can_be_assumed(cloudwatch: EmbeddedCloudWatch):

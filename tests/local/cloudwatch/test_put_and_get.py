@@ -214,6 +214,17 @@ async def test_a_read_with_bad_parameters_is_refused(logs, operation: str, argum
     assert refusal.value.response["Error"]["Code"] == "InvalidParameterException"
 
 
+async def test_a_file_damaged_while_serving_is_unavailable_not_a_crash(logs, tmp_path):
+    await put(logs, "x")
+    (path,) = (tmp_path / "cloudwatch").rglob("*.events")
+    path.write_bytes(b"#" * path.stat().st_size)
+
+    with pytest.raises(ClientError) as refusal:
+        await logs.filter_log_events(logGroupName="falco")
+
+    assert refusal.value.response["Error"]["Code"] == "ServiceUnavailableException"
+
+
 async def test_a_full_disk_is_unavailable_and_loses_nothing_accepted(logs, cloudwatch: EmbeddedCloudWatch, tmp_path):
     await put(logs, "before")
     (path,) = (tmp_path / "cloudwatch").rglob("*.events")
