@@ -19,7 +19,7 @@ from typing import Final
 from agent.core.backoff import Backoff
 from agent.core.batch import MOST_BYTES, Batch, Rejected, Span, rejected
 from agent.core.values import Destination, Lane, PutReply
-from agent.errors import Denied, Invalid, Missing, PutError, StateUnwritable, Throttled, WrongToken
+from agent.errors import Denied, Invalid, Missing, PutError, Refused, StateUnwritable, Throttled, WrongToken
 from agent.flow import Budget, Pace, Slots
 from agent.settings import CloudWatch
 from agent.ship.cloudwatch import LogsClient
@@ -34,6 +34,9 @@ NEARLY_FULL: Final = 0.75
 """Such a batch is worth waiting `linger_seconds` for the rest of it."""
 
 REOPEN_AFTER_DENIALS: Final = 3
+
+JUST_NOW_SECONDS: Final = 1.0
+"""A stream that was created so recently is not created again for the batches that missed it too."""
 
 ROUTINE_BACKOFF: Final = Backoff(0.2, 20.0)
 URGENT_BACKOFF: Final = Backoff(0.1, 2.0)
@@ -71,7 +74,7 @@ class Shipper:
         self._draining = asyncio.Event()
         self._occasional = Occasional()
         self._creating = asyncio.Lock()
-        self._created: set[Destination] = set()
+        self._created_at: dict[Destination, float] = {}
         self._pace = Pace(settings.max_puts_per_second, time.monotonic)
         urgent_rate = settings.max_puts_per_second * URGENT_PACE_FACTOR
         self._urgent_pace = Pace(urgent_rate, time.monotonic, burst=max(1.0, urgent_rate))
@@ -220,26 +223,25 @@ class Shipper:
         """The group or the stream is missing. What cannot be created now is found missing again at the next put."""
         destination = outlet.destination
         async with self._creating:
-            if destination in self._created:
-                self._created.discard(destination)  # by another batch, just now; if it is gone again, we are back soon
-                return
+            if time.monotonic() - self._created_at.get(destination, -JUST_NOW_SECONDS) < JUST_NOW_SECONDS:
+                return  # by another batch
             try:
                 await self._client.create(destination)
             except PutError as error:
                 self._note_retry(error, outlet)
             else:
-                self._created.add(destination)
+                self._created_at[destination] = time.monotonic()
                 log.info("stream created", extra={"group": destination.group, "stream": destination.stream})
 
     async def _wait_after(self, error: PutError, outlet: Outlet, failures: int) -> None:
         urgent = outlet.lane is Lane.URGENT
         backoff = URGENT_BACKOFF if urgent else ROUTINE_BACKOFF
-        if isinstance(error, Denied):
+        if isinstance(error, Denied | Refused):
             backoff = DENIED_BACKOFF
         if isinstance(error, Missing) and failures == 1:
             backoff = Backoff(0.0, 0.0)
         self._note_retry(error, outlet)
-        self.denied = str(error) if isinstance(error, Denied) else None
+        self.denied = str(error) if isinstance(error, Denied | Refused) else None
         if isinstance(error, Throttled):
             self._telemetry.throttled.inc()
             self.slots.slow_down()

@@ -1,0 +1,57 @@
+# make demo and make test set up everything they need; Python 3.11 or newer and make are all that must be there.
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types floors tests lock clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
+
+demo: $(VENV)/runtime ## the whole path on this machine: captured alerts, an embedded CloudWatch, the proof
+	@$(BIN)/falcowatch demo
+
+test: check tests ## lint, types, floors and every quick test
+
+check: lint types floors ## what needs no running
+
+lint: $(VENV)/development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/development
+	$(BIN)/mypy
+
+floors: $(VENV)/development
+	$(BIN)/lint-imports --no-logo
+
+tests: $(VENV)/development
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lock: $(VENV)/development ## pin every version anew, from pyproject.toml
+	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra gzip --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock
+
+clean: ## remove what was installed and built here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "falcowatch needs Python 3.11 or newer; $(PYTHON) is older. Name another with: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/runtime: $(VENV)/created requirements.lock pyproject.toml
+	@echo "installing what the agent needs (once) …"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/development: $(VENV)/runtime requirements-dev.lock
+	@echo "installing what its tests need (once) …"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+-include deploy.mk faults.mk benchmarks.mk
