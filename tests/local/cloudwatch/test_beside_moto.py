@@ -5,13 +5,15 @@ does is said by its API reference (PutLogEvents, CreateLogGroup, PutRetentionPol
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
 
 from .conftest import Client, connected
 
@@ -19,15 +21,25 @@ DAY_MS = 86_400_000
 OLD_MS, NEW_MS = -15 * DAY_MS, 3 * 3_600_000
 
 
+class OneServerHeader(MotoRequestHandler):
+    """moto names its server twice, which aiohttp refuses while asyncio's debug mode is on."""
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        self.send_response_only(code, message)
+
+
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    application = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=OneServerHeader)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
     try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        server.stop()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.fixture
