@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from agent.core.values import Fragment, PodKey
+from agent.enrich.answers import read_list
 from agent.enrich.enricher import AlertOnly, PodEnricher
-from agent.enrich.pod_file import PodFile
+from agent.enrich.pod_file import PodFile, read_pod_file
 from agent.enrich.projection import Selection
 from agent.enrich.watch import PodWatch
-from agent.settings.model import Settings
+from agent.settings.model import Enrich, Settings
 from agent.telemetry.metrics import Telemetry
 
 SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -51,14 +52,38 @@ def build_enricher(settings: Settings, telemetry: Telemetry) -> Enricher:
     """`none` is none; else the file if one is named; else the API: with `auto`, only where a token is mounted."""
     enrich = settings.enrich
     selection = Selection(enrich.labels, enrich.annotations)
-    if enrich.mode == "none":
-        return AlertOnly()
-    if enrich.file is not None:
-        return PodEnricher(PodFile(enrich.file, selection), enrich.keep_deleted_seconds, telemetry)
-    if enrich.mode == "auto" and not SERVICE_ACCOUNT_TOKEN.exists():
-        return AlertOnly()
-    # Imported here: it brings 33 MB of kubernetes-asyncio, which an agent without enrichment must not pay for.
-    from agent.enrich.api import connect
+    match _origin(enrich):
+        case "alert":
+            return AlertOnly()
+        case "api":
+            # Imported here: it brings 35 MB of kubernetes-asyncio, which an agent without enrichment must not pay for.
+            from agent.enrich.api import connect
 
-    watch = PodWatch(partial(connect, settings.node_name), selection, telemetry)
-    return PodEnricher(watch, enrich.keep_deleted_seconds, telemetry)
+            watch = PodWatch(partial(connect, settings.node_name), selection, telemetry)
+            return PodEnricher(watch, enrich.keep_deleted_seconds, telemetry)
+        case path:
+            return PodEnricher(PodFile(path, selection), enrich.keep_deleted_seconds, telemetry)
+
+
+async def probe(settings: Settings) -> str:
+    """Asks once where the pods would come from, for `falcowatch check`. Raises KubernetesError with the remedy."""
+    selection = Selection([], [])
+    match _origin(settings.enrich):
+        case "alert":
+            return "off: events carry what the alert itself says of its pod"
+        case "api":
+            from agent.enrich.api import connect
+
+            async with connect(settings.node_name) as api:
+                pods = len(read_list(await api.list_pods(), selection).pods)
+            return f"API server: {pods} pods on node {settings.node_name}"
+        case path:
+            return f"{path}: {len(read_pod_file(path, selection).pods)} pods"
+
+
+def _origin(enrich: Enrich) -> Literal["alert", "api"] | Path:
+    if enrich.mode == "none":
+        return "alert"
+    if enrich.file is not None:
+        return enrich.file
+    return "api" if enrich.mode == "api" or SERVICE_ACCOUNT_TOKEN.exists() else "alert"

@@ -99,7 +99,8 @@ class PodEnricher:
         self._changed()
 
     def source_works(self, works: bool) -> None:
-        if works != self._source_works:
+        forgot = self._pods.forget_old(_now_ms())
+        if forgot or works != self._source_works:
             self._source_works = works
             self._changed()
 

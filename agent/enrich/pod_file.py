@@ -10,7 +10,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from agent.enrich.answers import read_list
+from agent.enrich.answers import PodList, read_list
 from agent.enrich.projection import Selection
 from agent.enrich.watch import Sink
 from agent.errors import KubernetesError
@@ -19,6 +19,17 @@ from agent.telemetry.logs import Occasional
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
+REMEDY = "write it with `kubectl get pods -A -o json`"
+
+
+def read_pod_file(path: Path, selection: Selection) -> PodList:
+    """Raises KubernetesError when it cannot be read or is no list of pods."""
+    try:
+        return read_list(path.read_bytes(), selection)
+    except OSError as error:
+        raise KubernetesError(f"{path}: cannot be read ({error.strerror}); {REMEDY}") from error
+    except KubernetesError as error:
+        raise KubernetesError(f"{path}: {error}; {REMEDY}") from error
 
 
 class PodFile:
@@ -37,7 +48,7 @@ class PodFile:
                 status = self._path.stat()
                 version = (status.st_ino, status.st_mtime_ns, status.st_size)
                 if version != seen:
-                    found = read_list(self._path.read_bytes(), self._selection)
+                    found = read_pod_file(self._path, self._selection)
                     sink.pods_listed(found.pods)
                     seen = version
                     log.info(
@@ -45,14 +56,13 @@ class PodFile:
                         extra={"path": str(self._path), "pods": len(found.pods), "unreadable": found.unreadable},
                     )
             except OSError as error:
-                self._report(f"cannot be read ({error.strerror})")
+                self._report(f"{self._path}: cannot be read ({error.strerror}); {REMEDY}")
             except KubernetesError as error:
-                self._report(f"is no list of pods ({error})")
+                self._report(str(error))
             # A file brings no news of its own: nobody need wait for a pod that is not in it.
             sink.source_works(False)
             await asyncio.sleep(LOOK_SECONDS)
 
     def _report(self, trouble: str) -> None:
         if (fields := self._occasional.fields(trouble)) is not None:
-            remedy = "write it with `kubectl get pods -A -o json`"
-            log.warning(f"pod file {trouble}", extra={"path": str(self._path), "remedy": remedy, **fields})
+            log.warning("pod file unusable", extra={"reason": trouble, **fields})

@@ -95,12 +95,16 @@ class PodCache:
             self.put(pod, now_ms)
         self.forget_old(now_ms)
 
-    def forget_old(self, now_ms: int) -> None:
-        """Drops the pods that were deleted long enough ago."""
-        for uid, deleted_ms in list(self._deleted.items()):
+    def forget_old(self, now_ms: int) -> bool:
+        """Drops the pods that were deleted long enough ago; whether there were any."""
+        dropped = False
+        while self._deleted:
+            uid, deleted_ms = next(iter(self._deleted.items()))
             if deleted_ms + self._keep_deleted_ms > now_ms:
-                return
+                break
             self._drop(uid)
+            dropped = True
+        return dropped
 
     def find(self, key: PodKey, time_ms: int) -> Found | None:
         """The pod by uid, else by container id, else by name and time: what is surest comes first."""
@@ -130,11 +134,17 @@ class PodCache:
             pod = self._pods[uids[0]]
             from_ms, until_ms = pod.created_ms - CLOCK_SLACK_MS, self._deleted.get(pod.uid, ALWAYS[1])
             return self._found(pod, key, from_ms, until_ms) if from_ms <= time_ms <= until_ms else None
-        for slack_ms in (0, CLOCK_SLACK_MS):
-            for uid in reversed(uids):
-                pod = self._pods[uid]
-                if pod.created_ms - slack_ms <= time_ms <= self._deleted.get(uid, ALWAYS[1]):
-                    return self._found(pod, key, time_ms, time_ms)
+        until_ms = ALWAYS[1]
+        for uid in reversed(uids):
+            pod = self._pods[uid]
+            until_ms = min(until_ms, self._deleted.get(uid, ALWAYS[1]))
+            if pod.created_ms <= time_ms <= until_ms:
+                return self._found(pod, key, pod.created_ms, until_ms)
+            until_ms = pod.created_ms - 1
+        for uid in reversed(uids):
+            pod = self._pods[uid]
+            if pod.created_ms - CLOCK_SLACK_MS <= time_ms <= self._deleted.get(uid, ALWAYS[1]):
+                return self._found(pod, key, time_ms, time_ms)
         return None
 
     def _found(self, pod: Pod, key: PodKey, from_ms: int, until_ms: int) -> Found:

@@ -55,7 +55,7 @@ class Sink(Protocol):
     def pod_deleted(self, pod: Pod) -> None: ...
 
     def source_works(self, works: bool) -> None:
-        """Whether pods that are new would be heard of."""
+        """Whether pods that are new would be heard of. Told at every sign of life, and at every failure."""
         ...
 
 
@@ -108,6 +108,9 @@ class PodWatch:
             "pods listed",
             extra={"pods": len(found.pods), "unreadable": found.unreadable, "version": found.version},
         )
+        if not found.pods and (fields := self._occasional.fields("no pods")) is not None:
+            remedy = "the agent's own pod should be among them: set node_name to the pod's spec.nodeName"
+            log.warning("no pods on this node", extra={"remedy": remedy, **fields})
         return found.version
 
     async def _follow(self, api: Api, version: str, sink: Sink) -> None:

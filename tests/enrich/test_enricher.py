@@ -182,3 +182,16 @@ async def test_without_enrichment_nothing_is_waited_for_and_what_is_remembered_i
     assert asyncio.get_running_loop().time() == 0
     assert len(made._answers) <= MOST_ANSWERS
     assert made.unknown(WEB, "late").result == "late"
+
+
+async def test_a_deleted_pod_is_forgotten_at_the_next_sign_of_life_after_its_time():
+    made = PodEnricher(PodFile(Path("unused"), ALL), 0.0, Telemetry("test"))
+    made.pods_listed([pod("web-1", "u1")])
+    key = PodKey(None, None, "u1", None)
+    made.pod_changed(pod("web-1", "u1", tier="new"))
+    assert result(made, key) == "hit"
+
+    made.pods_listed([])
+    made.source_works(True)
+
+    assert result(made, key) is None

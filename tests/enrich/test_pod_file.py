@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from agent.core.values import PodKey
-from agent.enrich import build_enricher
+from agent.enrich import build_enricher, probe
 from agent.enrich.enricher import AlertOnly, PodEnricher
+from agent.errors import KubernetesError
 from agent.settings.model import Enrich, Settings
 from agent.telemetry.metrics import Telemetry
 from tests.enrich.objects import pod_object
@@ -87,8 +88,8 @@ async def test_a_file_that_is_missing_or_no_list_is_reported_once_and_looked_at_
 
     assert result(enricher, WEB) == "hit"
     [record] = caplog.records
-    assert record.path == str(path)
-    assert "kubectl get pods" in record.remedy
+    assert str(path) in record.reason
+    assert "kubectl get pods" in record.reason
 
 
 @pytest.mark.parametrize(
@@ -103,3 +104,17 @@ async def test_a_file_that_is_missing_or_no_list_is_reported_once_and_looked_at_
 )
 def test_the_mode_says_where_pods_come_from(enrich, kind):
     assert type(build_enricher(Settings(enrich=enrich), Telemetry("test"))) is kind
+
+
+async def test_a_probe_says_how_many_pods_the_file_holds_or_what_is_wrong_with_it(tmp_path):
+    path = tmp_path / "pods.json"
+    settings = Settings(enrich=Enrich(file=path))
+
+    with pytest.raises(KubernetesError, match=r"pods\.json: cannot be read .*kubectl get pods"):
+        await probe(settings)
+    path.write_text("kind: List")
+    with pytest.raises(KubernetesError, match=r"pods\.json: expected a list of pods.*kubectl get pods"):
+        await probe(settings)
+    write(path, "web-1", "web-2")
+    assert await probe(settings) == f"{path}: 2 pods"
+    assert (await probe(Settings(enrich=Enrich(mode="none")))).startswith("off")

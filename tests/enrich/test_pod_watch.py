@@ -19,6 +19,7 @@ from agent.enrich.api import connect
 from agent.enrich.enricher import PodEnricher
 from agent.enrich.projection import Selection
 from agent.enrich.watch import PodWatch
+from agent.errors import KubernetesError
 from agent.telemetry.metrics import Telemetry
 from tests.enrich.cluster import NODE, Cluster, serving, write_kubeconfig
 from tests.enrich.objects import container_id, pod_object
@@ -224,6 +225,31 @@ async def test_a_watch_that_fails_is_begun_again_and_misses_nothing(tmp_path, st
 
     assert found["pod_name"] == "web-2"
     assert len(agent.cluster.watches) == 4
+
+
+async def test_a_connection_that_breaks_is_made_again_and_misses_nothing(tmp_path):
+    async with running(tmp_path, pod_object("web-1")) as agent:
+        await agent.cluster.requested(2)
+        await agent.settled()
+        for transport in agent.cluster.connections:
+            transport.abort()
+        await agent.cluster.requested(3)
+        await agent.cluster.put(pod_object("web-2"))
+        found = await agent.sees(PodKey("shop", "web-2", None, None), 60)
+
+    assert found["pod_name"] == "web-2"
+    assert len(agent.cluster.lists) == 1
+    assert len(agent.cluster.watches) == 2
+
+
+async def test_a_server_that_is_not_there_is_named_in_the_error(tmp_path):
+    async with serving() as (_, url):
+        pass
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, tmp_path / "token")
+
+    with pytest.raises(KubernetesError, match=f"{url}/api/v1/pods did not answer"):
+        async with connect(NODE, kubeconfig) as api:
+            await api.list_pods()
 
 
 async def test_an_event_of_several_megabytes_is_read(tmp_path):

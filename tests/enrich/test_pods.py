@@ -91,6 +91,16 @@ def test_a_name_means_the_pod_that_had_it_then(seconds, uid):
     assert uid_of(replaced().find(named(), T0 + seconds * 1000)) == uid
 
 
+@given(st.integers(-20, 700), st.integers(-20, 700))
+def test_an_answer_holds_for_all_the_time_it_says(first, second):
+    pods = replaced()
+    time_ms = T0 + second * 1000
+    found = pods.find(named(), T0 + first * 1000)
+
+    if found and found.from_ms <= time_ms <= found.until_ms:
+        assert uid_of(pods.find(named(), time_ms)) == found.pod.uid
+
+
 @pytest.mark.parametrize("seconds", [-100, 1, 601, 5000])
 def test_a_uid_or_a_container_means_one_pod_whatever_the_time(seconds):
     pods = replaced()
