@@ -10,10 +10,11 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 
+from agent import letters
 from agent.core.values import Destination, Lane
 from agent.enrich import build_enricher
 from agent.flow import Budget
@@ -22,18 +23,18 @@ from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline, keep_progress, save_pr
 from agent.settings import Settings
 from agent.ship.cloudwatch import LogsClient, open_cloudwatch
 from agent.ship.deadletter import DeadLetters
+from agent.ship.entity import cluster_entity
 from agent.ship.shipper import Shipper
 from agent.status import Parts, Status
 from agent.tail.checkpoint import Checkpoint, Restored
 from agent.tail.reader import Reader
 from agent.tail.tailer import Reading
 from agent.telemetry import Telemetry
-from agent.vigil import beat, watch_falco
+from agent.vigil import beat, watch_drift, watch_falco
 from agent.watch import Notices, Silence
 
 log = logging.getLogger(__name__)
 VERSION = version("falcowatch")
-DEAD_LETTERS = "dead-letters"
 
 
 async def run_agent(
@@ -61,10 +62,12 @@ class Agent:
 
     def __init__(self, settings: Settings, client: LogsClient, checkpoint: Checkpoint, restored: Restored) -> None:
         self.settings = settings
+        self.client = client
+        self.group = self._destination(Lane.ROUTINE, settings.tail.namespace).group
         self.telemetry = Telemetry(VERSION)
         limit = settings.memory_budget_bytes
         self.budget = Budget(limit, limit // URGENT_BUDGET_SHARE)
-        dead_letters = DeadLetters(settings.state_dir / DEAD_LETTERS)
+        dead_letters = DeadLetters(settings.state_dir / letters.DIRECTORY)
         notices = Notices(self.telemetry)
         self.silence = Silence(settings.falco.silent_seconds)
         self.enricher = build_enricher(settings, self.telemetry)
@@ -75,6 +78,7 @@ class Agent:
             budget=self.budget,
             dead_letters=dead_letters,
             telemetry=self.telemetry,
+            entity=self._entity(),
         )
         self.pipeline = Pipeline(
             settings,
@@ -105,6 +109,7 @@ class Agent:
                     "enricher": self.enricher.run(),
                     "checkpoint": keep_progress(self.reader, self.checkpoint, self.telemetry, self.status.saved),
                     "status": self.status.run(),
+                    "drift": watch_drift(self.settings.cloudwatch, self.client, self.group, self.telemetry),
                     "silence": watch_falco(self.reader, self.silence, self.pipeline),
                     "heartbeat": beat(
                         self.settings.heartbeat_seconds, lambda: self.status.report().books, self.pipeline
@@ -132,6 +137,14 @@ class Agent:
             log.warning(
                 "drain ended by its deadline; the rest is read again at the next start", extra={"records": left}
             )
+
+    def _entity(self) -> Mapping[str, object] | None:
+        settings = self.settings
+        if not settings.cloudwatch.entity:
+            return None
+        return cluster_entity(
+            cluster_name=settings.cluster_name, node_name=settings.node_name, namespace=settings.tail.namespace
+        )
 
     def _destination(self, lane: Lane, namespace: str) -> Destination:
         names = {"cluster": self.settings.cluster_name, "node": self.settings.node_name, "namespace": namespace}

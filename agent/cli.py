@@ -24,7 +24,8 @@ SECRETS = frozenset({"cloudwatch.external_id"})
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.command(arguments))
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        return command(arguments)
     except SettingsError as error:
         for problem in error.problems:
             print(f"falcowatch: {problem}", file=sys.stderr)
@@ -79,22 +80,29 @@ def _check(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from agent.local.demo import Wish, demonstrate
 
-    wish = Wish(arguments.alerts, arguments.rate, arguments.seconds, arguments.keep)
-    return asyncio.run(demonstrate(wish))
+    asyncio.run(demonstrate(Wish(arguments.alerts, arguments.rate, arguments.seconds, arguments.keep)))
+    return 0
 
 
 def _cloudwatch(arguments: argparse.Namespace) -> int:
     from agent.local.cloudwatch import serve
 
-    return asyncio.run(serve(arguments.host, arguments.port, arguments.data))
+    asyncio.run(serve(arguments.host, arguments.port, arguments.data))
+    return 0
 
 
 def _dead_letters(arguments: argparse.Namespace) -> int:
-    from agent.local.letters import list_letters, replay_letters
+    from agent.letters import lines, put_again
     from agent.settings import load_settings
 
     settings = load_settings(os.environ, arguments.config).settings
-    return list_letters(settings) if arguments.action == "list" else asyncio.run(replay_letters(settings))
+    if arguments.action == "list":
+        for line in lines(settings.state_dir):
+            print(line)
+        return 0
+    arrived, kept = asyncio.run(put_again(settings))
+    print(f"{arrived} dead letters arrived, {kept} were refused again and are kept", file=sys.stderr)
+    return 0 if not kept else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         "--alerts", type=_positive(int), default=20_000, metavar="N", help="how many (default: %(default)s)"
     )
     demo.add_argument(
-        "--rate", type=_positive(float), metavar="N", help="alerts a second (default: as fast as it goes)"
+        "--rate", type=_positive(float), default=2_000, metavar="N", help="alerts a second (default: %(default)s)"
     )
     demo.add_argument("--seconds", type=_positive(float), metavar="N", help="go on for so long instead of --alerts")
     demo.add_argument("--keep", type=Path, metavar="DIR", help="keep log files, state and events there")

@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Final
 
 from agent.core.values import Lane
+from agent.errors import PutError
 from agent.http.report import Books
 from agent.pipeline import Pipeline, Saying
+from agent.settings import CloudWatch
+from agent.ship.cloudwatch import LogsClient
 from agent.tail.reader import Reader
+from agent.telemetry import Telemetry
 from agent.watch import Sightings, Silence, Word
 
 LOOK_SECONDS: Final = 5.0
+
+DRIFT_SECONDS: Final = 6 * 3600.0
+"""Spread by chance, since a fleet starts in step and DescribeLogGroups is allowed ten times a second an account."""
+
+log = logging.getLogger(__name__)
 
 _KINDS: Final = {
     "silent": "Falco is silent",
@@ -50,6 +61,25 @@ async def beat(seconds: float, books: Callable[[], Books], pipeline: Pipeline) -
     for sequence in itertools.count(1):
         pipeline.say(_heartbeat(sequence, books(), pipeline.gap_bytes))
         await asyncio.sleep(seconds)
+
+
+async def watch_drift(settings: CloudWatch, client: LogsClient, group: str, telemetry: Telemetry) -> None:
+    """Compares the log group's settings with the configuration now and then; reports, never changes; until cancelled.
+
+    Needs logs:DescribeLogGroups, which nothing else does: without it the metric stays away.
+    """
+    posture = (settings.retention_days, settings.log_class, settings.kms_key_id, settings.deletion_protection)
+    while any(setting is not None for setting in posture):
+        try:
+            drift = await client.drift(group)
+        except PutError as error:
+            log.debug("log group could not be compared", extra={"group": group, "why": str(error)})
+        else:
+            telemetry.settings_drift.clear()
+            for found in drift:
+                telemetry.settings_drift.labels(found.setting).set(1)
+                log.warning("log group differs from the configuration", extra={"group": group, **asdict(found)})
+        await asyncio.sleep(DRIFT_SECONDS * random.uniform(0.5, 1.5))
 
 
 def _heartbeat(sequence: int, books: Books, gap_bytes: int) -> Saying:

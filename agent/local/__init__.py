@@ -1,1 +1,1 @@
-"""What a laptop needs instead of an AWS account and a cluster: an embedded CloudWatch, a writer of alerts, the demo."""
+"""What runs on this machine alone: the embedded CloudWatch, and the demonstration."""

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -58,7 +58,7 @@ class Shipper:
         budget: Budget,
         dead_letters: DeadLetters,
         telemetry: Telemetry,
-        entity: dict[str, object] | None = None,
+        entity: Mapping[str, object] | None = None,
     ) -> None:
         self._settings = settings
         self._client = client
