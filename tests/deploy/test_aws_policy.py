@@ -1,0 +1,149 @@
+"""What the agent may do on AWS is what it does, for the one log group it is meant for."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from tests.deploy.cloudformation import Stack
+
+ROOT = Path(__file__).parents[2]
+POLICY = ROOT / "manifests/aws/iam-policy.json"
+STACK = ROOT / "manifests/aws/stack.yaml"
+
+OPERATIONS = frozenset(
+    {
+        "PutLogEvents",
+        "CreateLogStream",
+        "CreateLogGroup",
+        "PutRetentionPolicy",
+        "DescribeLogGroups",
+        "GetLogEvents",
+    }
+)
+"""Every CloudWatch Logs operation that the agent calls, all options taken together."""
+
+PERMISSION_ONLY = frozenset({"TagResource"})
+"""Needed for CreateLogGroup with tags, never called (CreateLogGroup reference, read 2026-11)."""
+
+UNSCOPED = frozenset({"DescribeLogGroups"})
+"""CloudWatch authorises it on the account's groups as a whole: `log-group::log-stream:`."""
+
+
+def operations_of_the_agent() -> frozenset[str]:
+    """What the agent asks CloudWatch Logs for. The place to take it from a request log of the embedded endpoint."""
+    return OPERATIONS
+
+
+def actions(statements: list[dict[str, Any]]) -> set[str]:
+    return {action.removeprefix("logs:") for one in statements for action in one["Action"]}
+
+
+def resources(statement: dict[str, Any]) -> list[str]:
+    resource = statement["Resource"]
+    return [resource] if isinstance(resource, str) else resource
+
+
+def stack_statements(**parameters: str) -> list[dict[str, Any]]:
+    stack = Stack(STACK, AgentIdentity="none", **parameters)
+    statements: list[dict[str, Any]] = stack.resources["AgentPolicy"]["PolicyDocument"]["Statement"]
+    return statements
+
+
+def test_the_policy_covers_exactly_the_calls_of_the_agent():
+    statements = json.loads(POLICY.read_text())["Statement"]
+
+    assert actions(statements) == operations_of_the_agent() | PERMISSION_ONLY
+
+
+def test_the_list_of_operations_is_what_the_code_spells():
+    service = botocore.session.get_session().get_service_model("logs")
+    spellings = {form: name for name in service.operation_names for form in (name, xform_name(name))}
+    source = "\n".join(path.read_text() for path in sorted((ROOT / "agent/ship").rglob("*.py")))
+
+    words = re.findall(r'(?:"|client\.)(\w+)(?:"|\()', source)
+
+    assert {spellings[word] for word in words if word in spellings} == operations_of_the_agent()
+
+
+@pytest.mark.parametrize("sid", ["ShipAlerts", "CreateTheGroupWhenMissing", "ReadBackForExactResume"])
+def test_rights_reach_no_further_than_the_named_group(sid: str):
+    statement = next(one for one in json.loads(POLICY.read_text())["Statement"] if one["Sid"] == sid)
+
+    group = "arn:aws:logs:<YOUR-REGION>:<YOUR-ACCOUNT-ID>:log-group:/falco/eks-managed-cluster"
+    assert resources(statement) == [group, f"{group}:*"]
+
+
+def test_only_a_describing_right_is_not_tied_to_the_group():
+    statements = json.loads(POLICY.read_text())["Statement"]
+
+    wide = [one for one in statements if not all("/falco/eks-managed-cluster" in arn for arn in resources(one))]
+
+    assert actions(wide) == UNSCOPED
+
+
+def test_the_stack_gives_no_right_to_create_the_group_that_it_makes_itself():
+    assert actions(stack_statements()) == {"PutLogEvents", "CreateLogStream", "DescribeLogGroups"}
+
+
+def test_the_stack_allows_reading_back_only_when_asked():
+    assert "GetLogEvents" in actions(stack_statements(AllowExactResume="true"))
+
+
+def test_the_stack_ties_the_rights_to_its_own_group():
+    for statement in stack_statements(AllowExactResume="true"):
+        if actions([statement]) <= UNSCOPED:
+            continue
+        group = "arn:aws:logs:ap-south-1:123456789012:log-group:/falco/eks-managed-cluster"
+        assert resources(statement) == [group, f"{group}:*"]
+
+
+def test_every_statement_is_explained_in_the_documentation():
+    guide = (ROOT / "docs/iam.md").read_text()
+
+    sids = {one["Sid"] for one in json.loads(POLICY.read_text())["Statement"]}
+
+    assert {sid for sid in sids if f"`{sid}`" not in guide} == set()
+
+
+def test_irsa_trusts_one_service_account_of_one_cluster():
+    provider = "oidc.eks.ap-south-1.amazonaws.com/id/ABC123"
+    stack = Stack(STACK, AgentIdentity="irsa", OidcProvider=provider)
+
+    trust = json.loads(stack.resources["IrsaRole"]["AssumeRolePolicyDocument"])["Statement"][0]
+
+    assert trust["Principal"]["Federated"] == f"arn:aws:iam::123456789012:oidc-provider/{provider}"
+    assert trust["Condition"]["StringEquals"] == {
+        f"{provider}:aud": "sts.amazonaws.com",
+        f"{provider}:sub": "system:serviceaccount:falcowatch:falcowatch",
+    }
+
+
+def test_pod_identity_trusts_one_service_account_of_one_cluster():
+    stack = Stack(STACK, AgentIdentity="pod-identity")
+
+    trust = stack.resources["PodIdentityRole"]["AssumeRolePolicyDocument"]["Statement"][0]
+
+    assert trust["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {
+        "aws:SourceAccount": "123456789012",
+        "aws:RequestTag/eks-cluster-name": "eks-managed-cluster",
+        "aws:RequestTag/kubernetes-namespace": "falcowatch",
+        "aws:RequestTag/kubernetes-service-account": "falcowatch",
+    }
+
+
+@pytest.mark.parametrize(
+    ("identity", "made"),
+    [("none", set()), ("irsa", {"IrsaRole"}), ("pod-identity", {"PodIdentityRole", "PodIdentityAssociation"})],
+)
+def test_a_role_is_made_only_in_the_way_asked_for(identity: str, made: set[str]):
+    stack = Stack(STACK, AgentIdentity=identity, OidcProvider="oidc.eks.ap-south-1.amazonaws.com/id/ABC123")
+
+    assert {name for name in stack.resources if name.endswith(("Role", "Association"))} == made

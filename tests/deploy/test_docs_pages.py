@@ -1,0 +1,164 @@
+"""The documentation: generated pages are current, links lead somewhere, examples are valid, names exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from agent.settings import Settings, load_settings
+from docs.generate import PAGES
+from tests.deploy.test_prometheus_rules import anchors
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+OPTION = re.compile(r"`(\w+)\.(\w+)(?:: [^`]*)?`")
+
+SEED_OPTIONS = (
+    "`Path`",
+    "`Parser`",
+    "`DB`",
+    "`Mem_Buf_Limit`",
+    "`Skip_Long_Lines`",
+    "`Refresh_Interval`",
+    "`region`",
+    "`log_group_name`",
+    "`log_stream_name`",
+    "`auto_create_group`",
+)
+"""What the ConfigMap of the article sets."""
+
+
+def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def code_blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def agent_configurations() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each configuration of the agent in the docs and the manifests, with where it stands."""
+    for path in DOCS:
+        for number, block in enumerate(code_blocks(path, "yaml")):
+            yield f"{path.name}#{number}", yaml.safe_load(block)
+    for path in sorted((ROOT / "manifests").rglob("*.yaml")):
+        if path.is_relative_to(ROOT / "manifests/aws"):
+            continue
+        for document in yaml.safe_load_all(path.read_text()):
+            if isinstance(document, dict) and document.get("kind") == "ConfigMap" and "config.yaml" in document["data"]:
+                yield str(path.relative_to(ROOT)), yaml.safe_load(document["data"]["config.yaml"])
+
+
+CONFIGURATIONS = dict(agent_configurations())
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_generated_page_is_what_its_source_says(name: str):
+    assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run python -m docs.generate"
+
+
+def test_the_generators_own_check_finds_nothing_stale():
+    result = subprocess.run(
+        [sys.executable, "-m", "docs.generate", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_every_setting_is_in_the_reference():
+    page = (ROOT / "docs/configuration.md").read_text()
+
+    assert [key for key in keys() if f"| `{key}` | `FALCOWATCH_{key.upper().replace('.', '__')}` |" not in page] == []
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda path: path.name)
+def test_every_setting_that_a_page_names_exists(page: Path):
+    known = set(keys())
+    sections = {key.split(".")[0] for key in known if "." in key}
+
+    named = {(section, key) for section, key in OPTION.findall(page.read_text()) if section in sections}
+
+    falcos_own = {"falco.base_syscalls", "falco.outputs_queue"}  # keys of Falco's values, named in the runbook
+    missing = {f"{section}.{key}" for section, key in named} - known - falcos_own
+    assert missing == set()
+
+
+@pytest.mark.parametrize("where", sorted(CONFIGURATIONS))
+def test_every_configuration_shown_is_one_that_the_agent_takes(where: str, tmp_path: Path):
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(CONFIGURATIONS[where]))
+
+    load_settings({"FALCOWATCH_NODE_NAME": "node", "FALCOWATCH_CLUSTER_NAME": "cluster"}, file)
+
+
+def test_the_same_example_from_the_environment_comes_to_the_same(tmp_path: Path):
+    page = ROOT / "docs/configuration.md"
+    (block,) = code_blocks(page, "sh")
+    environment = dict(line.split("=", 1) for line in block.strip().splitlines())
+    environment = {name: value.strip("'") for name, value in environment.items()}
+    file = tmp_path / "config.yaml"
+    file.write_text(code_blocks(page, "yaml")[0])
+
+    by_environment = load_settings(environment | {"FALCOWATCH_NODE_NAME": "n"}).settings
+    by_file = load_settings({"FALCOWATCH_NODE_NAME": "n"}, file).settings
+
+    assert by_environment == by_file
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda path: path.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path):
+    elsewhere = {"benchmarks.md", "delivery.md"}  # written by their own programs, checked by their own tests
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        if name in elsewhere:
+            continue
+        linked = (page.parent / name).resolve() if name else page
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in anchors(linked.read_text()), target
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda path: path.name)
+def test_every_file_that_a_page_names_is_there(page: Path):
+    pattern = r"(?<![\w/.-])(?:manifests|helm/falcowatch/files)/[\w./-]*\w"
+    for name in set(re.findall(pattern, page.read_text())):
+        if name.startswith("manifests/agent"):
+            continue  # rendered from the chart, checked beside it
+        assert (ROOT / name).exists(), name
+
+
+def test_the_migration_table_has_every_option_of_the_articles_configuration():
+    page = (ROOT / "docs/migration-from-fluent-bit.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+
+    assert [option for option in SEED_OPTIONS if not any(option in row.split("|")[1] for row in rows)] == []
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda path: path.name)
+def test_every_metric_that_a_page_names_exists(page: Path):
+    table = (ROOT / "docs/metrics.md").read_text()
+    known = set(re.findall(r"^\| `(falcowatch_\w+)`", table, re.MULTILINE))
+
+    assert set(re.findall(r"`(falcowatch_\w+)`", page.read_text())) <= known
+
+
+def test_the_saved_queries_that_the_walk_names_are_in_the_stack():
+    walk, stack = (ROOT / "docs/walk.md").read_text(), (ROOT / "manifests/aws/stack.yaml").read_text()
+    section = walk[walk.index("## 11.") : walk.index("From the command line")]
+
+    names = re.findall(r'"([^"]+)"', section)
+
+    assert [name for name in names if name != "Saved queries" and f"${{ClusterName}}/{name}" not in stack] == []
+    assert len(names) - 1 == stack.count("AWS::Logs::QueryDefinition")

@@ -1,0 +1,154 @@
+"""The dashboard: current, laid out without overlaps, every query sound, every field known to Grafana's schema."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent.telemetry import Telemetry
+from docs.grafana.render import text
+
+ROOT = Path(__file__).parents[2]
+DASHBOARD = ROOT / "helm/falcowatch/files/dashboard.json"
+NODE_MODULES = ROOT / ".tools/grafana/node_modules"
+
+INSTALL = "npm install --prefix .tools/grafana --no-save @grafana/schema@13 typescript@5"
+
+QUESTIONS = [
+    "Is anything being lost?",
+    "How far behind are we?",
+    "Who is throttling us?",
+    "What is Falco seeing?",
+    "Is Falco itself well?",
+    "What does the agent cost?",
+]
+
+# TypeScript takes no string where a schema has an enum; Plain<T> turns each enum into the union of its values.
+CHECK = """
+import type {{ Dashboard }} from '@grafana/schema';
+type Plain<T> = T extends string ? `${{T}}` : T extends (infer U)[] ? Plain<U>[]
+  : T extends object ? {{ [K in keyof T]: Plain<T[K]> }} : T;
+export const dashboard: Plain<Dashboard> = {json};
+"""
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return document
+
+
+def expressions(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each query with its panel's title, Grafana's variables filled in."""
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            text = target["expr"].replace("$__rate_interval", "5m").replace("$__range", "3h")
+            yield panel["title"], re.sub(r"\$\w+", ".*", text)
+
+
+def type_errors(folder: Path, document: dict[str, Any]) -> str:
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    if not (NODE_MODULES / "@grafana/schema").exists():
+        pytest.skip(f"Grafana's schema is not installed: {INSTALL}")
+    (folder / "node_modules").symlink_to(NODE_MODULES)
+    (folder / "check.ts").write_text(CHECK.format(json=json.dumps(document, indent=1)))
+    options = ["--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--target", "es2022"]
+    command = ["node", str(NODE_MODULES / "typescript/bin/tsc"), *options, "--moduleResolution", "bundler", "check.ts"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+
+
+def test_the_dashboard_is_what_its_rows_say():
+    assert DASHBOARD.read_text() == text(), "run python -m docs.grafana"
+
+
+def test_there_is_one_row_for_each_question(dashboard: dict[str, Any]):
+    assert [panel["title"] for panel in dashboard["panels"] if panel["type"] == "row"] == QUESTIONS
+
+
+def test_panels_fill_the_grid_without_overlap(dashboard: dict[str, Any]):
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+    width, height = 24, max(y for _, y in taken) + 1
+    assert taken == {(x, y) for x in range(width) for y in range(height)}, "a hole in the layout"
+
+
+def test_every_panel_explains_itself_and_has_a_number_of_its_own(dashboard: dict[str, Any]):
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+    assert all(panel["description"].endswith(".") or "`" in panel["description"] for panel in panels)
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_every_query_asks_for_metrics_that_the_agent_has(dashboard: dict[str, Any]):
+    known = {
+        sample.removesuffix("_total")
+        for metric in Telemetry("test").registry.collect()
+        for sample in (
+            metric.name,
+            f"{metric.name}_sum",
+            f"{metric.name}_bucket",
+            f"{metric.name}_count",
+            f"{metric.name}_info",
+        )
+    }
+
+    for title, expression in expressions(dashboard):
+        for name in re.findall(r"\b(?:falcowatch|process)_\w+", expression):
+            assert name.removesuffix("_total") in known, f"{title}: {name}"
+
+
+def test_every_metric_is_on_the_dashboard_or_left_out_on_purpose(dashboard: dict[str, Any]):
+    left_out = {
+        "falcowatch_read_bytes": "the records tell more",
+        "falcowatch_records_synthetic": "heartbeats and the like are not in the books",
+        "falcowatch_backpressure_active": "the share of time is shown",
+        "falcowatch_checkpoint_age_seconds": "errors are shown",
+        "falcowatch_settings_drift": "an alert",
+        "falcowatch_entity_rejected": "seldom used",
+        "falcowatch_kube_watch_restarts": "normal every few minutes",
+    }
+    shown = " ".join(expression for _, expression in expressions(dashboard))
+
+    names = {metric.name for metric in Telemetry("test").registry.collect() if metric.name.startswith("falcowatch_")}
+
+    assert {name for name in names if name not in shown} == left_out.keys()
+
+
+def test_promtool_parses_every_query(dashboard: dict[str, Any], tmp_path: Path):
+    if not (promtool := shutil.which("promtool")):
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    rules = [
+        {"record": f"panel:query:{number}", "expr": expression}
+        for number, (_, expression) in enumerate(expressions(dashboard))
+    ]
+    file = tmp_path / "queries.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+
+    result = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stderr
+    assert f"{len(rules)} rules found" in result.stdout
+
+
+def test_grafanas_schema_knows_every_field(dashboard: dict[str, Any], tmp_path: Path):
+    assert type_errors(tmp_path, dashboard) == ""
+
+
+def test_grafanas_schema_would_notice_a_typo(dashboard: dict[str, Any], tmp_path: Path):
+    broken = json.loads(json.dumps(dashboard).replace('"gridPos"', '"gridPosition"'))
+
+    assert "gridPosition" in type_errors(tmp_path, broken)

@@ -1,0 +1,110 @@
+"""The Prometheus rules: sound for promtool, proven by its unit tests, each alert with a runbook entry."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent.errors import Denied
+from agent.ship.aws.outcomes import BY_CODE
+from agent.telemetry import Telemetry
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "helm/falcowatch/files/rules.yaml"
+RUNBOOK = ROOT / "docs/runbook.md"
+UNIT_TESTS = sorted((ROOT / "tests/deploy/prometheus").glob("*.yaml"))
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    if not (tool := shutil.which("promtool")):
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    return subprocess.run([tool, *arguments], capture_output=True, text=True, check=False)
+
+
+def anchors(markdown: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings: Sequence[str] = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_promtool_finds_the_rules_sound():
+    result = promtool("check", "rules", "--lint=all", "--lint-fatal", RULES)
+
+    assert result.returncode == 0, result.stderr
+    assert f"{len(rules())} rules found" in result.stdout
+
+
+@pytest.mark.parametrize("file", UNIT_TESTS, ids=lambda path: path.stem)
+def test_alerts_fire_when_they_should_and_only_then(file: Path):
+    result = promtool("test", "rules", file)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_each_alert_is_proven_to_fire_and_to_keep_quiet():
+    fires: set[str] = set()
+    keeps_quiet: set[str] = set()
+    for file in UNIT_TESTS:
+        for test in yaml.safe_load(file.read_text())["tests"]:
+            for case in test.get("alert_rule_test", []):
+                (fires if case["exp_alerts"] else keeps_quiet).add(case["alertname"])
+
+    assert fires == keeps_quiet == ALERTS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_each_alert_points_at_its_entry_in_the_runbook(name: str):
+    page, _, anchor = ALERTS[name]["annotations"]["runbook_url"].partition("#")
+
+    assert page == "docs/runbook.md"
+    assert anchor == name.lower()
+    assert anchor in anchors(RUNBOOK.read_text())
+
+
+def test_the_runbook_has_no_entry_for_an_alert_that_is_gone():
+    entries = re.findall(r"^### (Falco\w+)$", RUNBOOK.read_text(), re.MULTILINE)
+
+    assert sorted(entries) == sorted(ALERTS)
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_each_alert_has_a_severity_and_says_what_is_the_matter(name: str):
+    assert ALERTS[name]["labels"]["severity"] in {"warning", "critical"}
+    assert {"summary", "description", "runbook_url"} == ALERTS[name]["annotations"].keys()
+
+
+def test_the_rules_ask_only_for_metrics_that_the_agent_has():
+    known = {metric.name for metric in Telemetry("test").registry.collect()}
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+
+    for rule in rules():
+        for name in re.findall(r"\bfalcowatch[_:][\w:]+", rule["expr"]):
+            base = re.sub(r"_(total|bucket|info)$", "", name)
+            assert name in recorded or base in known, f"{rule.get('alert') or rule['record']}: {name}"
+
+
+def test_every_reason_for_a_denial_is_in_the_alert_on_denials():
+    pattern = re.search(r'reason=~"([^"]+)"', ALERTS["FalcowatchDenied"]["expr"])
+    assert pattern is not None
+    listed = set(pattern[1].split("|"))
+
+    denials = {reason for kind, reason in BY_CODE.values() if kind is Denied}
+
+    assert denials <= listed
+    assert listed - denials == {"no_credentials", "credentials"}, (
+        "raised before any call: agent/ship/aws/credentials.py"
+    )
