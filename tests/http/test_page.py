@@ -1,19 +1,16 @@
 """The page: what it says, that nothing on it can become markup, and that a real browser agrees."""
 
-import asyncio
 import re
-import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
 from agent.http import Alert, Books, Falco, FileReport, LaneReport, Probe
 from agent.http.page import render
+from agent.settings import Http
+from tests.http.browser import CHROMIUM, browser
 from tests.http.conftest import CALM, NOW, OK, READY, Face
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 HOSTILE = "</style><script>alert('x')</script><img src=x onerror=alert(1)>\"'&\u202e"
 
@@ -134,42 +131,75 @@ def test_a_probe_in_both_lists_is_shown_once():
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian package chromium)")
 
 
-async def browse(face: Face, profile: Path, *options: str) -> tuple[str, str]:
-    """The document after a while in a real browser, and what the browser wrote to its console."""
-    process = await asyncio.create_subprocess_exec(
-        CHROMIUM or "", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={profile}", "--enable-logging=stderr", *options, f"http://127.0.0.1:{face.port}/",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(120):
-        out, err = await process.communicate()
-    console = "\n".join(line for line in err.decode(errors="replace").splitlines() if "CONSOLE" in line)
-    return out.decode(), console
-
-
 @needs_browser
-async def test_a_browser_keeps_the_page_current_within_its_policy(face, tmp_path):
+async def test_in_a_browser_the_page_stays_current_without_being_rebuilt(face, tmp_path):
     face.grows = True
 
-    document, console = await browse(face, tmp_path, "--dump-dom", "--virtual-time-budget=7000")
+    async with browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{face.port}/", width=1200)
+        await tab.evaluate("window.first = document.querySelector('h1'); window.words = document.body.innerText; 0")
+        await tab.until("document.body.innerText !== window.words")
 
-    assert console == ""
-    assert face.asked > 1, "the script has asked again"
-    shown = re.search(r"([\d,]+) records read,", document)
-    assert shown
-    assert int(shown[1].replace(",", "")) > 1_001, "and has written what it got"
-    assert document.count('id="page"') == 1
+        assert await tab.evaluate("document.querySelector('h1') === window.first"), "the same element, written anew"
+        assert await tab.evaluate("/([\\d,]+) records read/.exec(document.body.innerText)[1]") != "1,001"
+        assert tab.complaints == []
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [360, 1200])
-async def test_the_page_fits_the_width_of_a_phone_and_of_a_desk(face, tmp_path, width):
+async def test_in_a_browser_a_new_trouble_appears_and_goes(face, tmp_path):
+    async with browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{face.port}/", width=1200)
+
+        face.change(gap_bytes=1 << 20, last_alerts=())
+        await tab.until("document.title.includes('deleted before')")
+        assert await tab.evaluate("document.querySelectorAll('.hero li').length") == 1
+        assert await tab.evaluate("document.querySelector('#page').dataset.level") == "trouble"
+
+        face.change(gap_bytes=0, last_alerts=CALM.last_alerts)
+        await tab.until("document.title.includes('Nothing is lost')")
+        assert await tab.evaluate("document.querySelectorAll('.hero li').length") == 0
+        assert await tab.evaluate("document.querySelectorAll('.alerts li').length") == 1
+        assert tab.complaints == []
+
+
+@needs_browser
+async def test_in_a_browser_an_agent_that_is_gone_is_said_to_be(tmp_path):
+    face = Face()
+    async with browser(tmp_path) as tab:
+        async with face.serve(Http(host="127.0.0.1", port=0)) as face.port:
+            await tab.open(f"http://127.0.0.1:{face.port}/", width=1200)
+        await tab.until("document.documentElement.classList.contains('stale')")
+
+        assert await tab.evaluate("document.getElementById('live').textContent") == "no answer"
+        assert "Nothing is lost" in await tab.evaluate("document.body.innerText")
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 768, 1200])
+async def test_in_a_browser_no_width_makes_the_page_scroll_sideways(face, tmp_path, width, scheme):
     face.change(
-        last_alerts=(Alert(NOW, "Informational", "x" * 200, "y" * 200),), files=(FileReport("/z" * 200, "1", 2, 1),)
+        node="n" * 200,
+        gap_bytes=1,
+        lanes=(LaneReport("routine", "s" * 200, 99_999_999, 86_000, 99_999_999),),
+        last_alerts=(Alert(NOW, "Informational", "x" * 200, "y" * 200),),
+        files=(FileReport("/z" * 200, "1", 2 << 40, 1 << 40, "deleted, held"),),
     )
-    shot = tmp_path / "page.png"
 
-    await browse(face, tmp_path, f"--window-size={width},2000", f"--screenshot={shot}")
+    async with browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{face.port}/", width=width, scheme=scheme)
 
-    assert shot.read_bytes().startswith(b"\x89PNG")
+        assert await tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert await tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
+
+
+@needs_browser
+async def test_in_a_browser_without_script_the_page_still_says_all_and_comes_anew(face, tmp_path):
+    face.grows = True
+
+    async with browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{face.port}/", width=1200, script=False)
+
+        assert await tab.evaluate("document.querySelector('noscript meta').httpEquiv") == "refresh"
+        assert not await tab.evaluate("document.getElementById('live').checkVisibility()")
+        assert "Nothing is lost" in await tab.evaluate("document.body.innerText")
