@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from hypothesis import settings
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -12,3 +13,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # A full batch is more than the MiB from which on aiohttp advises against bytes; Python ignores such advice unless
     # told otherwise. What aiohttp would prefer costs more: 2.0 ms of CPU and 4 ms of time where bytes take 1.5 and 2.
     config.addinivalue_line("filterwarnings", "ignore:Sending a large body directly:ResourceWarning")
+    # A shared machine may stop for longer than any deadline, and the properties are not about time.
+    settings.register_profile("shared machine", deadline=None)
+    settings.load_profile("shared machine")

@@ -231,11 +231,12 @@ def _within_a_day(
         low, high = min(low, earliest), max(high, latest)
     if high - low < LONGEST_SPAN_MS:
         return stop, low, high
-    for index in range(start, stop):
+    index = start
+    while True:  # not all of them fit, so this ends
         stamp = timestamps[index]
         low = stamp if earliest is None else min(earliest, stamp)
         high = stamp if latest is None else max(latest, stamp)
         if high - low >= LONGEST_SPAN_MS:
             return index, earliest, latest
         earliest, latest = low, high
-    return stop, earliest, latest
+        index += 1

@@ -70,7 +70,10 @@ WrongType = msgspec.ValidationError
 
 def decode_leniently(payload: bytes) -> Alert:
     """The same for an alert in which a rule printed a pod field as something else than text."""
-    whole = msgspec.json.decode(payload)
+    try:
+        whole = msgspec.json.decode(payload)
+    except RecursionError as error:
+        raise NotAnAlert("brackets are nested too deeply") from error
     if (
         not isinstance(whole, dict)
         or not isinstance(whole.get("rule"), str)

@@ -16,7 +16,7 @@ _POD_DIRECTORY: Final = re.compile(
     r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)_([a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?)_([0-9a-fA-F-]{32,36})"
 )
 _CONTAINER: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_LOG_FILE: Final = re.compile(r"(\d{1,9})\.log(?:\.(\d{8}-\d{6})(\.gz)?)?")
+_LOG_FILE: Final = re.compile(r"(0|[1-9][0-9]{0,8})\.log(?:\.([0-9]{8}-[0-9]{6})(\.gz)?)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,10 @@ _CRI: Final = re.compile(
 )
 """CRI logging format: stamp, stream, tags separated by `:` of which the first is F or P, text (may be empty)."""
 
+_WHOLE: Final = b" stdout F "
+_NEVER: Final = b"\n"
+"""What no line holds: while a run of stdout is open, none of its lines is whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -148,21 +152,24 @@ class Docker:
         self._decode = msgspec.json.Decoder(DockerLine).decode
 
     def text(self, line: bytes) -> tuple[str, bytes, bool] | None:
-        try:
-            entry = self._decode(line)
-        except msgspec.MsgspecError:
+        entry = self._entry(line)
+        if entry is None:
             return None
         text = entry.log.encode()
         return (entry.stream, text[:-1], False) if text.endswith(b"\n") else (entry.stream, text, True)
 
     def stamp(self, line: bytes) -> str:
-        try:
-            return self._decode(line).time
-        except msgspec.MsgspecError:
-            return ""
+        entry = self._entry(line)
+        return "" if entry is None else entry.time
 
     def longest_line(self, record_bytes: int) -> int:
         return 6 * record_bytes + 128  # a control character is written as six
+
+    def _entry(self, line: bytes) -> DockerLine | None:
+        try:
+            return self._decode(line)
+        except (msgspec.MsgspecError, RecursionError):  # the second: brackets nested a thousand deep
+            return None
 
 
 class Plain:
@@ -178,12 +185,13 @@ class Plain:
         return record_bytes
 
 
-def recognise(first_line: bytes) -> Grammar:
-    """The grammar of a file by its first line."""
-    if _CRI.match(first_line + b" "):
+def recognise(head: bytes) -> Grammar:
+    """The grammar of a file by its head: the first line, or as much as is at hand of a long one."""
+    line, newline, _ = head.partition(b"\n")
+    if _CRI.match(line + b" "):
         return Cri()
     docker = Docker()
-    if first_line.startswith(b'{"log":') and docker.text(first_line) is not None:
+    if line.startswith(b'{"log":"') and (not newline or docker.text(line) is not None):
         return docker
     return Plain()
 
@@ -278,16 +286,16 @@ class Joiner:
         # The loop that a flood goes through: a whole line of stdout costs a find and two slices.
         payloads, offsets, firsts = records.payloads, records.offsets, records.lines
         longest = self._max_record_bytes
-        whole = b"stdout F " if "stdout" not in self._runs else b""
+        whole = _WHOLE if "stdout" not in self._runs else _NEVER
         for line in lines:
             space = line.find(b" ", 20)
-            if line[space + 1 : space + 10] == whole and len(line) < longest:
+            if line[space : space + 10] == whole and len(line) < longest:
                 payloads.append(line[space + 10 :])
                 offsets.append(offset)
                 firsts.append(line)
             else:
                 self._careful(line, offset, now, records)
-                whole = b"stdout F " if "stdout" not in self._runs else b""
+                whole = _WHOLE if "stdout" not in self._runs else _NEVER
             offset += len(line) + 1
         return records
 

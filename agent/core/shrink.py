@@ -27,7 +27,7 @@ def shrink(payload: bytes, most_bytes: int, *, size: int = 0, digest: str = "") 
     if not size:
         try:
             whole = msgspec.json.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             whole = None
         if isinstance(whole, dict):
             for keep in (KEPT_CHARACTERS, 64):

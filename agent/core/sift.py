@@ -126,7 +126,7 @@ class Sieve:
             try:
                 alert = decode_alert(payload)
                 time_ms = clock(alert.time)
-            except (NotAnAlert, ValueError):
+            except (NotAnAlert, ValueError, RecursionError):
                 careful.add(payload, offset, line)
                 continue
             kind = kinds.get((alert.priority, alert.source, alert.rule))
@@ -150,8 +150,8 @@ class Sieve:
             try:
                 text = message.decode()
             except UnicodeDecodeError:
-                text = message.decode(errors="replace")
-                size = len(text.encode())
+                careful.add(payload, offset, line, alert=alert)
+                continue
             kind.seen += 1
             place.seen += 1
             add_time, add_message, add_size, add_offset = spans[kind.lane]
@@ -257,7 +257,7 @@ class _Pass:
         self._out.enriched[fragment.result] += 1
         if kind.source == "internal":
             self._out.notices.append(payload)
-        body = payload.rstrip()
+        body = _valid(payload.rstrip())
         ours = b',"falcowatch":' + self._identity(offset, mark)
         theirs = fragment.plain
         if alert.kubernetes is not None:
@@ -266,7 +266,9 @@ class _Pass:
             ours = b',"falcowatch_":' + self._identity(offset, mark)
         message = body[:-1] + theirs + ours + b"}"
         if len(message) > LARGEST_MESSAGE_BYTES:
-            small, digest = shrink(body, LARGEST_MESSAGE_BYTES - len(theirs) - len(ours) - 1)
+            if len(theirs) > LARGEST_MESSAGE_BYTES // 2:
+                theirs = b""  # annotations that would leave no room for the alert
+            small, digest = shrink(payload, LARGEST_MESSAGE_BYTES - len(theirs) - len(ours) - 1)
             self._out.oversized.append(Oversized(offset, payload, len(payload), digest))
             message = small[:-1] + theirs + ours + b"}"
         self._ship(kind.lane, time_ms, message, offset)
@@ -311,5 +313,13 @@ class _Pass:
         return self._now_ms if time_ms is None else time_ms
 
     def _ship(self, lane: Lane, time_ms: int, message: bytes, offset: int) -> None:
-        text = message.decode(errors="replace")
-        self._out.spans[lane].append(max(0, time_ms), text, len(text.encode()), offset)
+        self._out.spans[lane].append(max(0, time_ms), message.decode(), len(message), offset)
+
+
+def _valid(text: bytes) -> bytes:
+    """UTF-8: each byte that is none becomes U+FFFD, which takes three. CloudWatch counts what is sent."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode(errors="replace").encode()
+    return text
