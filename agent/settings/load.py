@@ -7,6 +7,7 @@ those stand in the model.
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,14 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import SettingsError
+from agent.settings.checks import is_container
+from agent.settings.explain import explain, section_at, shown, unknown_variable
 from agent.settings.model import Settings
+from agent.settings.yaml_file import read_yaml
 
 PREFIX = "FALCOWATCH_"
 CONFIG_VARIABLE = "FALCOWATCH_CONFIG"
+_SERVICE_LINK = re.compile(
+    rf"{PREFIX}(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)"
+)
+_SERVICE_URL = re.compile(rf"{PREFIX}(?:[A-Z0-9_]+_)?PORT")
 DEFAULT_CONFIG = Path("/etc/falcowatch/config.yaml")
 
 
@@ -51,107 +58,70 @@ def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Loa
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     if path is not None:
-        values = _read_yaml(path, problems)
+        values = read_yaml(path, problems, remedy=f"name another file with --config or {CONFIG_VARIABLE}")
         sources.update((dotted, str(path)) for dotted in _leaves(values))
     _overlay_environment(environ, values, sources, problems)
+    settings = None
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(problems + [_explain(detail, sources) for detail in error.errors()]) from None
-    if problems:
+        for detail in error.errors():
+            problems += explain(Settings, detail, sources)
+    if settings is None or problems:
         raise SettingsError(problems)
     return Loaded(settings, sources, path)
-
-
-def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        problems.append(
-            f"{path}: cannot be read ({error.strerror}); name another file with --config or {CONFIG_VARIABLE}"
-        )
-        return {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problems.append(f"{path}: is no YAML{where} ({getattr(error, 'problem', None) or 'unreadable characters'})")
-        return {}
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        problems.append(f"{path}: holds a {type(document).__name__}; expected a mapping of settings")
-        return {}
-    return document
 
 
 def _overlay_environment(
     environ: Mapping[str, str], values: dict[str, Any], sources: dict[str, str], problems: list[str]
 ) -> None:
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE or _is_service_link(name):
+        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE:
             continue
         keys = name.removeprefix(PREFIX).lower().split("__")
         annotation = _annotation(keys)
         if annotation is None:
-            problems.append(f"{name}: unknown setting; see `falcowatch check --help` and docs/configuration.md")
+            if not _is_service_link(name, environ[name]):
+                problems.append(unknown_variable(Settings, PREFIX, name))
             continue
         value: Any = environ[name]
-        if _is_nullable(annotation) and value == "":
-            value = None
-        elif _is_container(annotation):
+        if is_container(annotation):
             try:
                 value = orjson.loads(value)
             except orjson.JSONDecodeError:
-                problems.append(f'{name} = {value!r}: expected JSON, such as ["a", "b"]')
+                example = '{"key": "value"}' if typing.get_origin(annotation) is dict else '["a", "b"]'
+                problems.append(f"{name} = {shown(value)}: expected JSON, such as {example}")
                 continue
-        target = values
-        for key in keys[:-1]:
-            inner = target.get(key)
-            if not isinstance(inner, dict):
-                inner = target[key] = {}
-            target = inner
-        target[keys[-1]] = value
+        _put(values, keys, value)
         sources[".".join(keys)] = name
 
 
-def _is_service_link(name: str) -> bool:
-    """Kubernetes puts FALCOWATCH_SERVICE_HOST, FALCOWATCH_PORT_9801_TCP … into pods beside a Service of that name."""
-    rest = name.removeprefix(PREFIX)
-    return rest.startswith(("SERVICE_HOST", "SERVICE_PORT", "PORT_")) or rest == "PORT"
+def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = values.get(key)
+        if inner is None:
+            inner = values[key] = {}
+        if not isinstance(inner, dict):
+            # The file has something else where a section belongs; the model says so.
+            return
+        values = inner
+    values[keys[-1]] = value
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Kubernetes adds such variables to a pod for each Service beside it: `FALCOWATCH_METRICS_SERVICE_HOST` …"""
+    if _SERVICE_LINK.fullmatch(name):
+        return True
+    # This one looks like a setting that someone may have meant, so its value decides.
+    return _SERVICE_URL.fullmatch(name) is not None and "://" in value
 
 
 def _annotation(keys: list[str]) -> Any:
-    """The type of the field at that path; None when there is no such field or it is a whole section."""
-    model: Any = Settings
-    for position, key in enumerate(keys):
-        if not (isinstance(model, type) and issubclass(model, BaseModel)) or key not in model.model_fields:
-            return None
-        model = model.model_fields[key].annotation
-        if position == len(keys) - 1:
-            return None if isinstance(model, type) and issubclass(model, BaseModel) else model
-    return None
-
-
-def _is_container(annotation: Any) -> bool:
-    return typing.get_origin(annotation) in (list, dict)
-
-
-def _is_nullable(annotation: Any) -> bool:
-    return type(None) in typing.get_args(annotation)
-
-
-def _explain(detail: Any, sources: Mapping[str, str]) -> str:
-    dotted = ".".join(str(part) for part in detail["loc"])
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    if not dotted:
-        return message
-    source = next(
-        (sources[key] for key in sorted(sources, reverse=True) if dotted == key or dotted.startswith(key + ".")), None
-    )
-    origin = f" (from {source})" if source else ""
-    if detail["type"] == "extra_forbidden":
-        return f"{dotted}{origin}: unknown setting"
-    return f"{dotted} = {detail['input']!r}{origin}: {message}"
+    """The type of the setting at that path; None when there is none, or a whole section."""
+    section = section_at(Settings, keys[:-1])
+    if section is None or keys[-1] not in section.model_fields or section_at(section, keys[-1:]):
+        return None
+    return section.model_fields[keys[-1]].annotation
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -5,79 +5,58 @@ The table in docs/configuration.md is generated from these descriptions, and a t
 
 from __future__ import annotations
 
-import re
 import socket
 from pathlib import Path
-from string import Formatter
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from agent.settings.checks import PRIORITIES as PRIORITIES
+from agent.settings.checks import RETENTION_DAYS as RETENTION_DAYS
+from agent.settings.checks import (
+    AbsolutePath,
+    Endpoint,
+    GroupTemplate,
+    LogLevel,
+    Priority,
+    RetentionDays,
+    RoleArn,
+    SomePath,
+    StreamTemplate,
+    as_written,
+    names_problems,
+)
+from agent.settings.explain import WHOLE_SENTENCES
 
 MIB = 1024 * 1024
-
-PRIORITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")
-RETENTION_DAYS = (
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-)  # fmt: skip
-"""PutRetentionPolicy reference, read 2026-11."""
-
-TEMPLATE_FIELDS = frozenset({"cluster", "node", "namespace"})
-
-
-def _template(value: str) -> str:
-    """Alert text never names a group or a stream: only who we are may stand in a template."""
-    try:
-        fields = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
-    except ValueError as error:
-        raise ValueError(f"is no template: {error}; allowed fields are {{cluster}}, {{node}}, {{namespace}}") from error
-    if unknown := fields - TEMPLATE_FIELDS:
-        raise ValueError(f"has unknown field {sorted(unknown)[0]!r}; allowed are {{cluster}}, {{node}}, {{namespace}}")
-    return value
-
-
-def _group_template(value: str) -> str:
-    literal = "".join(text for text, *_ in Formatter().parse(_template(value)))
-    if re.search(r"[^.\-_/#A-Za-z0-9]", literal):
-        raise ValueError("may hold only letters, digits and . - _ / #")
-    if literal.startswith("aws/"):
-        raise ValueError("must not start with aws/")
-    return value
-
-
-def _stream_template(value: str) -> str:
-    if re.search(r"[:*]", _template(value)):
-        raise ValueError("must not hold : or *")
-    return value
-
-
-def _priority(value: str) -> str:
-    known = {"info": "informational"}.get(value.lower(), value.lower())
-    if known not in PRIORITIES:
-        raise ValueError(f"is no priority; one of {', '.join(PRIORITIES)}")
-    return known
-
-
-def _retention(value: int | None) -> int | None:
-    if value is not None and value not in RETENTION_DAYS:
-        raise ValueError(f"is not offered by CloudWatch; one of {', '.join(map(str, RETENTION_DAYS))}")
-    return value
-
-
-def _endpoint(value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
-        raise ValueError("is no URL; expected http://host:port or https://host")
-    return value
-
-
-Priority = Annotated[str, AfterValidator(_priority)]
-GroupTemplate = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_group_template)]
-StreamTemplate = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_stream_template)]
 
 
 class Section(BaseModel):
     """A group of settings: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written(cls, values: Any) -> Any:
+        if values is None:
+            # `tail:` with nothing below it, or only comments.
+            return {}
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        return {key: as_written(fields[key].annotation, value) if key in fields else value
+                for key, value in values.items()}  # fmt: skip
 
 
 class Tail(Section):
@@ -92,7 +71,7 @@ class Tail(Section):
     paths: list[str] = Field(
         [], description="Extra file globs: Docker json-file, or plain JSON lines (Falco's `file_output`, hosts, ECS)."
     )
-    follow_links_into: list[Path] = Field(
+    follow_links_into: list[AbsolutePath] = Field(
         [],
         description="Directories into which a link may lead (`/var/lib/docker/containers`); no other link is followed.",
     )
@@ -161,12 +140,8 @@ class CloudWatch(Section):
     """Where to ship."""
 
     region: str | None = Field(None, description="AWS region; else the AWS chain.")
-    endpoint_url: Annotated[str | None, AfterValidator(_endpoint)] = Field(
-        None, description="Another endpoint than the region's."
-    )
-    role_arn: str | None = Field(
-        None, pattern=r"^arn:[^:]+:iam::\d{12}:role/.+$", description="Role to assume, on top of the AWS chain."
-    )
+    endpoint_url: Endpoint | None = Field(None, description="Another endpoint than the region's.")
+    role_arn: RoleArn | None = Field(None, description="Role to assume, on top of the AWS chain.")
     external_id: str | None = Field(None, description="External id for that role.")
     log_group: GroupTemplate | None = Field(
         None,
@@ -176,7 +151,7 @@ class CloudWatch(Section):
         "{node}", description="Likewise; the urgent lane uses `<stream>/urgent`, other lines `<stream>/falco-log`."
     )
     create: bool = Field(True, description="Create group and stream when missing.")
-    retention_days: Annotated[int | None, AfterValidator(_retention)] = Field(
+    retention_days: RetentionDays | None = Field(
         None, description="Retention of a group we create; drift is reported, never changed."
     )
     log_class: Literal["STANDARD", "INFREQUENT_ACCESS"] | None = Field(None, description="Class of a group we create.")
@@ -216,9 +191,7 @@ class Http(Section):
 class Log(Section):
     """The agent's own log, on stderr."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level that is written."
-    )
+    level: LogLevel = Field("info", description="Least severe level that is written.")
     format: Literal["json", "text"] = Field("json", description="`json` lines, or `text` for a person.")
 
 
@@ -232,7 +205,7 @@ class Settings(Section):
         description="This node; default: the host's name.",
     )
     cluster_name: str = Field("", max_length=253, description="This cluster.")
-    state_dir: Path = Field(Path("/var/lib/falcowatch"), description="Checkpoint, dead letters, lock.")
+    state_dir: SomePath = Field(Path("/var/lib/falcowatch"), description="Checkpoint, dead letters, lock.")
     memory_budget_bytes: int = Field(
         16 * MIB, ge=2 * MIB, description="Bytes in flight: the number that bounds memory."
     )
@@ -241,19 +214,29 @@ class Settings(Section):
     tail: Tail = Tail()
     falco: FalcoRules = FalcoRules()
     enrich: Enrich = Enrich()
-    cloudwatch: CloudWatch = CloudWatch()
+    cloudwatch: CloudWatch = Field(CloudWatch(), validate_default=True)
     http: Http = Http()
     log: Log = Log()
 
-    @model_validator(mode="after")
-    def _names_fit(self) -> Settings:
-        for key, template in (("log_group", self.log_group_template), ("log_stream", self.cloudwatch.log_stream)):
-            if "{cluster}" in template and not self.cluster_name:
-                raise ValueError(
-                    f"cloudwatch.{key} = {template!r} needs cluster_name, which is empty; set FALCOWATCH_CLUSTER_NAME"
-                )
-        return self
+    @field_validator("cloudwatch")
+    @classmethod
+    def _names_fit(cls, cloudwatch: CloudWatch, names: ValidationInfo) -> CloudWatch:
+        # Checked with the section, not after all sections, so that it is told beside whatever else is wrong.
+        cluster, node = names.data.get("cluster_name"), names.data.get("node_name")
+        problems = names_problems(
+            group_template=_log_group_template(cloudwatch, cluster),
+            stream_template=cloudwatch.log_stream,
+            cluster_name=cluster,
+            node_name=node,
+        )
+        if problems:
+            raise PydanticCustomError(WHOLE_SENTENCES, "{lines}", {"lines": "\n".join(problems)})
+        return cloudwatch
 
     @property
     def log_group_template(self) -> str:
-        return self.cloudwatch.log_group or ("/falco/{cluster}" if self.cluster_name else "falco")
+        return _log_group_template(self.cloudwatch, self.cluster_name)
+
+
+def _log_group_template(cloudwatch: CloudWatch, cluster_name: str | None) -> str:
+    return cloudwatch.log_group or ("/falco/{cluster}" if cluster_name else "falco")

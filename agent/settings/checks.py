@@ -1,0 +1,160 @@
+"""What a value must be like beyond its type, and how it is read as a person writes it.
+
+Every refusal says what was expected; where the value stands and came from is added by `explain`.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+PRIORITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")
+RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+"""PutRetentionPolicy reference, read 2026-11."""
+
+TEMPLATE_FIELDS = frozenset({"cluster", "node", "namespace"})
+ALLOWED_FIELDS = "{cluster}, {node}, {namespace}"
+ROLE_ARN = r"^arn:[^:]+:iam::\d{12}:role/.+$"
+NOT_IN_GROUPS = re.compile(r"[^.\-_/#A-Za-z0-9]")
+"""CreateLogGroup reference, read 2026-11."""
+NOT_IN_STREAMS = re.compile(r"[:*]")
+"""CreateLogStream reference, read 2026-11."""
+
+
+def as_written(annotation: Any, value: Any) -> Any:
+    """What a person meant by a value that YAML or the environment cannot express otherwise."""
+    if value == "" and is_nullable(annotation):
+        return None
+    if isinstance(value, bool) and "off" in typing.get_args(annotation):
+        # YAML 1.1 reads an unquoted `off` as false.
+        return "on" if value else "off"
+    if isinstance(value, bool) and _is_number(annotation):
+        # Else `retention_days: yes` were one day.
+        return str(value).lower()
+    return value
+
+
+def is_nullable(annotation: Any) -> bool:
+    return type(None) in typing.get_args(annotation)
+
+
+def is_container(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (list, dict)
+
+
+def names_problems(
+    *, group_template: str, stream_template: str, cluster_name: str | None, node_name: str | None
+) -> list[str]:
+    """Why the templates, filled in with who we are, are no names for CloudWatch. None: that name is wrong itself."""
+    problems = []
+    for key, template, forbidden, rule in (
+        ("cloudwatch.log_group", group_template, NOT_IN_GROUPS, "may hold only letters, digits and . - _ / #"),
+        ("cloudwatch.log_stream", stream_template, NOT_IN_STREAMS, "must not hold : or *"),
+    ):
+        if "{cluster}" in template and cluster_name == "":
+            problems.append(f"{key} = {template!r} needs cluster_name, which is empty; set FALCOWATCH_CLUSTER_NAME")
+        for field, name in (("cluster", cluster_name), ("node", node_name)):
+            if f"{{{field}}}" in template and name and forbidden.search(name):
+                problems.append(
+                    f"{field}_name = {name!r} cannot stand in {key} = {template!r}, which {rule}; "
+                    f"change the name or the template"
+                )
+    return problems
+
+
+def _is_number(annotation: Any) -> bool:
+    if annotation in (int, float):
+        return True
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (typing.Union, Annotated):
+        return any(_is_number(part) for part in typing.get_args(annotation))
+    return False
+
+
+def _template(value: str) -> str:
+    """Alert text never names a group or a stream: only who we are may stand in a template."""
+    try:
+        parts = list(Formatter().parse(value))
+    except ValueError as error:
+        raise ValueError(f"is no template: {error}; allowed fields are {ALLOWED_FIELDS}") from error
+    for _, name, form, conversion in parts:
+        if name is not None and name not in TEMPLATE_FIELDS:
+            raise ValueError(f"has unknown field {name!r}; allowed are {ALLOWED_FIELDS}")
+        if form or conversion:
+            raise ValueError(f"formats its fields; allowed are {ALLOWED_FIELDS}, just so")
+    return value
+
+
+def _group_template(value: str) -> str:
+    literal = "".join(text for text, *_ in Formatter().parse(_template(value)))
+    if NOT_IN_GROUPS.search(literal):
+        raise ValueError("may hold only letters, digits and . - _ / #")
+    if literal.startswith("aws/"):
+        raise ValueError("must not start with aws/")
+    return value
+
+
+def _stream_template(value: str) -> str:
+    if NOT_IN_STREAMS.search(_template(value)):
+        raise ValueError("must not hold : or *")
+    return value
+
+
+def _priority(value: str) -> str:
+    known = {"info": "informational"}.get(value.lower(), value.lower())
+    if known not in PRIORITIES:
+        raise ValueError(f"is no priority; one of {', '.join(PRIORITIES)}")
+    return known
+
+
+def _retention(value: int | None) -> int | None:
+    if value is not None and value not in RETENTION_DAYS:
+        raise ValueError(f"is not offered by CloudWatch; one of {', '.join(map(str, RETENTION_DAYS))}")
+    return value
+
+
+def _endpoint(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
+        raise ValueError("is no URL; expected http://host:port or https://host")
+    return value
+
+
+def _role(value: str | None) -> str | None:
+    if value is not None and not re.search(ROLE_ARN, value):
+        raise ValueError("is no role; expected arn:aws:iam::<account>:role/<name>")
+    return value
+
+
+def _not_empty(value: Any) -> Any:
+    # Path("") would be the directory that the agent happens to stand in.
+    if value == "":
+        raise ValueError("expected a path")
+    return value
+
+
+def _absolute(value: Path) -> Path:
+    if not value.is_absolute():
+        raise ValueError("expected an absolute path")
+    return value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+Priority = Annotated[str, AfterValidator(_priority)]
+GroupTemplate = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_group_template)]
+StreamTemplate = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_stream_template)]
+RetentionDays = Annotated[int, AfterValidator(_retention)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+RoleArn = Annotated[str, Field(json_schema_extra={"pattern": ROLE_ARN}), AfterValidator(_role)]
+SomePath = Annotated[Path, BeforeValidator(_not_empty)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]

@@ -1,0 +1,162 @@
+"""The model: its defaults are the documented ones, and what cannot work is refused before the agent starts."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from agent.errors import SettingsError
+from agent.settings import Settings, load_settings
+
+MIB = 1024 * 1024
+
+DOCUMENTED = {
+    "node_name": socket.gethostname(),
+    "cluster_name": "",
+    "state_dir": Path("/var/lib/falcowatch"),
+    "memory_budget_bytes": 16 * MIB,
+    "drain_seconds": 30,
+    "tail.root": Path("/var/log/pods"),
+    "tail.namespace": "falco",
+    "tail.pod": "falco-*",
+    "tail.container": "falco",
+    "tail.paths": [],
+    "tail.follow_links_into": [],
+    "tail.start_at": "beginning",
+    "tail.scan_seconds": 1.0,
+    "tail.max_record_bytes": 1_048_576,
+    "falco.minimum_priority": "debug",
+    "falco.urgent_priority": "critical",
+    "falco.drop_rules": [],
+    "falco.other_lines": "ship",
+    "enrich.mode": "auto",
+    "enrich.labels": ["*"],
+    "enrich.annotations": [],
+    "enrich.wait_seconds": 1.0,
+    "enrich.keep_deleted_seconds": 3600,
+    "cloudwatch.region": None,
+    "cloudwatch.endpoint_url": None,
+    "cloudwatch.role_arn": None,
+    "cloudwatch.external_id": None,
+    "cloudwatch.log_stream": "{node}",
+    "cloudwatch.create": True,
+    "cloudwatch.retention_days": None,
+    "cloudwatch.log_class": None,
+    "cloudwatch.kms_key_id": None,
+    "cloudwatch.tags": {},
+    "cloudwatch.deletion_protection": None,
+    "cloudwatch.linger_seconds": 0.5,
+    "cloudwatch.max_puts_per_second": 5,
+    "cloudwatch.concurrency": 4,
+    "cloudwatch.sequence_tokens": "auto",
+    "http.host": "0.0.0.0",
+    "http.port": 9801,
+    "log.level": "info",
+    "log.format": "json",
+}
+"""The public interface: charts and their users rely on it."""
+
+
+def problem_of(yaml: str, tmp_path: Path) -> str:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml)
+    with pytest.raises(SettingsError) as refused:
+        load_settings({}, path)
+    [problem] = refused.value.problems
+    return problem
+
+
+def test_the_defaults_are_the_documented_ones():
+    defaults = {dotted: value for dotted, value, _ in load_settings({}).rows()}
+
+    assert {dotted: defaults[dotted] for dotted in DOCUMENTED} == DOCUMENTED
+
+
+def test_every_setting_says_what_it_is_for():
+    def look(model: type[BaseModel], prefix: str = "") -> None:
+        for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                look(field.annotation, f"{prefix}{name}.")
+            else:
+                assert (field.description or "").endswith("."), f"{prefix}{name}"
+
+    look(Settings)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "given", "group"), [("", None, "falco"), ("prod", None, "/falco/{cluster}"), ("prod", "mine", "mine")]
+)
+def test_the_log_group_follows_the_cluster_unless_named(cluster, given, group):
+    settings = Settings.model_validate({"cluster_name": cluster, "cloudwatch": {"log_group": given}})
+
+    assert settings.log_group_template == group
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().cluster_name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("Critical", "critical"), ("INFO", "informational"), ("debug", "debug")]
+)
+def test_priorities_are_read_as_falco_writes_them(written, meant):
+    assert Settings.model_validate({"falco": {"minimum_priority": written}}).falco.minimum_priority == meant
+
+
+def test_a_log_level_is_read_in_any_case():
+    assert Settings.model_validate({"log": {"level": "WARNING"}}).log.level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("yaml", "expectation"),
+    [
+        ("cloudwatch: {log_group: 'a b'}", "may hold only letters, digits and . - _ / #"),
+        ("cloudwatch: {log_group: aws/x}", "must not start with aws/"),
+        ("cloudwatch: {log_group: '{rule}'}", "has unknown field 'rule'; allowed are {cluster}, {node}, {namespace}"),
+        ("cloudwatch: {log_group: '{node.__class__}'}", "has unknown field 'node.__class__'"),
+        ("cloudwatch: {log_group: '{node'}", "is no template"),
+        ("cloudwatch: {log_group: '{node!r}'}", "allowed are {cluster}, {node}, {namespace}, just so"),
+        ("cloudwatch: {log_stream: '{node:>9}'}", "allowed are {cluster}, {node}, {namespace}, just so"),
+        ("cloudwatch: {log_stream: 'a:b'}", "must not hold : or *"),
+        ("cloudwatch: {log_stream: ''}", "expected at least 1 character"),
+        ("cloudwatch: {log_group: '{cluster}'}", "needs cluster_name, which is empty; set FALCOWATCH_CLUSTER_NAME"),
+        ("cluster_name: my cluster", "cluster_name = 'my cluster' cannot stand in cloudwatch.log_group"),
+        ("cluster_name: 'arn:aws:eks:x'", "cluster_name = 'arn:aws:eks:x' cannot stand in cloudwatch.log_group"),
+        ("node_name: 'a:b'", "node_name = 'a:b' cannot stand in cloudwatch.log_stream"),
+        ("cloudwatch: {endpoint_url: 'localhost:80'}", "is no URL; expected http://host:port or https://host"),
+        ("cloudwatch: {role_arn: falcowatch}", "expected arn:aws:iam::<account>:role/<name>"),
+        ("cloudwatch: {concurrency: 0}", "expected greater than 0"),
+        ("cloudwatch: {sequence_tokens: maybe}", "expected 'auto', 'on' or 'off'"),
+        ("cloudwatch: {tags: {team: 7}}", "expected text; put it in quotes"),
+        ("cloudwatch: {retention_days: true}", "expected a valid integer"),
+        ("http: {port: yes}", "expected a valid integer"),
+        ("cloudwatch: {create: perhaps}", "expected true or false"),
+        ("cluster_name: 12", "expected text; put it in quotes"),
+        ("drain_seconds: .inf", "expected a finite number"),
+        ("heartbeat_seconds: .nan", "expected a finite number"),
+        ("memory_budget_bytes: 16MiB", "expected a valid integer"),
+        ("memory_budget_bytes: 1000", "expected greater than or equal to 2097152"),
+        ("state_dir: ''", "expected a path"),
+        ("tail: {paths: /var/log/x}", "expected a list"),
+        ("tail: {follow_links_into: ['']}", "expected an absolute path"),
+        ("tail: {follow_links_into: [docker]}", "expected an absolute path"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_what_would(tmp_path, yaml, expectation):
+    problem = problem_of(yaml, tmp_path)
+
+    assert expectation in problem
+    assert yaml.split(":")[0] in problem, "the path is named"
+    assert "Input should" not in problem
+
+
+def test_a_cluster_that_is_missing_is_told_beside_other_problems(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("cloudwatch: {log_group: '/x/{cluster}'}\nhttp: {port: -1}")
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings({}, path)
+
+    assert len(refused.value.problems) == 2
