@@ -1,18 +1,22 @@
 """Refuses placeholders: names each `<YOUR-…>` that still stands in a manifest, with its file and line.
 
 Comments don't count, so that a variant may stand beside the one in use. Applies to the files and folders given, or
-to all manifests; exits 0 when nothing is left to fill in, 1 otherwise, 2 for a path that is not there.
+to those of the walk on EKS; exits 0 when nothing is left to fill in, 1 otherwise, 2 for a path that is not there.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-MANIFESTS = Path(__file__).parent
+MANIFESTS = Path(os.path.relpath(Path(__file__).parent))
+WALK = tuple(MANIFESTS / name for name in ("aws", "eks", "falco", "sample"))
+"""What docs/walk.md applies; a task on ECS is another way: name its folder."""
+
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _PLACEHOLDER = re.compile(r"<YOUR-[A-Z0-9-]+>")
 _COMMENT = re.compile(r"(^|\s)#.*")
@@ -37,7 +41,7 @@ def placeholders(path: Path) -> Iterator[Left]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    roots = [Path(argument) for argument in arguments] or [MANIFESTS]
+    roots = [Path(argument) for argument in arguments] or list(WALK)
     missing = [root for root in roots if not root.exists()]
     for root in missing:
         sys.stderr.write(f"{root}: no such file or folder\n")

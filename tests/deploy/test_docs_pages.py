@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from pydantic import BaseModel
 
 from agent.settings import Settings, load_settings
 from docs.generate import PAGES
+from tests.deploy.cloudformation import Stack
+from tests.deploy.conftest import Runner, documents
 from tests.deploy.test_prometheus_rules import anchors
 
 ROOT = Path(__file__).parents[2]
@@ -53,12 +56,20 @@ def agent_configurations() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in DOCS:
         for number, block in enumerate(code_blocks(path, "yaml")):
             yield f"{path.name}#{number}", yaml.safe_load(block)
+    yield "manifests/agent/config.yaml", yaml.safe_load((ROOT / "manifests/agent/config.yaml").read_text())
     for path in sorted((ROOT / "manifests").rglob("*.yaml")):
         if path.is_relative_to(ROOT / "manifests/aws"):
             continue
         for document in yaml.safe_load_all(path.read_text()):
             if isinstance(document, dict) and document.get("kind") == "ConfigMap" and "config.yaml" in document["data"]:
                 yield str(path.relative_to(ROOT)), yaml.safe_load(document["data"]["config.yaml"])
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Each command of a page's shell blocks, as words, continued lines joined."""
+    for block in code_blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield shlex.split(line, comments=True)
 
 
 CONFIGURATIONS = dict(agent_configurations())
@@ -152,6 +163,43 @@ def test_every_metric_that_a_page_names_exists(page: Path):
     known = set(re.findall(r"^\| `(falcowatch_\w+)`", table, re.MULTILINE))
 
     assert set(re.findall(r"`(falcowatch_\w+)`", page.read_text())) <= known
+
+
+def test_the_chart_takes_the_values_of_the_walk_and_makes_what_the_aws_side_expects(helm: Runner, tmp_path: Path):
+    (install,) = [
+        words
+        for words in commands(ROOT / "docs/walk.md")
+        if words[:3] == ["helm", "upgrade", "--install"] and words[3] == "falcowatch"
+    ]
+    words = [str(ROOT / word) if word == "helm/falcowatch" else word for word in install[3:]]
+
+    rendered = helm("template", *words)
+
+    assert rendered.returncode == 0, rendered.stderr
+    objects = documents(rendered.stdout)
+    accounts = [one["metadata"] for one in objects if one["kind"] == "ServiceAccount"]
+    assert [(one["namespace"], one["name"]) for one in accounts] == [("falcowatch", "falcowatch")]
+    (config,) = [one["data"]["config.yaml"] for one in objects if "config.yaml" in one.get("data", {})]
+    file = tmp_path / "config.yaml"
+    file.write_text(config)
+    settings = load_settings({"FALCOWATCH_NODE_NAME": "node"}, file).settings
+    stack = Stack(ROOT / "manifests/aws/stack.yaml", AgentIdentity="none")
+    group = settings.log_group_template.format(cluster=settings.cluster_name)
+    assert group == stack.resources["LogGroup"]["LogGroupName"]
+    assert settings.cloudwatch.region == "ap-south-1"
+
+
+def test_every_chart_flag_of_the_falco_commands_names_a_file_that_is_there():
+    for page in DOCS:
+        for words in commands(page):
+            if words[:1] != ["helm"] or "falcosecurity/falco" not in words:
+                continue
+            files = [
+                words[at + 1].partition("=")[2] or words[at + 1]
+                for at, word in enumerate(words)
+                if word in ("-f", "--set-file")
+            ]
+            assert [file for file in files if not (ROOT / file).exists()] == [], page
 
 
 def test_the_saved_queries_that_the_walk_names_are_in_the_stack():

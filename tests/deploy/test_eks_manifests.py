@@ -96,6 +96,14 @@ def test_the_check_names_each_placeholder_with_its_file_and_line():
     assert f"manifests/eks/cluster-config.yaml:{number}: <YOUR-VPC-ID> still stands" in result.stderr
 
 
+def test_the_check_without_a_path_covers_what_the_walk_applies():
+    result = check()
+
+    assert result.returncode == 1
+    files = {line.partition(":")[0] for line in result.stderr.splitlines()}
+    assert files == {"manifests/aws/iam-policy.json", "manifests/eks/cluster-config.yaml"}
+
+
 def test_the_check_does_not_mind_placeholders_in_comments(tmp_path: Path):
     manifest = tmp_path / "cluster.yaml"
     manifest.write_text('id: vpc-1 # was "<YOUR-VPC-ID>"\n# other: "<YOUR-NODE-ROLE>"\n')
