@@ -54,24 +54,33 @@ UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """What kubelet mounts: a token and the authority, here with its key beside it."""
+    """What kubelet mounts: a token and the authority, whose key stands beside it here."""
     probe = subprocess.run([*UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip(f"no mount namespace may be made here: {probe.stderr.decode().strip()}")
     directory = tmp_path / "secrets"
     directory.mkdir()
     (directory / "token").write_text(TOKEN)
-    make_certificate(directory / "ca.crt", tmp_path / "key.pem")
+    make_authority(directory / "ca.crt")
     return directory
 
 
-def make_certificate(path: Path, key: Path) -> None:
-    """One for 127.0.0.1 that is its own authority."""
+def make_authority(path: Path) -> None:
+    """As those of EKS: with no key identifiers."""
+    _make_certificate(path, "CN=kubernetes", "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign")
+
+
+def _make_certificate(path: Path, subject: str, *extensions: str, signed_by: Path | None = None) -> None:
+    authority = ["-CA", str(signed_by), "-CAkey", str(signed_by.with_suffix(".key"))] if signed_by else []
+    plain = path.with_suffix(".cnf")
+    plain.write_text("[req]\ndistinguished_name = name\n[name]\n")  # The system's adds extensions of its own.
+    every = ("subjectKeyIdentifier=none", "authorityKeyIdentifier=none", *extensions)
     subprocess.run(
         [
             *["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
-            *["-days", "2", "-subj", "/CN=kubernetes", "-addext", "subjectAltName=IP:127.0.0.1"],
-            *["-addext", "keyUsage=critical,keyCertSign,digitalSignature", "-keyout", str(key), "-out", str(path)],
+            *["-config", str(plain), "-days", "2", "-subj", f"/{subject}", *authority],
+            *[word for extension in every for word in ("-addext", extension)],
+            *["-keyout", str(path.with_suffix(".key")), "-out", str(path)],
         ],
         check=True,
         capture_output=True,
@@ -82,7 +91,15 @@ def make_certificate(path: Path, key: Path) -> None:
 async def api_over_tls(secrets: Path) -> AsyncIterator[tuple[Cluster, dict[str, str]]]:
     """The cluster, and the environment that kubelet sets in a pod."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(secrets / "ca.crt", secrets.parent / "key.pem")
+    server = secrets.parent / "server.crt"
+    _make_certificate(
+        server,
+        "CN=kube-apiserver",
+        "subjectAltName=IP:127.0.0.1",
+        "basicConstraints=CA:FALSE",
+        signed_by=secrets / "ca.crt",
+    )
+    tls.load_cert_chain(server, server.with_suffix(".key"))
     async with serving(tls) as (cluster, url):
         host, port = url.removeprefix("https://").split(":")
         yield cluster, {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
@@ -139,12 +156,10 @@ async def test_in_a_pod_the_mounted_token_and_authority_lead_to_the_api(secrets:
     assert len(cluster.lists) == 2  # The last by the probe.
 
 
-async def test_a_server_that_the_authority_did_not_sign_is_not_spoken_to(secrets: Path, tmp_path: Path):
+async def test_a_server_that_the_authority_did_not_sign_is_not_spoken_to(secrets: Path):
     mounted = ["sh", "-c", MOUNT, "sh", str(SERVICE_ACCOUNT_TOKEN.parent), str(secrets)]
     async with api_over_tls(secrets) as (cluster, environ):
-        other = tmp_path / "other.pem"
-        make_certificate(other, tmp_path / "other.key")
-        (secrets / "ca.crt").write_bytes(other.read_bytes())
+        make_authority(secrets / "ca.crt")
         async with agent(*UNSHARE, *mounted, mode="auto", environ=environ) as process:
             said = await ask(process, "web-1")
 

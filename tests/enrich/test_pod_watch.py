@@ -19,7 +19,6 @@ from agent.enrich.api import connect
 from agent.enrich.enricher import PodEnricher
 from agent.enrich.projection import Selection
 from agent.enrich.watch import PodWatch
-from agent.errors import KubernetesError
 from agent.telemetry.metrics import Telemetry
 from tests.enrich.cluster import NODE, Cluster, serving, write_kubeconfig
 from tests.enrich.objects import container_id, pod_object
@@ -242,16 +241,6 @@ async def test_a_connection_that_breaks_is_made_again_and_misses_nothing(tmp_pat
     assert len(agent.cluster.watches) == 2
 
 
-async def test_a_server_that_is_not_there_is_named_in_the_error(tmp_path):
-    async with serving() as (_, url):
-        pass
-    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, tmp_path / "token")
-
-    with pytest.raises(KubernetesError, match=f"{url}/api/v1/pods did not answer"):
-        async with connect(NODE, kubeconfig) as api:
-            await api.list_pods()
-
-
 async def test_an_event_of_several_megabytes_is_read(tmp_path):
     async with running(tmp_path) as agent:
         await agent.cluster.requested(2)
@@ -321,6 +310,40 @@ async def test_without_any_configuration_the_agent_goes_on_and_says_what_to_moun
     reasons = [each.__dict__["reason"] for each in caplog.records if each.message == "pod watch failed"]
     assert len(reasons) == 1
     assert "mount a service account token" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx",
+    ],
+)
+async def test_a_server_that_speaks_nonsense_is_only_trouble(tmp_path, nonsense):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(nonsense)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, tmp_path / "token")
+        watch = PodWatch(partial(connect, NODE, kubeconfig), Selection(["*"], []), Telemetry("test"))
+        enricher = PodEnricher(watch, 3600, Telemetry("test"))
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(enricher.run())
+            await asyncio.sleep(60)
+            task.cancel()
+
+        fragment = enricher.fragment(WEB, now_ms())
+
+    assert said(fragment)["status"] == "unknown"
 
 
 async def test_the_token_is_never_logged(tmp_path, caplog):
