@@ -37,7 +37,7 @@ def made_up_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def agent_at_work(folder: Path, **cloudwatch_settings: Any) -> AsyncIterator[AtWork]:
-    """Once the block begins, all alerts of the log have arrived."""
+    """Once the block begins, all alerts of the log and the first heartbeat have arrived."""
     _write_alerts(folder / "pods" / POD / "falco/0.log")
     async with EmbeddedCloudWatch(data_dir=folder / "cloudwatch") as cloudwatch:
         settings = Settings.model_validate(
@@ -58,6 +58,7 @@ async def agent_at_work(folder: Path, **cloudwatch_settings: Any) -> AsyncIterat
             async with asyncio.timeout(60):
                 port = await listening
                 await cloudwatch.until(lambda: cloudwatch.count(GROUP, "ip-10-0-1-7/urgent") == ALERTS)
+                await cloudwatch.until(lambda: cloudwatch.count(GROUP, "ip-10-0-1-7") > 0)
             try:
                 yield AtWork(f"http://127.0.0.1:{port}", cloudwatch, settings)
             finally:
