@@ -39,7 +39,7 @@ class Enricher(Protocol):
     async def appear(self, keys: Collection[PodKey], timeout_seconds: float) -> None:
         """Returns when all are known, the source has failed, or the time is up.
 
-        A key that did not appear in time is not worth waiting for again for five minutes.
+        A key that did not appear in time ships as `late` now, and is not worth waiting for again for five minutes.
         """
         ...
 

@@ -103,7 +103,7 @@ async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterat
     except (config.ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise KubernetesError(
             f"no usable configuration of the Kubernetes API ({kubeconfig or 'service account or kubeconfig'}):"
-            f" {_told(error)}; mount a service account token, name a kubeconfig in $KUBECONFIG, or set enrich.mode to none"
+            f" {_told(error)}; mount a service account token, name one in $KUBECONFIG, or set enrich.mode to none"
         ) from error
     client.user_agent = "falcowatch"
     try:

@@ -24,6 +24,9 @@ MOST_ANSWERS = 2048
 IN_VAIN_SECONDS = 300.0
 """How long a key that was waited for in vain is not waited for again. If its pod appears, it is found all the same."""
 
+LATE_SECONDS = 1.0
+"""Who asks so soon after a wait ran out has waited: late. Who asks after that has not: a miss."""
+
 FRESH_MS = 60_000
 """An alert older than this is about a pod that is known by now, or never will be."""
 
@@ -107,17 +110,21 @@ class PodEnricher:
     def _look_up(self, key: PodKey, time_ms: int) -> Fragment | None:
         found = self._pods.find(key, time_ms)
         if found is None:
-            return None if self._is_worth_waiting(key, time_ms) else self.unknown(key, "miss")
+            return self._not_found(key, time_ms)
         if len(self._answers) >= MOST_ANSWERS:
             self._answers.clear()
         fragment = pod_fragment(found.pod, found.container, found.container_id)
         self._answers[key] = found.from_ms, found.until_ms, fragment
         return fragment
 
-    def _is_worth_waiting(self, key: PodKey, time_ms: int) -> bool:
-        if not self._source_works or self._in_vain.get(key, 0.0) > _loop_time():
-            return False
-        return not self._listed or time_ms > _now_ms() - FRESH_MS
+    def _not_found(self, key: PodKey, time_ms: int) -> Fragment | None:
+        """None while it is worth waiting for."""
+        until = self._in_vain.get(key)
+        if until is not None and (left_seconds := until - _loop_time()) > 0:
+            return self.unknown(key, "late" if left_seconds > IN_VAIN_SECONDS - LATE_SECONDS else "miss")
+        if self._source_works and (not self._listed or time_ms > _now_ms() - FRESH_MS):
+            return None
+        return self.unknown(key, "miss")
 
     def _missing(self, keys: Collection[PodKey]) -> list[PodKey]:
         now_ms = _now_ms()

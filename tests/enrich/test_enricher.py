@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from agent.core.values import PodKey
-from agent.enrich.enricher import FRESH_MS, IN_VAIN_SECONDS, MOST_ANSWERS, AlertOnly, PodEnricher
+from agent.enrich.enricher import FRESH_MS, IN_VAIN_SECONDS, LATE_SECONDS, MOST_ANSWERS, AlertOnly, PodEnricher
 from agent.enrich.pod_file import PodFile
 from agent.enrich.projection import Pod, Selection, decode_pod
 from agent.telemetry.metrics import Telemetry
@@ -83,8 +83,10 @@ async def test_a_pod_that_does_not_come_is_waited_for_once():
     await made.appear([WEB], 1.0)
 
     assert loop.time() - began == pytest.approx(1.0)
+    assert result(made, WEB) == "late"
+
+    await asyncio.sleep(LATE_SECONDS)
     assert result(made, WEB) == "miss"
-    assert made.unknown(WEB, "late").result == "late"
 
     await asyncio.sleep(IN_VAIN_SECONDS)
     assert result(made, WEB) is None
@@ -168,7 +170,7 @@ async def test_what_is_remembered_is_bounded():
     assert len(made._answers) <= MOST_ANSWERS
     assert len(made._unknown) <= MOST_ANSWERS
     assert len(made._in_vain) <= MOST_ANSWERS
-    assert result(made, keys[-1]) == "miss"
+    assert result(made, keys[-1]) == "late"
 
 
 async def test_without_enrichment_nothing_is_waited_for_and_what_is_remembered_is_bounded():
