@@ -73,7 +73,7 @@ ROWS = (
                 "Sets of rules in use",
                 "Versions of Falco and digests of its rules files; 1 when all nodes agree.",
                 "count(count without (instance, pod, node, container, endpoint, service)"
-                f" (falcowatch_falco_rules_info{{{ME}}}))",
+                f' (falcowatch_falco_rules_info{{{ME}, rules!=""}}))',
                 steps=[{"color": "green", "value": None}, {"color": "orange", "value": 2}],
             ),
             Panel(
@@ -153,7 +153,7 @@ ROWS = (
             ),
             Panel(
                 "Bytes to CloudWatch",
-                "As CloudWatch counts and bills them.",
+                "Of all puts, as CloudWatch counts them.",
                 [
                     Query(
                         f"sum by (instance) (rate(falcowatch_put_bytes_sum{{{ME}}}[$__rate_interval]))", "{{instance}}"
