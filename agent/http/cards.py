@@ -145,7 +145,7 @@ def _alert(alert: Alert, now: float) -> Html:
     return tag(
         "li",
         tag("span", alert.priority, class_=f"priority {slug(alert.priority)}"),
-        tag("span", tag("b", alert.rule), tag("small", alert.pod or "the host itself"), class_="rule"),
+        tag("span", tag("b", alert.rule), tag("small", alert.pod) if alert.pod else None, class_="rule"),
         tag("time", ago(now - alert.time), datetime=moment(alert.time), title=moment(alert.time)),
     )
 

@@ -69,7 +69,7 @@ class Alert:
     priority: str
     rule: str
     pod: str = ""
-    """`namespace/name`; empty for the host itself."""
+    """`namespace/name`; empty: the host itself, or not known."""
 
 
 @dataclass(frozen=True, slots=True)

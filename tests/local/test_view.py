@@ -1,0 +1,177 @@
+"""The demo's view: live in a terminal, lines elsewhere, and a proof that says what it proves."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from agent.local.view import DemoProgress, DemoView, LastAlert, Outcome, Rate, frame_of, line_of, proof_of
+
+PROGRESS = DemoProgress(
+    target=100_000,
+    written=60_000,
+    arrived=55_000,
+    duplicates=0,
+    elapsed_seconds=7.4,
+    rate_written=8_123.4,
+    rate_arrived=7_999.6,
+    lag_bytes=5 << 20,
+    puts=61,
+    put_rate=8.24,
+    last_alerts=(LastAlert("12:03:44", "Error", "Mkdir binary dirs", "default/nginx2-abc"),),
+)
+OUTCOME = Outcome(
+    written=100_000,
+    arrived=100_000,
+    duplicates=2,
+    altered=0,
+    seconds=12.5,
+    cpu_microseconds=9.84,
+    peak_bytes=54 << 20,
+    next_steps=(("falcowatch demo --keep ./demo", "keeps everything"),),
+)
+
+
+def text_of(renderable, width=100):
+    output = io.StringIO()
+    Console(file=output, width=width, force_terminal=False).print(renderable)
+    return output.getvalue()
+
+
+def watched(terminal: bool) -> tuple[Console, io.StringIO]:
+    output = io.StringIO()
+    return Console(file=output, force_terminal=terminal, width=100, height=30, _environ={"TERM": "xterm"}), output
+
+
+def test_the_live_view_says_how_far_how_fast_and_what_arrived_last():
+    text = text_of(frame_of(PROGRESS))
+
+    assert "7.4 s" in text
+    assert "60,000" in text
+    assert "8,123/s" in text
+    assert "55,000" in text
+    assert "8,000/s" in text
+    assert "lag 5.0 MiB    puts 61 8.2/s    duplicates 0" in text
+    assert "12:03:44  Error     Mkdir binary dirs" in text
+    assert "waits" not in text
+
+
+def test_back_pressure_is_said():
+    progress = replace(PROGRESS, backpressure=True)
+
+    assert "reading waits for CloudWatch" in text_of(frame_of(progress))
+    assert line_of(progress).endswith("reading waits")
+
+
+def test_the_view_keeps_its_height_however_many_alerts_there_are():
+    heights = {
+        len(text_of(frame_of(replace(PROGRESS, last_alerts=[*PROGRESS.last_alerts] * number))).splitlines())
+        for number in (0, 1, 8, 30)
+    }
+
+    assert len(heights) == 1
+
+
+@pytest.mark.parametrize("width", [30, 60, 200])
+def test_the_view_fits_any_width(width):
+    long = LastAlert("12:03:44", "Informational", "r" * 300, "p" * 300)
+
+    for renderable in (frame_of(replace(PROGRESS, last_alerts=(long,))), proof_of(OUTCOME)):
+        assert max(map(len, text_of(renderable, width).splitlines())) <= width
+
+
+def test_neither_terminal_nor_markup_obeys_what_an_alert_says():
+    evil = "\x1b[2J\r\n[bold]x[/bold]\u202e"
+    progress = replace(PROGRESS, last_alerts=(LastAlert(evil, evil, evil, evil),))
+
+    text = text_of(frame_of(progress), width=200) + text_of(proof_of(replace(OUTCOME, next_steps=((evil, evil),))), 200)
+
+    assert not {"\x1b", "\r", "\u202e"} & set(text)
+    assert text.count("[bold]x[/bold]") >= 5
+
+
+def test_the_proof_shows_the_books_the_cost_and_what_to_look_at():
+    text = text_of(proof_of(OUTCOME))
+
+    assert "Every alert arrived, unchanged." in text
+    for line in ("written      100,000", "arrived      100,000", "lost               0", "duplicates         2"):
+        assert line in text
+    assert "12 s, 8,000 alerts a second" in text
+    assert "the agent: 9.8 microseconds of CPU an alert, 54 MiB of memory at most" in text
+    assert "falcowatch demo --keep ./demo   keeps everything" in text
+
+
+@pytest.mark.parametrize(
+    ("arrived", "altered", "words"), [(99_997, 0, "3 lost, 0 altered"), (100_000, 5, "0 lost, 5 altered")]
+)
+def test_a_proof_that_fails_says_so_first(arrived, altered, words):
+    outcome = replace(OUTCOME, arrived=arrived, altered=altered)
+
+    assert not outcome.holds
+    assert f"The proof fails: {words}." in text_of(proof_of(outcome))
+
+
+def test_without_a_terminal_there_is_one_line_a_second_and_one_at_the_end():
+    console, output = watched(terminal=False)
+
+    with DemoView(console) as view:
+        for tick in range(12):
+            view.show(replace(PROGRESS, elapsed_seconds=tick * 0.25))
+        view.show(replace(PROGRESS, arrived=100_000, elapsed_seconds=2.8))
+    view.conclude(OUTCOME)
+
+    lines = output.getvalue().splitlines()
+    assert [line[:7] for line in lines[:4]] == ["    0 s", "    1 s", "    2 s", "    3 s"]
+    assert lines[3] == (
+        "    3 s  written 60,000 (8,123/s)  arrived 100,000 of 100,000 (8,000/s)  lag 5.0 MiB  puts 61  duplicates 0"
+    )
+    assert lines[4:] == [
+        "Every alert arrived, unchanged.",
+        "  written         100,000",
+        "  arrived         100,000",
+        "  lost                  0",
+        "  altered               0",
+        "  duplicates            2",
+        "  12 s, 8,000 alerts a second",
+        "  the agent: 9.8 microseconds of CPU an alert, 54 MiB of memory at most",
+        "  next: falcowatch demo --keep ./demo  keeps everything",
+    ]
+
+
+def test_in_a_terminal_it_draws_four_times_a_second_and_then_makes_room_for_the_proof():
+    console, output = watched(terminal=True)
+
+    with DemoView(console) as view:
+        for tick in range(21):
+            view.show(replace(PROGRESS, elapsed_seconds=tick * 0.05))
+        frames = output.getvalue().count("last to arrive")
+    view.conclude(OUTCOME)
+
+    assert frames == 5, "at 0, 0.25, 0.5, 0.75 and 1 s"
+    shown = output.getvalue()
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1, "the cursor is hidden, and comes back"
+    assert shown.rstrip().endswith("╯\x1b[0m")
+
+
+def test_the_cursor_comes_back_after_an_interruption():
+    console, output = watched(terminal=True)
+
+    def watch():
+        with DemoView(console) as view:
+            view.show(PROGRESS)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watch()
+
+    assert output.getvalue().count("\x1b[?25h") == 1
+
+
+def test_a_rate_is_over_the_last_moments():
+    rate = Rate(window_seconds=2)
+
+    assert rate.update(0, 0.0) == 0
+    assert rate.update(100, 1.0) == 100
+    assert rate.update(300, 2.0) == 150
+    assert rate.update(300, 4.0) == 0
