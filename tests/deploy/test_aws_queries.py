@@ -103,3 +103,13 @@ async def test_the_agents_events_count_in_the_metrics_meant_for_them(tmp_path: P
         "Drop and execute new binary in container": {"Critical", "Urgent", "AnyAlert"},
         "Falcowatch: heartbeat": {"Heartbeat"},
     }
+
+
+async def test_the_heartbeats_text_says_how_many_were_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made_up_credentials(monkeypatch)
+    async with agent_at_work(tmp_path) as at_work:
+        events = [orjson.loads(event.message) for event in at_work.cloudwatch.events(GROUP)]
+
+    (heartbeat,) = [event for event in events if event["rule"] == "Falcowatch: heartbeat"]
+
+    assert ", rejected 0, " in heartbeat["output"], "the metric filter on rejects reads this"
