@@ -4,32 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from agent.local.player import time_of
 
 OURS = (b',"kubernetes":{', b',"falcowatch":{')
 """Where what was appended begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """The books of a demonstration, in alerts."""
-
-    written: int
-    arrived: int
-    """Different ones."""
-    duplicates: int
-    altered: int
-    """Arrived, but not with the bytes that were written."""
-
-    @property
-    def lost(self) -> int:
-        return self.written - self.arrived
-
-    @property
-    def holds(self) -> bool:
-        return not (self.lost or self.altered)
 
 
 class Comparison:
@@ -57,9 +36,6 @@ class Comparison:
                 self.duplicates += 1
             self._arrived.add(moment)
             self.altered += zlib.crc32(original) != digest
-
-    def proof(self) -> Proof:
-        return Proof(len(self._written), self.arrived, self.duplicates, self.altered)
 
 
 def as_written(message: bytes) -> bytes:
