@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors tests lock clean
+.PHONY: help demo test test-cluster check lint types floors tests lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -30,6 +30,9 @@ floors: $(VENV)/development
 
 tests: $(VENV)/development
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-cluster: $(VENV)/development ## hold the fake API server against a real one: KUBECONFIG=…
+	FALCOWATCH_TEST_KUBECONFIG=$(KUBECONFIG) $(BIN)/pytest tests/cluster $(PYTEST_ARGS)
 
 lock: $(VENV)/development ## pin every version anew, from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from agent.enrich import SERVICE_ACCOUNT_TOKEN
+from agent.enrich import probe as probe_pods
 from agent.errors import Denied, DiscoveryError, FalcowatchError, KubernetesError, Missing, PutError
 from agent.http.report import Probe
 from agent.settings import Settings
@@ -80,27 +80,13 @@ def _state_dir(directory: Path) -> Probe:
 
 
 async def _enrichment(settings: Settings) -> Probe:
-    enrich = settings.enrich
-    if enrich.mode == "none":
-        return Probe("enrichment", True, "off")
-    if enrich.file is not None:
-        try:
-            return Probe("enrichment", True, f"{len(enrich.file.read_bytes())} bytes of pods in {enrich.file}")
-        except OSError as error:
-            return Probe("enrichment", False, f"{enrich.file}: {error.strerror}")
-    if enrich.mode == "auto" and not SERVICE_ACCOUNT_TOKEN.exists():
-        return Probe("enrichment", True, "off: not inside a cluster")
-    # Imported here: it brings kubernetes-asyncio, which nobody pays for whose enrichment is off.
-    from agent.enrich.api import connect
-
     try:
-        async with asyncio.timeout(API_SECONDS), connect(settings.node_name) as api:
-            await api.list_pods()
+        async with asyncio.timeout(API_SECONDS):
+            return Probe("enrichment", True, await probe_pods(settings))
     except TimeoutError:
         return Probe("enrichment", False, f"the API server did not answer within {API_SECONDS:.0f} s")
     except KubernetesError as error:
         return Probe("enrichment", False, str(error))
-    return Probe("enrichment", True, f"the API server lists the pods of {settings.node_name}")
 
 
 async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[Probe]:

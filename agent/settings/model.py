@@ -125,7 +125,8 @@ class Enrich(Section):
     """Metadata of the pod named in the alert."""
 
     mode: Literal["auto", "api", "none"] = Field(
-        "auto", description="`auto`: on inside a cluster; `api`: watch this node's pods; `none`: off."
+        "auto",
+        description="`auto`: `api` where a service account token is mounted; `api`: watch this node's pods; `none`: off.",
     )
     file: Path | None = Field(
         None, description="Read pods from this JSON file (`kubectl get pods -A -o json`) instead of the API."
