@@ -1,0 +1,257 @@
+"""Identical alerts beyond the limit fold; each alert ships or is in exactly one fold, and settles once."""
+
+from collections import Counter
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.falco import decode_alert
+from agent.core.ledger import Ledger
+from agent.core.storm import GRACE_MS, MINUTE_MS, MOST_IDS, MOST_RECORDS, MOST_WINDOWS, Fold, Storm
+from agent.core.values import PodKey
+
+NOW_MS = 1_795_418_580_000
+KEYS = ("container.id", "proc.name")
+
+
+def line(*, rule: str = "R", priority: str = "Notice", fields: object = None) -> bytes:
+    if fields is None:
+        fields = {"container.id": "3f2b8a342f11", "proc.name": "sh", "evt.time": 1}
+    return orjson.dumps({"rule": rule, "priority": priority, "source": "syscall", "output_fields": fields})
+
+
+def folded(storm: Storm, *alerts: tuple[bytes, int], file: str = "f", now_ms: int = NOW_MS) -> list[bool]:
+    """Passes them in one chunk, which counts."""
+    draft = storm.draft(file)
+    answers = [
+        draft.folds(decode_alert(payload), payload, time_ms, offset) for offset, (payload, time_ms) in enumerate(alerts)
+    ]
+    storm.keep(draft, now_ms)
+    return answers
+
+
+def test_alerts_beyond_the_limit_of_a_minute_fold_and_the_next_minute_begins_anew() -> None:
+    storm = Storm(2, KEYS)
+
+    answers = folded(storm, *[(line(), NOW_MS + second * 1000) for second in range(0, 120, 20)])
+
+    assert answers == [False, False, True, False, False, True]
+
+
+def test_the_limit_holds_across_chunks() -> None:
+    storm = Storm(3, KEYS)
+
+    answers = [folded(storm, (line(), NOW_MS), (line(), NOW_MS)) for _ in range(3)]
+
+    assert answers == [[False, False], [False, True], [True, True]]
+    [fold] = storm.take_all()
+    assert fold.count == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        line(rule="Other"),
+        line(priority="Warning"),
+        line(fields={"container.id": "0f2b8a342f11", "proc.name": "sh"}),
+        line(fields={"container.id": "3f2b8a342f11"}),
+        line(fields={"container.id": "3f2b8a342f11", "proc.name": None}),
+    ],
+)
+def test_alerts_that_differ_in_rule_priority_or_a_configured_field_are_not_identical(other: bytes) -> None:
+    assert folded(Storm(1, KEYS), (line(), NOW_MS), (other, NOW_MS)) == [False, False]
+
+
+def test_fields_that_are_not_configured_make_no_difference() -> None:
+    other = line(fields={"proc.name": "sh", "container.id": "3f2b8a342f11", "evt.time": 2, "x": {"y": [1]}})
+
+    assert folded(Storm(1, KEYS), (line(), NOW_MS), (other, NOW_MS)) == [False, True]
+
+
+@pytest.mark.parametrize("fields", [{}, {"container.id": None}, "text", [1], {"proc.name": "x" * 5000}])
+def test_an_alert_without_any_configured_field_or_with_huge_ones_never_folds(fields: object) -> None:
+    payload = line(fields=fields)
+    alert = decode_alert(line())
+
+    draft = Storm(1, KEYS).draft("f")
+
+    assert [draft.folds(alert, payload, NOW_MS, offset) for offset in range(3)] == [False, False, False]
+
+
+def test_without_keys_the_rule_alone_is_compared() -> None:
+    storm = Storm(1, ())
+
+    assert folded(storm, (line(), NOW_MS), (line(fields={"a": 1}), NOW_MS)) == [False, True]
+    assert [storm.values(fold) for fold in storm.take_all()] == [{}]
+
+
+def test_a_fold_knows_count_first_last_ids_values_and_pod() -> None:
+    storm = Storm(1, KEYS)
+    fields = {"container.id": "3f2b8a342f11", "proc.name": "sh", "k8s.ns.name": "default", "k8s.pod.name": "web"}
+    times = [NOW_MS, NOW_MS + 5, NOW_MS + 2, *[NOW_MS + 3] * 30]
+
+    folded(storm, *[(line(fields=fields), time_ms) for time_ms in times[:10]])
+    folded(storm, *[(line(fields=fields), time_ms) for time_ms in times[10:]], file="g")
+
+    [fold] = storm.take_all()
+    assert (fold.count, fold.first_ms, fold.last_ms) == (32, NOW_MS + 2, NOW_MS + 5)
+    assert fold.ids[:2] == ["f:1", "f:2"]
+    assert len(fold.ids) == MOST_IDS
+    assert storm.values(fold) == {"container.id": b'"3f2b8a342f11"', "proc.name": b'"sh"'}
+    assert fold.pod == PodKey("default", "web", None, "3f2b8a342f11")
+
+
+def test_a_fold_over_several_pods_names_none() -> None:
+    storm = Storm(1, ["proc.name"])
+
+    for pod in ("a", "a", "b"):
+        folded(storm, (line(fields={"proc.name": "sh", "k8s.pod.name": pod}), NOW_MS))
+
+    [fold] = storm.take_all()
+    assert (fold.count, fold.pod) == (2, None)
+
+
+def test_a_fold_is_told_when_its_minute_is_over_and_what_comes_later_folds_anew() -> None:
+    storm = Storm(1, KEYS)
+    ends_ms = NOW_MS // MINUTE_MS * MINUTE_MS + MINUTE_MS + GRACE_MS
+    folded(storm, (line(), NOW_MS), (line(), NOW_MS))
+
+    assert storm.take(ends_ms - 1) == []
+    [first] = storm.take(ends_ms)
+    folded(storm, (line(), NOW_MS), now_ms=ends_ms)
+    [second] = storm.take(ends_ms)
+
+    assert (first.count, second.count) == (1, 1)
+    assert first is not second
+
+
+def test_a_backlog_is_told_at_the_next_look_and_a_clock_that_is_wrong_delays_nothing_for_more_than_a_minute() -> None:
+    storm = Storm(1, KEYS)
+    for time_ms in (NOW_MS - 3_600_000, NOW_MS + 3_600_000):
+        folded(storm, (line(), time_ms), (line(), time_ms))
+
+    assert len(storm.take(NOW_MS)) == 1
+    assert len(storm.take(NOW_MS + MINUTE_MS + GRACE_MS)) == 1
+
+
+def test_a_clock_that_is_set_back_ends_open_folds() -> None:
+    storm = Storm(1, KEYS)
+    folded(storm, (line(), NOW_MS), (line(), NOW_MS))
+
+    assert len(storm.take(NOW_MS - 1)) == 1
+
+
+def test_what_was_not_seen_for_a_minute_is_forgotten() -> None:
+    storm = Storm(1, KEYS)
+    folded(storm, (line(), NOW_MS))
+
+    storm.take(NOW_MS + MINUTE_MS)
+
+    assert folded(storm, (line(), NOW_MS)) == [False]
+
+
+def test_the_kinds_that_are_counted_are_bounded_and_a_fold_that_makes_room_is_told() -> None:
+    storm = Storm(1, KEYS)
+    folded(storm, (line(), NOW_MS), (line(), NOW_MS))
+
+    folded(storm, *[(line(rule=str(number)), NOW_MS) for number in range(MOST_WINDOWS)])
+
+    [fold] = storm.take(NOW_MS)
+    assert fold.identity[1] == "R"
+    assert folded(storm, (line(), NOW_MS)) == [False]
+
+
+def test_a_fold_that_holds_very_many_records_is_told_at_once() -> None:
+    storm = Storm(1, KEYS)
+
+    folded(storm, *[(line(), NOW_MS)] * (1 + MOST_RECORDS))
+
+    assert [fold.count for fold in storm.take(NOW_MS)] == [MOST_RECORDS]
+
+
+def test_a_pass_that_does_not_count_leaves_no_trace() -> None:
+    storm = Storm(1, KEYS)
+    draft = storm.draft("f")
+    assert [draft.folds(decode_alert(line()), line(), NOW_MS, offset) for offset in range(3)] == [False, True, True]
+
+    assert folded(storm, (line(), NOW_MS)) == [False]
+    assert storm.take_all() == []
+
+
+def test_folded_records_stay_unsettled_until_their_fold_is_settled_and_settle_once() -> None:
+    ledger = Ledger()
+    first, second = ledger.enter(100, 3), ledger.enter(200, 2)
+    fold = Fold((0, "R", "Notice", "syscall", ()), None)
+    fold.hold(first, 1)
+    fold.hold(first, 1)
+    fold.hold(second, 2)
+    first.settle(1)
+    assert (ledger.committed, ledger.in_flight) == (0, 4)
+
+    fold.settle()
+    fold.settle()
+
+    assert (ledger.committed, ledger.in_flight) == (200, 0)
+
+
+alerts = st.tuples(
+    st.sampled_from("abc"),
+    st.sampled_from(["sh", "cat"]),
+    st.integers(min_value=0, max_value=4).map(lambda half: NOW_MS + half * 30_000),
+)
+steps = st.one_of(st.lists(alerts, max_size=12), st.integers(min_value=0, max_value=90).map(lambda s: s * 1000))
+
+
+@given(st.lists(steps, max_size=20), st.integers(min_value=1, max_value=3), st.data())
+def test_every_alert_is_shipped_or_in_exactly_one_fold_and_the_books_balance(
+    history: list[object], limit: int, data: st.DataObject
+) -> None:
+    """Chunks, passes that are thrown away, and time going by, in any order."""
+    storm, ledger, now_ms = Storm(limit, KEYS), Ledger(), NOW_MS
+    shipped: Counter[tuple[str, str, int]] = Counter()
+    wrote: Counter[tuple[str, str, int]] = Counter()
+    told: list[Fold] = []
+    offset = 0
+    for step in history:
+        if isinstance(step, int):
+            now_ms += step
+            told += storm.take(now_ms)
+            continue
+        assert isinstance(step, list)
+        payloads = [
+            (line(rule=rule, fields={"proc.name": name}), time_ms, (rule, name, time_ms // MINUTE_MS))
+            for rule, name, time_ms in step
+        ]
+        for _ in range(data.draw(st.integers(min_value=1, max_value=2))):
+            draft = storm.draft("f")
+            answers = [
+                draft.folds(decode_alert(payload), payload, time_ms, offset + place)
+                for place, (payload, time_ms, _) in enumerate(payloads)
+            ]
+        offset += len(payloads)
+        entry = ledger.enter(offset, len(payloads))
+        for fold, records in storm.keep(draft, now_ms).items():
+            fold.hold(entry, records)
+        kept = [kind for (_, _, kind), folds in zip(payloads, answers, strict=True) if not folds]
+        entry.settle(len(kept))
+        shipped.update(kept)
+        wrote.update(kind for _, _, kind in payloads)
+        assert ledger.in_flight == storm.held_records + sum(fold.count for fold in told)
+    told += storm.take_all()
+
+    in_folds: Counter[tuple[str, str, int]] = Counter()
+    for fold in told:
+        minute, rule, _, _, values = fold.identity
+        in_folds[rule, orjson.loads(values[1]), minute] += fold.count
+        assert len(fold.ids) == min(fold.count, MOST_IDS)
+    assert shipped + in_folds == wrote
+    assert ledger.in_flight == in_folds.total()
+    ids = [record_id for fold in told for record_id in fold.ids]
+    assert len(ids) == len(set(ids))
+
+    for fold in told:
+        fold.settle()
+
+    assert (ledger.in_flight, ledger.committed) == (0, offset)
