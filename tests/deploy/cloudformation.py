@@ -1,7 +1,7 @@
 """Reads a CloudFormation template and says what it comes to for given parameters, as far as our stack needs it.
 
-Knows Ref, Sub, If, Equals, Not and GetAtt; resources whose condition is false are left out. What AWS itself makes of
-the template is cfn-lint's business.
+Knows Ref, Sub, If, Equals, And, Not, Condition and GetAtt; resources whose condition is false are left out. What AWS
+itself makes of the template is cfn-lint's business.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]
             value = value.split(".")
     else:
         value = loader.construct_sequence(node, deep=True)  # type: ignore[arg-type]  # our template has no others
-    return {suffix if suffix == "Ref" else f"Fn::{suffix}": value}
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
 
 
 _Loader.add_multi_constructor("!", _short_form)
@@ -73,6 +73,10 @@ class Stack:
                     return self._resolve(argument[1] if self._holds(argument[0]) else argument[2])
                 case "Fn::Equals":
                     return str(self._resolve(argument[0])) == str(self._resolve(argument[1]))
+                case "Condition":
+                    return self._holds(argument)
+                case "Fn::And":
+                    return all(map(self._resolve, argument))
                 case "Fn::Not":
                     return not self._resolve(argument[0])
                 case "Fn::GetAtt":

@@ -137,6 +137,16 @@ def test_the_alarm_of_the_walk_sums_over_five_minutes_with_threshold_one(stack: 
     assert (alarm["Statistic"], alarm["Threshold"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Sum", 1, 300, 1)
 
 
+def test_the_alarm_of_the_walk_can_count_log_events_as_the_article_did():
+    stack = Stack(STACK, AgentIdentity="none", AnyAlertCounts="log-events")
+
+    alarm = stack.resources["AnyEventAlarm"]
+
+    assert "AnyAlertAlarm" not in stack.resources
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Logs", "IncomingLogEvents")
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Sum", 1, 300, 1)
+
+
 def test_silence_is_an_alarm_and_quiet_is_not(stack: Stack):
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
 
