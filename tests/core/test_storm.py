@@ -116,7 +116,8 @@ def test_a_fold_over_several_pods_names_none() -> None:
 def test_a_fold_is_told_when_its_minute_is_over_and_what_comes_later_folds_anew() -> None:
     storm = Storm(1, KEYS)
     ends_ms = NOW_MS // MINUTE_MS * MINUTE_MS + MINUTE_MS + GRACE_MS
-    folded(storm, (line(), NOW_MS), (line(), NOW_MS))
+    folded(storm, (line(), NOW_MS), now_ms=NOW_MS)
+    folded(storm, (line(), NOW_MS), now_ms=ends_ms - 1)
 
     assert storm.take(ends_ms - 1) == []
     [first] = storm.take(ends_ms)
