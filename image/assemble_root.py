@@ -17,7 +17,7 @@ from pathlib import Path
 
 UNUSED_MODULES = (
     "site-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tests", "tkinter", "turtledemo",
-    "turtle.py", "curses", "dbm", "sqlite3", "__pycache__", "config-*",
+    "turtle.py", "venv", "curses", "dbm", "sqlite3", "__pycache__", "config-*",
     "_tkinter*", "_test*", "_ctypes_test*", "xxlimited*", "_curses*", "_dbm*", "_gdbm*", "_sqlite3*", "readline*",
 )  # fmt: skip
 """Below the standard library. `__pycache__` is compiled anew, the same way for every module."""

@@ -1,4 +1,4 @@
-"""Builds the image without a registry: `python -m image.local`, as root on Debian or Ubuntu.
+"""Builds the image without a registry: `python -m image.local`, as root on Debian or Ubuntu; `base`: its base only.
 
 Its base is Debian 13 by debootstrap, with Debian's own Python 3.13, in place of the official Python image; the
 Dockerfile is the same. Images and layers are kept in STORAGE, apart from whatever else this machine has.
@@ -32,30 +32,20 @@ class MissingPart(Exception):
 
 def build() -> str:
     """The name of the image, built from the tree as it stands. Raises MissingPart, or the failed step's error."""
-    for tool in ("buildah", "debootstrap"):
-        if shutil.which(tool) is None:
-            raise MissingPart(f"{tool} is not here; `make test-tools` installs it (as root, on Debian or Ubuntu)")
-    if os.geteuid() != 0:
-        raise MissingPart("buildah's chroot isolation and debootstrap want root")
-    if not (ROOT / "requirements.lock").exists():
-        raise MissingPart("requirements.lock is not here; `make lock` writes it")
-    if subprocess.run(buildah("inspect", "--type", "image", BASE), capture_output=True, check=False).returncode:
-        _build_base()
+    if not has_base():
+        raise MissingPart("there is no base image; `make test-tools` builds it (as root, on Debian or Ubuntu)")
     # The host's certificates: pip inside must trust what pip outside trusts, a company's proxy included.
     volumes = ["--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"] if _CERTIFICATES.exists() else []
-    options = ["--pull-never", "--network", "host", "--layers", "--build-arg", f"PYTHON_IMAGE={BASE}", *volumes]
+    options = ["--pull-never", "--network", "host", "--build-arg", f"PYTHON_IMAGE={BASE}", *volumes]
     subprocess.run(buildah("build", *options, "--tag", IMAGE, str(ROOT)), check=True, stdout=sys.stderr)
+    # The image this one replaces goes, unless a container still uses it.
+    subprocess.run(buildah("rmi", "--prune"), check=False, capture_output=True)
     return IMAGE
 
 
-def buildah(command: str, *arguments: str) -> list[str]:
-    """The command line of a buildah that knows only our storage, and needs no container runtime to build."""
-    storage = ["--root", str(STORAGE / "root"), "--runroot", str(STORAGE / "run")]
-    isolation = ["--isolation", "chroot"] if command == "build" else []
-    return ["buildah", *storage, command, *isolation, *arguments]
-
-
-def _build_base() -> None:
+def build_base() -> None:
+    """Debian 13 in 290 MB, once. Raises MissingPart, or the failed step's error."""
+    _require("buildah", "debootstrap")
     STORAGE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STORAGE) as folder:
         system = Path(folder) / "system"
@@ -67,10 +57,38 @@ def _build_base() -> None:
         subprocess.run(buildah("build", "--quiet", "--tag", BASE, folder), check=True, stdout=sys.stderr)
 
 
-if __name__ == "__main__":
+def has_base() -> bool:
+    _require("buildah")
+    inspected = subprocess.run(buildah("inspect", "--type", "image", BASE), capture_output=True, check=False)
+    return inspected.returncode == 0
+
+
+def buildah(command: str, *arguments: str) -> list[str]:
+    """The command line of a buildah that knows only our storage, and needs no container runtime to build."""
+    storage = ["--root", str(STORAGE / "root"), "--runroot", str(STORAGE / "run")]
+    isolation = ["--isolation", "chroot"] if command == "build" else []
+    return ["buildah", *storage, command, *isolation, *arguments]
+
+
+def _require(*tools: str) -> None:
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise MissingPart(f"{tool} is not here; `make test-tools` installs it (as root, on Debian or Ubuntu)")
+    if os.geteuid() != 0:
+        raise MissingPart("buildah's chroot isolation and debootstrap want root")
+
+
+def main(arguments: list[str]) -> None:
     try:
-        sys.stdout.write(f"{build()} (buildah --root {STORAGE / 'root'})\n")
+        if not has_base():
+            build_base()
+        if arguments != ["base"]:
+            sys.stdout.write(f"{build()} (buildah --root {STORAGE / 'root'})\n")
     except MissingPart as error:
         sys.exit(str(error))
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
