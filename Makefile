@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster check lint types floors tests lock clean
+.PHONY: help demo test test-cluster check lint types floors generated tests lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -16,7 +16,7 @@ demo: $(VENV)/runtime ## the whole path on this machine: captured alerts, an emb
 
 test: check tests ## lint, types, floors and every quick test
 
-check: lint types floors ## what needs no running
+check: lint types floors generated ## what needs no running
 
 lint: $(VENV)/development
 	$(BIN)/ruff check .
@@ -27,6 +27,10 @@ types: $(VENV)/development
 
 floors: $(VENV)/development
 	$(BIN)/lint-imports --no-logo
+
+generated: $(VENV)/development
+	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m docs.grafana --check
 
 tests: $(VENV)/development
 	$(BIN)/pytest $(PYTEST_ARGS)
