@@ -126,7 +126,7 @@ class Enrich(Section):
 
     mode: Literal["auto", "api", "none"] = Field(
         "auto",
-        description="`api`: watch the node's pods; `auto`: likewise where a service account token is mounted; `none`: no.",
+        description="`api`: watch the node's pods; `auto`: likewise, where a service account is mounted; `none`: off.",
     )
     file: Path | None = Field(
         None, description="Read pods from this JSON file (`kubectl get pods -A -o json`) instead of the API."
