@@ -6,11 +6,13 @@ scrape as a story tells.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -24,6 +26,7 @@ from agent.settings.model import Settings
 from agent.telemetry.metrics import Telemetry
 from helm.scripts.generate import CHART
 from helm.scripts.render import RELEASE
+from tests.deploy.agent_at_work import GROUP, agent_at_work, made_up_credentials
 from tests.deploy.conftest import Runner, documents
 
 Story = list[Callable[[Telemetry], object]]
@@ -134,8 +137,31 @@ def test_the_pod_watches_the_lane_its_alert_takes(helm: Runner, priority, urgent
     )  # fmt: skip
 
     (pod,) = [item for item in documents(done.stdout) if item["kind"] == "Pod"]
-    environment = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
-    assert environment["LANE"] == lane
+    variables = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
+    assert variables["LANE"] == lane
+
+
+async def test_with_a_real_agent_the_alert_goes_all_the_way(tmp_path, monkeypatch):
+    """The program's output becomes a container's log, as kubelet would have it; the agent at work reads that."""
+    made_up_credentials(monkeypatch)
+    log = tmp_path / "pods/falco_falco-falcowatch-test_0f0e0d0c-0b0a-4000-8000-000000000002/falco/0.log"
+
+    async with agent_at_work(tmp_path) as at_work, asyncio.timeout(60):
+        log.parent.mkdir(parents=True)
+        program = await asyncio.create_subprocess_exec(
+            *command(), env=environment(f"{at_work.url}/metrics", timeout_seconds=30), stdout=asyncio.subprocess.PIPE
+        )
+        assert program.stdout is not None
+        said = []
+        async for line in program.stdout:
+            said.append(line.decode())
+            with log.open("a") as file:
+                file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ} stdout F {line.decode()}")
+        code = await program.wait()
+        arrived = [event.message for event in at_work.cloudwatch.events(GROUP) if RULE.encode() in event.message]
+
+    assert (code, said[-1].split()[0]) == (0, "acknowledged")
+    assert [message.startswith(said[0].rstrip()[:-1].encode()) for message in arrived] == [True]
 
 
 def run_against(story: Story, *, timeout_seconds: float = 30) -> subprocess.CompletedProcess[str]:
@@ -144,7 +170,16 @@ def run_against(story: Story, *, timeout_seconds: float = 30) -> subprocess.Comp
 
 
 def run_program(url: str, *, timeout_seconds: float) -> subprocess.CompletedProcess[str]:
-    environment = {
+    settings = environment(url, timeout_seconds=timeout_seconds)
+    return subprocess.run(command(), capture_output=True, text=True, check=False, env=settings)
+
+
+def command() -> list[str]:
+    return [sys.executable, "-I", "-c", (CHART / "files" / "helm_test.py").read_text()]
+
+
+def environment(url: str, *, timeout_seconds: float) -> dict[str, str]:
+    return {
         "METRICS_URL": url,
         "PRIORITY": "Notice",
         "LANE": "routine",
@@ -154,9 +189,6 @@ def run_program(url: str, *, timeout_seconds: float) -> subprocess.CompletedProc
         "POD_NAMESPACE": "falco",
         "POD_NAME": "falco-falcowatch-test",
     }
-    program = (CHART / "files" / "helm_test.py").read_text()
-    command = [sys.executable, "-I", "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 @contextmanager
