@@ -1,9 +1,10 @@
-"""The page's answers: is anything lost, how far behind, who slows us, what does Falco see; files and checks."""
+"""The page's answers: what is lost, how far behind, who slows us, what Falco sees, can it work; and the files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.core.falco import SEVERITY
 from agent.http.figures import ago, count, duration, moment, plural, share, size
 from agent.http.markup import Child, Html, join, tag
 from agent.http.parts import card, facts, meter, reasons, slug, stack, table
@@ -47,6 +48,7 @@ def lost(report: Report) -> Html:
                 "not yet" if report.checkpoint_age_seconds is None else ago(report.checkpoint_age_seconds),
             ),
         ),
+        kind="lost",
         tone=Level.TROUBLE if lost else Level.CALM,
     )
 
@@ -71,6 +73,7 @@ def behind(report: Report) -> Html:
         )
         if report.lanes
         else None,
+        kind="behind",
         tone=_tone_of(report.lanes, report.lag_seconds),
     )
 
@@ -98,7 +101,9 @@ def slow(report: Report) -> Html:
             "Send slots in use",
             report.send_slots_used,
             report.send_slots,
-            f"{report.send_slots_used} of {report.send_slots}",
+            f"{report.send_slots_used} of {report.send_slots}"
+            if report.send_slots_used <= report.send_slots
+            else f"{report.send_slots_used}, from now on {report.send_slots}",
         ),
         facts(
             ("Last acknowledged", "never" if acknowledged is None else ago(report.now - acknowledged)),
@@ -107,6 +112,7 @@ def slow(report: Report) -> Html:
             *((("Throttled", count(report.throttled)),) if report.throttled and "throttled" not in bad else ()),
             ("Reading has waited", duration(report.backpressure_seconds) if report.backpressure_seconds else "never"),
         ),
+        kind="slow",
         tone=Level.ATTENTION if report.backpressure else Level.CALM,
     )
 
@@ -123,7 +129,7 @@ def seen(report: Report) -> Html:
             "ul",
             *(
                 tag("li", tag("span", priority, class_=f"priority {slug(priority)}"), count(number))
-                for priority, number in falco.alerts_by_priority.items()
+                for priority, number in sorted(falco.alerts_by_priority.items(), key=_urgency)
                 if number
             ),
             class_="priorities",
@@ -137,8 +143,13 @@ def seen(report: Report) -> Html:
             ("Pod metadata", known),
             *((("Alerts by their pod", reasons(pods.results)),) if any(pods.results.values()) else ()),
         ),
+        kind="seen",
         tone=Level.ATTENTION if falco.silent or falco.syscall_drops else Level.CALM,
     )
+
+
+def _urgency(of: tuple[str, int]) -> tuple[int, str]:
+    return SEVERITY.get(of[0].lower(), len(SEVERITY)), of[0]
 
 
 def _alert(alert: Alert, now: float) -> Html:
@@ -181,10 +192,14 @@ def _file_row(file: FileReport) -> tuple[Child, ...]:
     )
 
 
-def probes(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
-    return tag(
-        "section",
-        tag("h2", "Checks"),
+def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
+    # The same probe may stand in both lists.
+    probes = list(dict.fromkeys([*health, *readiness]))
+    failed = sum(not probe.ok for probe in probes)
+    return card(
+        "Can it do its work?",
+        "No" if failed else "Yes",
+        f"{failed} of {plural(len(probes), 'check')} fails" if failed else f"{plural(len(probes), 'check')}, all hold",
         tag(
             "ul",
             *(
@@ -194,9 +209,10 @@ def probes(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
                     tag("b", probe.name),
                     tag("span", probe.detail, class_="quiet"),
                 )
-                for probe in dict.fromkeys([*health, *readiness])
+                for probe in probes
             ),
             class_="probes",
         ),
-        class_="plain",
+        kind="checks",
+        tone=Level.TROUBLE if failed else Level.CALM,
     )

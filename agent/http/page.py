@@ -12,7 +12,7 @@ from hashlib import sha256
 from importlib import resources
 from urllib.parse import quote
 
-from agent.http.cards import behind, files, lost, probes, seen, slow
+from agent.http.cards import behind, checks, files, lost, seen, slow
 from agent.http.figures import duration, moment
 from agent.http.markup import Html, join, tag
 from agent.http.report import Probe, Report
@@ -55,7 +55,7 @@ def render(report: Report, health: Sequence[Probe], readiness: Sequence[Probe]) 
         _head(report, verdict),
         tag(
             "body",
-            tag("div", _header(report), _hero(verdict), _cards(report), files(report), probes(health, readiness),
+            tag("div", _header(report), _hero(verdict), _cards(report, health, readiness), files(report),
                 _footer(report), id="page", data_level=verdict.level.value),
         ),
         lang="en",
@@ -118,10 +118,10 @@ def _finding(finding: Finding) -> Html:
     return tag("li", tag("b", finding.what), " ", tag("span", finding.remedy), class_=finding.level.value)
 
 
-def _cards(report: Report) -> Html:
+def _cards(report: Report, health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
     return tag(
         "main",
-        tag("div", lost(report), slow(report), class_="column"),
+        tag("div", lost(report), slow(report), checks(health, readiness), class_="column"),
         tag("div", behind(report), seen(report), class_="column"),
     )
 

@@ -12,13 +12,13 @@ from agent.http.markup import Child, Html, tag
 from agent.http.verdict import Level
 
 
-def card(question: str, answer: Child, note: Child, *content: Child, tone: Level = Level.CALM) -> Html:
+def card(question: str, answer: Child, note: Child, *content: Child, kind: str, tone: Level) -> Html:
     return tag(
         "section",
         tag("h2", question),
         tag("p", tag("strong", answer), tag("span", note, class_="quiet"), class_="answer"),
         *content,
-        class_=f"card {tone.value}",
+        class_=f"card {kind} {tone.value}",
     )
 
 

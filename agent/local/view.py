@@ -134,6 +134,13 @@ class DemoView:
         if self._console.is_terminal:
             self._live.stop()
 
+    def announce(self, line: str) -> None:
+        """One line that stays, above the view when there is one."""
+        if self._console.is_terminal:
+            self._console.print(Text(harmless(line)), soft_wrap=True)
+        else:
+            self._write_line(line)
+
     def show(self, progress: DemoProgress) -> None:
         """Draws at most four times a second, or writes a line at most once a second."""
         done = progress.arrived >= progress.target

@@ -98,6 +98,27 @@ def test_without_script_the_page_comes_anew_by_itself():
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in render(CALM, OK, READY)
 
 
+def test_priorities_stand_from_the_most_urgent_on_and_unknown_ones_last():
+    falco = Falco(alerts_by_priority={"Notice": 3, "Odd": 1, "Critical": 2, "Informational": 4, "Error": 0})
+
+    words = words_of(page_of(replace(CALM, falco=falco)))
+
+    assert "Critical 2 Notice 3 Informational 4 Odd 1" in words
+
+
+def test_slots_in_use_may_exceed_those_allowed_after_a_throttling():
+    words = words_of(page_of(replace(CALM, send_slots=1, send_slots_used=4)))
+
+    assert "Send slots in use 4, from now on 1" in words
+
+
+def test_a_check_that_fails_is_said_with_its_remedy():
+    words = words_of(page_of(CALM, OK, (Probe("credentials", False, "expired; renew the role"),)))
+
+    assert "Can it do its work? No 1 of 2 checks fails" in words
+    assert "failed credentials expired; renew the role" in words
+
+
 def test_before_the_first_record_the_page_says_so():
     empty = replace(
         CALM, books=Books(0, 0, 0, 0, 0), lanes=(), files=(), last_alerts=(), falco=Falco(), last_acknowledged_at=None

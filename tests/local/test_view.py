@@ -154,6 +154,18 @@ def test_in_a_terminal_it_draws_four_times_a_second_and_then_makes_room_for_the_
     assert shown.rstrip().endswith("╯\x1b[0m")
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_announcement_stays_whole_above_the_view(terminal):
+    console, output = watched(terminal)
+    line = "status page http://127.0.0.1:9801/ " + "x" * 120
+
+    with DemoView(console) as view:
+        view.show(PROGRESS)
+        view.announce(line)
+
+    assert line in output.getvalue()
+
+
 def test_the_cursor_comes_back_after_an_interruption():
     console, output = watched(terminal=True)
 
