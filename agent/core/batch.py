@@ -29,7 +29,7 @@ HELD_OVERHEAD_BYTES: Final = 250
 
 
 class Settles(Protocol):
-    """Whoever wants to know that records are done: a ledger's entry."""
+    """Whoever wants to know that records are done: a ledger's entry, or what an event of our own stands for."""
 
     def settle(self, records: int) -> None: ...
 
@@ -39,7 +39,9 @@ class Span:
     """The events of one chunk in one lane, by columns and in file order."""
 
     entry: Settles | None = None
-    """None: events of our own making, which are in no file."""
+    """Who is told that they are done."""
+    own: str = ""
+    """What kind of event of our own making this is, which is in no file and not in the books; empty: it is none."""
     file: str = ""
     read_at: float = 0.0
     """Seconds of the monotonic clock."""

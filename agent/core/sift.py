@@ -20,6 +20,7 @@ from agent.core.batch import LARGEST_MESSAGE_BYTES, Span
 from agent.core.falco import SEVERITY, Alert, Clock, NotAnAlert, decode_alert, decode_leniently
 from agent.core.lines import Grammar, Mark, Records
 from agent.core.shrink import shrink
+from agent.core.storm import Fold, Storm
 from agent.core.values import Fragment, Lane, PodKey
 
 HOST: Final = Fragment(b"", b"", "host")
@@ -38,20 +39,27 @@ class Policy:
     urgent_priority: str = "critical"
     drop_rules: tuple[str, ...] = ()
     ship_other_lines: bool = True
+    storm_limit: int = 0
+    """Identical alerts a minute beyond which they fold; 0: they never do. Nor do urgent ones."""
+    storm_keys: tuple[str, ...] = ()
 
 
 class Kind:
     """Everything that depends only on priority, source and rule."""
 
-    __slots__ = ("filtered", "lane", "priority", "rule", "seen", "source")
+    __slots__ = ("filtered", "folds", "is_plain", "lane", "priority", "rule", "seen", "source")
 
-    def __init__(self, priority: str, source: str, rule: str, lane: Lane, filtered: str) -> None:
+    def __init__(self, priority: str, source: str, rule: str, lane: Lane, filtered: str, folds: bool) -> None:
         self.priority = priority
         self.source = source
         self.rule = rule
         self.lane = lane
         self.filtered = filtered
         """Why its alerts are not shipped; empty: they are."""
+        self.folds = folds
+        """A storm of them folds."""
+        self.is_plain = not filtered and not folds
+        """Its alerts need no more than their pod."""
         self.seen = 0
         """Alerts in the chunk at hand."""
 
@@ -80,6 +88,8 @@ class Sifted:
     """Pods worth waiting for. Not empty: nothing here counts, sift again when they are known."""
     notices: list[bytes] = field(default_factory=list)
     """Falco's messages about itself."""
+    folded: dict[Fold, int] = field(default_factory=dict)
+    """How many of the records each fold takes, to be held by it before anything else is awaited."""
     oversized: list[Oversized] = field(default_factory=list)
 
 
@@ -93,6 +103,7 @@ class Sieve:
         self._drop = [re.compile(translate(glob)) for glob in policy.drop_rules]
         self._kinds: dict[tuple[str, str, str], Kind] = {}
         self._clock = Clock()
+        self.storm = Storm(policy.storm_limit, policy.storm_keys) if policy.storm_limit else None
         who = {"node": node} | ({"cluster": cluster} if cluster else {})
         self._closing = b'",' + orjson.dumps(who)[1:] + b"}"
         """How every message ends, after its id: `","node":…,"cluster":…}}`."""
@@ -131,7 +142,7 @@ class Sieve:
                 continue
             kind = kinds.get((alert.priority, alert.source, alert.rule))
             pod = alert.output_fields
-            if kind is None or pod is None or kind.filtered or alert.falcowatch or alert.kubernetes:
+            if kind is None or pod is None or not kind.is_plain or alert.falcowatch or alert.kubernetes:
                 careful.add(payload, offset, line, alert=alert)
                 continue
             who = (pod.pod, pod.namespace, pod.container_id, pod.uid)
@@ -168,6 +179,8 @@ class Sieve:
             if kind.seen:
                 out.seen.append((kind, kind.seen))
                 kind.seen = 0
+        if self.storm is not None and careful.draft is not None and not out.unknown:
+            out.folded = self.storm.keep(careful.draft, now_ms)
         return out
 
     def kind(self, alert: Alert) -> Kind:
@@ -185,7 +198,8 @@ class Sieve:
                 filtered = "priority"
             elif not internal and any(glob.match(alert.rule) for glob in self._drop):
                 filtered = "rule"
-            kind = self._kinds[key] = Kind(alert.priority, alert.source, alert.rule, lane, filtered)
+            folds = self.storm is not None and lane is Lane.ROUTINE
+            kind = self._kinds[key] = Kind(alert.priority, alert.source, alert.rule, lane, filtered, folds)
         return kind
 
     def clock(self, stamp: str) -> int | None:
@@ -223,6 +237,7 @@ class _Pass:
         self._grammar = grammar
         self._now_ms = now_ms
         self._find = find
+        self.draft = sieve.storm.draft(file) if sieve.storm is not None else None
 
     def add(
         self, payload: bytes, offset: int, line: bytes, *, alert: Alert | None = None, mark: Mark | None = None
@@ -245,6 +260,9 @@ class _Pass:
         time_ms = self._sieve.clock(alert.time)
         if time_ms is None:
             time_ms = self._stamp(line)
+        if kind.folds and mark is None and self.draft is not None and self.draft.folds(alert, payload, time_ms, offset):
+            kind.seen += 1
+            return
         fragment = HOST
         pod = alert.output_fields
         if pod is not None and not (pod.container_id == "host" and pod.pod is None):
