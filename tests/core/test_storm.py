@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from agent.core.falco import decode_alert
 from agent.core.ledger import Ledger
+from agent.core.lines import Cri, Records
+from agent.core.sift import HOST, FindFragment, Policy, Sieve, Sifted
 from agent.core.storm import GRACE_MS, MINUTE_MS, MOST_IDS, MOST_RECORDS, MOST_WINDOWS, Fold, Storm
-from agent.core.values import PodKey
+from agent.core.values import Lane, PodKey
 
 NOW_MS = 1_795_418_580_000
 KEYS = ("container.id", "proc.name")
@@ -256,3 +258,74 @@ def test_every_alert_is_shipped_or_in_exactly_one_fold_and_the_books_balance(
         fold.settle()
 
     assert (ledger.in_flight, ledger.committed) == (0, offset)
+
+
+def sifted(sieve: Sieve, payloads: list[bytes], find: FindFragment = lambda key, time_ms: HOST) -> Sifted:
+    offsets = list(range(0, 1000 * len(payloads), 1000))
+    lines = [b"2026-11-23T07:23:01.156686905Z stdout F " + payload for payload in payloads]
+    return sieve.sift(Records(payloads, offsets, lines), file="f", grammar=Cri(), now_ms=NOW_MS, find=find)
+
+
+def stamped(priority: str, name: str, pod: str = "", source: str = "syscall") -> bytes:
+    fields = {"proc.name": name} | ({"k8s.pod.name": pod, "k8s.ns.name": "default"} if pod else {})
+    return orjson.dumps(
+        {"output_fields": fields, "priority": priority, "rule": "R", "source": source,
+         "time": "2026-11-23T07:53:51.905525426Z"}
+    )  # fmt: skip
+
+
+def test_while_sifting_folded_alerts_are_seen_and_neither_shipped_nor_filtered() -> None:
+    sieve = Sieve(Policy(storm_limit=2, storm_keys=KEYS), node="n")
+
+    out = sifted(sieve, [stamped("Notice", "sh")] * 5)
+
+    assert len(out.spans[Lane.ROUTINE]) == 2
+    assert list(out.folded.values()) == [3]
+    assert [seen for _, seen in out.seen] == [5]
+    assert not out.filtered
+    [fold] = out.folded
+    assert fold.ids == ["f:2000", "f:3000", "f:4000"]
+
+
+@pytest.mark.parametrize(("priority", "source"), [("Critical", "syscall"), ("Emergency", "x"), ("Debug", "internal")])
+def test_urgent_alerts_and_falco_s_own_never_fold(priority: str, source: str) -> None:
+    sieve = Sieve(Policy(storm_limit=1, storm_keys=KEYS), node="n")
+
+    out = sifted(sieve, [stamped(priority, "sh", source=source)] * 5)
+
+    assert len(out.spans[Lane.URGENT]) == 5
+    assert not out.folded
+
+
+def test_a_chunk_that_waits_for_a_pod_and_is_sifted_again_counts_once() -> None:
+    sieve = Sieve(Policy(storm_limit=2, storm_keys=KEYS), node="n")
+    payloads = [stamped("Notice", "sh", pod="new")] * 5
+
+    waiting = sifted(sieve, payloads, lambda key, time_ms: None)
+    out = sifted(sieve, payloads)
+
+    assert waiting.unknown
+    assert not waiting.folded
+    assert (len(out.spans[Lane.ROUTINE]), list(out.folded.values())) == (2, [3])
+
+
+kinds = st.tuples(st.sampled_from(["Critical", "Notice", "Debug"]), st.sampled_from("abc"))
+
+
+@given(st.lists(st.lists(kinds, max_size=30), max_size=5), st.integers(min_value=1, max_value=4))
+def test_with_storms_on_what_ships_or_folds_is_what_ships_with_storms_off(
+    chunks: list[list[tuple[str, str]]], limit: int
+) -> None:
+    plain = Sieve(Policy("notice"), node="n")
+    folding = Sieve(Policy("notice", storm_limit=limit, storm_keys=KEYS), node="n")
+    for chunk in chunks:
+        payloads = [stamped(priority, name) for priority, name in chunk]
+
+        without, out = sifted(plain, payloads), sifted(folding, payloads)
+
+        assert out.filtered == without.filtered
+        assert [(kind.priority, seen) for kind, seen in out.seen] == [(kind.priority, n) for kind, n in without.seen]
+        assert out.spans[Lane.URGENT].messages == without.spans[Lane.URGENT].messages
+        shipped, could = out.spans[Lane.ROUTINE], without.spans[Lane.ROUTINE]
+        assert set(shipped.offsets) <= set(could.offsets)
+        assert len(shipped) + sum(out.folded.values()) == len(could)
