@@ -127,7 +127,7 @@ def _hints(report: Report) -> Iterator[Finding]:
         yield Finding(
             Level.ATTENTION,
             f"{plural(letters, 'record')} in the dead letters: {reasons}.",
-            "CloudWatch can never accept them as they are; their bytes are kept in state_dir under dead-letters.",
+            "CloudWatch does not take them as they are; their bytes are kept: falcowatch dead-letters list.",
         )
 
 
