@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import threading
 import time
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -41,6 +42,8 @@ class Position:
     """Records beyond `offset`, by where they begin, that are settled already."""
     seen_at: float = 0.0
     """When it was last there, in seconds since 1970."""
+    marker: str = ""
+    """Digest of the bytes just before `offset`: whether they are still the same. Empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Checkpoint:
         self._previous = state_dir / "checkpoint.previous.json"
         self._written: bytes | None = None
         self._lock = -1
+        self._turn = threading.Lock()
 
     def open(self) -> Restored:
         """Locks the directory and reads what is there. Raises StateLocked, StateUnwritable."""
@@ -88,8 +92,20 @@ class Checkpoint:
         """
         files = {key: asdict(position) for key, position in positions.items()}
         body = orjson.dumps(files, option=orjson.OPT_SORT_KEYS)
-        if body == self._written:
-            return False
+        # A save that was cancelled still runs in its thread: the next one waits for it.
+        with self._turn:
+            if body == self._written:
+                return False
+            self._write(body)
+            self._written = body
+            return True
+
+    def close(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _write(self, body: bytes) -> None:
         document = b'{"version":%d,"sha256":"%s","files":%b}\n' % (VERSION, sha256(body).hexdigest().encode(), body)
         fresh = self._directory / "checkpoint.new.json"
         try:
@@ -110,13 +126,6 @@ class Checkpoint:
                 f"{self._path}: progress cannot be saved ({error.strerror}); shipping goes on, "
                 "a restart would send again what has been sent since the last save"
             ) from error
-        self._written = body
-        return True
-
-    def close(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
 
     def _restore(self) -> Restored:
         present = False

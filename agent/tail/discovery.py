@@ -149,7 +149,10 @@ class Discovery:
         parts = Path(pattern).parts
         fixed = next((index for index, part in enumerate(parts) if _MAGIC.search(part)), len(parts) - 1)
         root = Path(*parts[:fixed])
-        for path in sorted(glob.glob(pattern)):  # noqa: PTH207  # patterns are absolute, which Path.glob refuses
+        paths = sorted(glob.glob(pattern))  # noqa: PTH207  # patterns are absolute, which Path.glob refuses
+        if not _MAGIC.search(pattern):
+            paths = [pattern]  # also while it is away: its rotated files may be what is left of it
+        for path in paths:
             relative = Path(path).relative_to(root).parts
             source = Source(root, relative)
             directory = root.joinpath(*relative[:-1])

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 FINGERPRINT_BYTES: Final = 1024
+MARKER_BYTES: Final = 64
+"""So many bytes before an offset tell whether a file still holds what was read of it."""
 _GZIP: Final = 31
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -25,6 +27,10 @@ _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O
 
 class NotALogFile(OSError):
     """What stands at that path is not read: a link that leads elsewhere, or no regular file."""
+
+
+class DamagedLog(OSError):
+    """A compressed file that ends too early or is no gzip: what follows in it cannot be had."""
 
 
 def open_beneath(root: Path, relative: Sequence[str], allowed: Sequence[Path] = ()) -> int:
@@ -80,8 +86,12 @@ class LogBytes(Protocol):
         """The next bytes; empty at the end of what is there."""
         ...
 
-    def seek(self, offset: int) -> None:
-        """Goes on from that byte."""
+    def seek(self, offset: int) -> bytes:
+        """Goes on from that byte. The last MARKER_BYTES before it; fewer where the file is shorter."""
+        ...
+
+    def before(self, offset: int) -> bytes | None:
+        """The last MARKER_BYTES before it as they are now, without moving; None where that cannot be had."""
         ...
 
     def head(self) -> bytes:
@@ -90,6 +100,10 @@ class LogBytes(Protocol):
 
     def size(self) -> int:
         """Bytes there now, as they are on disk."""
+        ...
+
+    def remaining(self) -> int:
+        """How many bytes are still to be read. A compressed file cannot be read any more after that."""
         ...
 
     def changed_at(self) -> float:
@@ -119,14 +133,22 @@ class PlainBytes:
         self._offset += len(data)
         return data
 
-    def seek(self, offset: int) -> None:
+    def seek(self, offset: int) -> bytes:
         self._offset = offset
+        return self.before(offset)
+
+    def before(self, offset: int) -> bytes:
+        start = max(0, offset - MARKER_BYTES)
+        return os.pread(self._descriptor, offset - start, start)
 
     def head(self) -> bytes:
         return os.pread(self._descriptor, FINGERPRINT_BYTES, 0)
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def remaining(self) -> int:
+        return max(0, self.size() - self._offset)
 
     def changed_at(self) -> float:
         return os.fstat(self._descriptor).st_mtime
@@ -140,7 +162,7 @@ class PlainBytes:
 
 
 class GzipBytes:
-    """A file that kubelet has compressed, read as a stream. Raises OSError where it is damaged."""
+    """A file that kubelet has compressed, read as a stream. Raises DamagedLog where it is damaged."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
@@ -154,7 +176,7 @@ class GzipBytes:
             try:
                 data = self._stream.decompress(self._waiting, most)
             except zlib.error as error:
-                raise OSError(errno.EIO, f"is damaged gzip ({error})", str(self._path)) from error
+                raise self._damaged(str(error)) from error
             self._waiting = self._stream.unconsumed_tail
             if data:
                 return data
@@ -165,25 +187,42 @@ class GzipBytes:
                     return b""
                 self._stream = zlib.decompressobj(wbits=_GZIP)
             elif not self._waiting and not self._refill():
-                return b""
+                raise self._damaged("it ends too early")
 
-    def seek(self, offset: int) -> None:
-        self._rewind()
+    def seek(self, offset: int) -> bytes:
+        self._stream = zlib.decompressobj(wbits=_GZIP)
+        self._waiting = b""
+        self._offset = 0
+        marker = b""
         while offset > 0:
             skipped = self.read(min(offset, 1 << 18))
             if not skipped:
-                return
+                return b""
+            marker = (marker + skipped[-MARKER_BYTES:])[-MARKER_BYTES:]
             offset -= len(skipped)
+        return marker
+
+    def before(self, offset: int) -> None:
+        """Nothing: it is never written to, and going back means decompressing all again."""
 
     def head(self) -> bytes:
         first = os.pread(self._descriptor, 1 << 16, 0)
         try:
             return zlib.decompressobj(wbits=_GZIP).decompress(first, FINGERPRINT_BYTES)
         except zlib.error as error:
-            raise OSError(errno.EIO, f"is damaged gzip ({error})", str(self._path)) from error
+            raise self._damaged(str(error)) from error
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def remaining(self) -> int:
+        left = 0
+        try:
+            while data := self.read(1 << 18):
+                left += len(data)
+        except DamagedLog:
+            return left
+        return left
 
     def changed_at(self) -> float:
         return os.fstat(self._descriptor).st_mtime
@@ -194,24 +233,27 @@ class GzipBytes:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def _rewind(self) -> None:
-        self._stream = zlib.decompressobj(wbits=_GZIP)
-        self._waiting = b""
-        self._offset = 0
-
     def _refill(self) -> bool:
         self._waiting = os.pread(self._descriptor, 1 << 16, self._offset)
         self._offset += len(self._waiting)
         return bool(self._waiting)
 
+    def _damaged(self, why: str) -> DamagedLog:
+        return DamagedLog(errno.EIO, f"is damaged gzip ({why})", str(self._path))
 
-def identify(belongs_to: str, head: bytes) -> str | None:
+
+def identify(belongs_to: str, head: bytes, *, final: bool = False) -> str | None:
     """The id of a log file, the same wherever rotation moves it and whether it is compressed or not.
 
     Made from whose log it is and the first line, which holds a timestamp in nanoseconds in every format
-    that is read. None while there is not enough of the file to tell.
+    that is read. None while there is not enough of the file to tell; `final`: there will never be more.
     """
     line, newline, _ = head.partition(b"\n")
-    if not newline and len(head) < FINGERPRINT_BYTES:
+    if not newline and len(head) < FINGERPRINT_BYTES and not (final and head):
         return None
     return blake2b(line, digest_size=8, key=blake2b(belongs_to.encode(), digest_size=16).digest()).hexdigest()
+
+
+def digest(marker: bytes) -> str:
+    """A marker as it is kept on disk, where no text of an alert belongs."""
+    return blake2b(marker, digest_size=8).hexdigest()

@@ -1,102 +1,123 @@
 """One log file in hand: its bytes, where reading stands, and what of it is settled.
 
 Synchronous throughout; the tailer decides when to read. A file that has ended stays open until its
-records are settled, and for a few looks longer, since its writer may have been about to write.
+records are settled and for a while longer, since its writer may have been about to write. Its bytes may
+move meanwhile, into a copy or a compressed file; reading goes on there.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Set
 from typing import Final
 
 from agent.core.ledger import Entry, Ledger
-from agent.core.lines import Cut, Cutter, Grammar, Joiner, Records
+from agent.core.lines import Cut, Cutter, Joiner, Records, recognise
 from agent.tail.checkpoint import Position
 from agent.tail.discovery import FoundFile, Source
-from agent.tail.files import LogBytes, identify
+from agent.tail.files import MARKER_BYTES, LogBytes, digest
 
-LATE_LOOKS: Final = 5
-"""For so many looks a rotated file stays open: the runtime opens the new file before it leaves the old one."""
+SETTLE_SECONDS: Final = 1.0
+"""So long a file that was left inside a record is given to end it before the next file is begun."""
+
+LATE_SECONDS: Final = 5.0
+"""So long a rotated file stays open: the runtime opens the new file before it leaves the old one."""
+
+ORPHAN_SECONDS: Final = 600.0
+"""So long a file that was deleted and has no successor stays open: its writer may not know of it."""
+
+LOOKS_FOR_A_COPY: Final = 2
+"""After so many looks nobody has kept a copy of what stood in a truncated file: it is made before the truncation."""
 
 
 class OpenFile:
     """A file, identified and open."""
 
-    def __init__(self, source: Source, found: FoundFile, content: LogBytes, file_id: str) -> None:
+    def __init__(
+        self, source: Source, found: FoundFile, content: LogBytes, file_id: str, max_record_bytes: int
+    ) -> None:
         self.id = file_id
         self.source = source
         self.found = found
         self.path = source.root.joinpath(*found.relative)
-        self.ledger = Ledger()
-        self.joiner: Joiner
+        self.joiner = Joiner(recognise(content.head()), max_record_bytes)
         self.islands: frozenset[int] = frozenset()
-        """Where records begin that were settled out of turn."""
+        """Where records begin that were settled out of turn by an earlier life of the agent."""
+        self._last_island = -1
+        self.begun = False
+        """Reading has come to it."""
         self.ended = False
-        """Nothing more is to be read of it."""
+        """Its writer has left it, and it was read to its end."""
         self.replaced = False
-        """It was truncated: the same inode now holds another log."""
+        """It holds another log now, or nothing: it was truncated, or abandoned."""
         self.deleted = False
         """It has no name any more; only we keep its bytes."""
         self.caught_up_at = time.monotonic()
         """When there was last nothing unread."""
         self.wrote_at = time.monotonic() - max(0.0, time.time() - content.changed_at())
         """When its writer last wrote, in seconds of the monotonic clock."""
-        self.largest_size = 0
         self._content = content
-        self._cutter = Cutter(0, 0)
+        self._longest_line = self.joiner.grammar.longest_line(max_record_bytes)
+        self._largest_size = 0
         self._crossing: Entry | None = None
         """The end of this file, when the last part of its last record is in the next one."""
         self._crossed_from: Entry | None = None
         """The `_crossing` of the file before."""
-        self._looks_left = LATE_LOOKS
+        self._active_at = time.monotonic()
+        self._looks_since_replaced = 0
         self._skip_first_line = False
+        self._marker = (0, "")
+        self._place(0)
 
-    @classmethod
-    def identified(cls, source: Source, found: FoundFile, content: LogBytes, head: bytes) -> OpenFile | None:
-        """None while there is not enough of the file to tell which one it is."""
-        file_id = identify(source.belongs_to, head)
-        return None if file_id is None else cls(source, found, content, file_id)
+    def go_on_from(self, known: Position) -> None:
+        """Places reading where it was left."""
+        self.note_settled(frozenset(known.islands))
+        self._largest_size = known.size
+        self._place(known.offset)
 
-    def begin(self, known: Position | None, *, at_end: bool, max_record_bytes: int) -> None:
-        """Places reading where it was left; in a file never seen, at its beginning or its end."""
-        offset = 0
-        if known is not None:
-            offset = known.offset
-            self.islands = frozenset(known.islands)
-        elif at_end:
-            offset = self._content.size()
-            self._skip_first_line = not self._content.ends_a_line()
-        self._content.seek(offset)
-        self.ledger = Ledger(offset)
-        self._cutter = Cutter(offset, self.joiner.grammar.longest_line(max_record_bytes))
+    def go_to_end(self) -> None:
+        """Places reading behind what is there; of a line that is being written, behind that line."""
+        self._place(self._content.size())
+        self._skip_first_line = not self._content.ends_a_line()
 
-    def follow_on(self, previous: OpenFile, grammar: Grammar, max_record_bytes: int) -> None:
-        """Takes over what `previous` left unfinished: records whose last part is in this file."""
-        self.joiner = previous.joiner
-        self.joiner.grammar = grammar
-        previous.joiner = Joiner(grammar, max_record_bytes)
-        if self.joiner.open_runs:
-            crossing = previous.ledger.enter(previous.end, self.joiner.open_runs, time.monotonic())
-            previous._crossing = crossing
-            if (before := self.joiner.cross(previous.id)) and previous._crossed_from is not None:
-                crossing.tie(previous._crossed_from, before)
-            self._crossed_from = crossing
+    def begin(self, previous: OpenFile | None) -> None:
+        """Its turn has come. Takes over what `previous` left unfinished: records whose last part is in this file."""
+        self.begun = True
+        self._active_at = time.monotonic()
+        if previous is None or not previous.joiner.open_runs:
+            return
+        self.joiner, previous.joiner = previous.joiner, self.joiner
+        self.joiner.grammar, previous.joiner.grammar = previous.joiner.grammar, self.joiner.grammar
+        crossing = previous.ledger.enter(previous._cutter.offset, self.joiner.open_runs, time.monotonic())
+        previous._crossing = crossing
+        if (before := self.joiner.cross(previous.id, previous.islands)) and previous._crossed_from is not None:
+            crossing.tie(previous._crossed_from, before)
+        self._crossed_from = crossing
 
     def readable(self, most: int) -> int:
-        """How many bytes to read next, at most `most`; 0: none; negative: the file is shorter than what was read."""
+        """How many bytes to read next, at most `most`."""
         if self.replaced:
             return 0
         if self.found.compressed:
             return 0 if self.ended else most
         size = self._content.size()
-        if size > self.largest_size:
-            if self.largest_size:
+        if size > self._largest_size:
+            if self._largest_size:
                 self.wrote_at = time.monotonic()
-            self.largest_size = size
-        return min(most, size - self._cutter.end)
+            self._largest_size = size
+        self.replaced = size < self._cutter.end
+        return max(0, min(most, size - self._cutter.end))
 
     def read(self, most: int) -> bytes:
-        return b"" if self.replaced else self._content.read(most)
+        """The next bytes; empty at the end, and when the file turns out to be another one."""
+        self._check()
+        if self.replaced:
+            return b""
+        data = self._content.read(most)
+        if data:
+            self._tail = (self._tail + data[-MARKER_BYTES:])[-MARKER_BYTES:]
+            self._active_at = time.monotonic()
+        return data
 
     def cut(self, data: bytes, now: float) -> Cut:
         cut = self._cutter.feed(data, now)
@@ -111,8 +132,15 @@ class OpenFile:
             records.odd.append(cut.overlong)
         return records
 
+    def note_settled(self, offsets: Set[int]) -> None:
+        """Records that an earlier life of the agent settled; before they are read."""
+        self.islands |= offsets
+        self._last_island = max(self.islands, default=-1)
+
     def enter(self, records: Records, now: float) -> Entry:
         """The entry for these records: up to the oldest record that is still open."""
+        if self.islands and self.ledger.committed > self._last_island:
+            self.islands = frozenset()
         end = max(self.joiner.committable(self._cutter.offset), self.ledger.end)
         entry = self.ledger.enter(end, len(records), now)
         if records.crossed and self._crossed_from is not None:
@@ -121,33 +149,69 @@ class OpenFile:
 
     def last_line(self) -> Cut | None:
         """A last line without a newline, once nobody can be about to write the rest of it."""
-        return (
-            self._cutter.finish() if self.ended and self._is_left and self._cutter.end > self._cutter.offset else None
-        )
-
-    def abandon(self) -> None:
-        """Leaves unread what is unread."""
-        self.replaced = self.ended = True
+        if self.ended and self._is_left and self._cutter.end > self._cutter.offset:
+            return self._cutter.finish()
+        return None
 
     def has_ended(self, found: tuple[FoundFile, ...]) -> bool:
         """Its writer has gone on to another file, or there is no writer any more."""
-        if not found or self.found.compressed or self.found.rotated:
+        if self.replaced:
+            return self._looks_since_replaced >= LOOKS_FOR_A_COPY
+        if self.found.compressed or self.found.rotated:
             return True
-        return found[-1].live and not self.is_same(found[-1])
+        if found:
+            return found[-1].live and not self.is_same(found[-1])
+        return bool(self.source.pod_uid) or time.monotonic() - self._active_at >= ORPHAN_SECONDS
+
+    @property
+    def is_torn(self) -> bool:
+        """It was left inside a record so recently that the rest of it may still be written here."""
+        unfinished = self.joiner.open_runs or self._cutter.end > self._cutter.offset
+        rests = self.found.compressed or self.replaced
+        return bool(unfinished) and not rests and time.monotonic() - self._active_at < SETTLE_SECONDS
 
     def is_same(self, found: FoundFile) -> bool:
         return not self.replaced and (self.found.device, self.found.inode) == (found.device, found.inode)
 
+    def is_copied_by(self, content: LogBytes) -> bool:
+        """Whether what was read of this file stands in the other one as well."""
+        return content.seek(self._cutter.end) == self._tail
+
+    @property
+    def needs_a_copy(self) -> bool:
+        """Its bytes are gone from under its name and not all of them were read."""
+        return not self.ended and (self.replaced or self.deleted)
+
+    def move(self, found: FoundFile, content: LogBytes) -> None:
+        """Goes on in a copy of its bytes."""
+        content.seek(self._cutter.end)
+        self._content.close()
+        self._content = content
+        self.found = found
+        self.path = self.source.root.joinpath(*found.relative)
+        self.replaced = self.deleted = False
+
+    def abandon(self) -> int:
+        """Leaves unread what is unread; how many bytes that is."""
+        lost = 0 if self.replaced else self._content.remaining()
+        self.replaced = self.ended = True
+        return lost
+
     def note_look(self, found: tuple[FoundFile, ...]) -> None:
         """Discovery has looked again, and this is what it saw of the source."""
+        self._looks_since_replaced += self.replaced
+        self._check()
         self.deleted = not any(self.is_same(seen) for seen in found)
-        if self.ended:
-            self._looks_left -= 1
 
     @property
     def end(self) -> int:
         """Up to where it was read."""
         return self._cutter.end
+
+    @property
+    def vanished_bytes(self) -> int:
+        """How many bytes have been there and are not there any more, though they were not read."""
+        return max(0, self._largest_size - self._cutter.end)
 
     @property
     def in_flight(self) -> int:
@@ -156,16 +220,27 @@ class OpenFile:
 
     @property
     def unread(self) -> int:
-        return 0 if self.replaced or self.found.compressed else max(0, self._content.size() - self._cutter.end)
+        """Bytes on disk that were not read yet; of a compressed file all of them, until it has ended."""
+        if self.replaced or (self.found.compressed and self.ended):
+            return 0
+        return self._content.size() if self.found.compressed else max(0, self._content.size() - self._cutter.end)
+
+    @property
+    def has_work(self) -> bool:
+        """A look may bring it on, and no event will: late writes, a truncation, a partial that is due, settlement."""
+        unsettled = self.ledger.committed < self.end
+        return self.ended or self.replaced or not self.begun or unsettled or self._content.size() != self.end
 
     @property
     def is_done(self) -> bool:
         """It has ended, all of it is settled, and nobody will write to it any more."""
-        return self.ended and self._is_left and self.ledger.committed >= self.end
+        return self.ended and self._is_left and not self.unread and self.ledger.committed >= self.end
 
     @property
     def _is_left(self) -> bool:
-        return self.found.compressed or self.replaced or self.deleted or self._looks_left <= 0
+        gone = self.deleted and bool(self.source.pod_uid)  # kubelet deletes what no container writes to any more
+        quiet = time.monotonic() - self._active_at >= LATE_SECONDS
+        return self.found.compressed or self.replaced or gone or quiet
 
     @property
     def position(self) -> Position:
@@ -176,10 +251,29 @@ class OpenFile:
             size=size,
             device=self.found.device,
             inode=self.found.inode,
-            complete=self.ended and self.ledger.committed >= self.end,
+            complete=self.is_done,
             islands=tuple(sorted(offset for offset in self.islands if offset >= self.ledger.committed)),
             seen_at=time.time() // 3600 * 3600,
+            marker=self._committed_marker(),
         )
 
     def close(self) -> None:
         self._content.close()
+
+    def _check(self) -> None:
+        """Whether the file still holds what was read of it."""
+        if not self.replaced and self._content.before(self._cutter.end) not in (None, self._tail):
+            self.replaced = True
+
+    def _place(self, offset: int) -> None:
+        self._tail: bytes = self._content.seek(offset)
+        """The last bytes read: whether the file still is what it was."""
+        self.ledger = Ledger(offset)
+        self._cutter = Cutter(offset, self._longest_line)
+
+    def _committed_marker(self) -> str:
+        offset = self.ledger.committed
+        if self._marker[0] != offset:
+            before = None if self.replaced else self._content.before(offset)
+            self._marker = (offset, digest(before) if before else "")
+        return self._marker[1]

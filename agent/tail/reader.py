@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
 from pathlib import Path
 
 from agent.errors import DiscoveryError
@@ -35,9 +36,12 @@ class Reader:
         self._tailers: dict[Source, Tailer] = {}
         self._look_again = asyncio.Event()
         self._occasional = Occasional()
+        self._searched = not restored.positions
+        """What was known at the start has been found again, or is known to be gone."""
         self.problem: str | None = None
         """Why nothing can be found now; None: all is well."""
-        self.looked = False
+        self.looks = 0
+        """How often discovery has looked."""
 
     async def run(self) -> None:
         wakeup = Wakeup(self._wake, self._look_again.set)
@@ -48,16 +52,16 @@ class Reader:
                     found = self._look()
                     for source in found.keys() - self._tailers.keys():
                         tailer = self._tailers[source] = Tailer(source, self._reading, at_end=at_end)
-                        tailer.sighted(found[source])
                         tasks.create_task(self._follow(source, tailer), name=f"tail {source.path}")
                     if self.problem is None:
                         for source, tailer in self._tailers.items():
                             tailer.sighted(found.get(source, ()))
                         at_end = False
+                        if not self._searched:
+                            self._search(found.keys())
+                        self._bound_deleted()
                     wakeup.watch(self._discovery.directories)
-                    if not self.looked:
-                        # Let every tailer open what it knows before what is missing is called lost.
-                        self.looked = True
+                    self.looks += 1
                     self._look_again.clear()
                     try:
                         async with asyncio.timeout(self._reading.settings.scan_seconds):
@@ -71,6 +75,20 @@ class Reader:
         """Lets go of every file; after `run` has been cancelled and what was read has been settled."""
         for tailer in self._tailers.values():
             tailer.close()
+
+    @property
+    def looked(self) -> bool:
+        return self.looks > 0
+
+    def allow(self, settled: Mapping[str, Set[int]]) -> None:
+        """Reading may begin. `settled`: file id → where records begin that an earlier life of the agent settled."""
+        positions = self._reading.positions
+        for file in self.files:
+            file.note_settled(settled.get(file.id, frozenset()))
+        for file_id in settled.keys() - {file.id for file in self.files}:
+            known = positions.get(file_id) or Position("", 0, seen_at=time.time())
+            positions[file_id] = replace(known, islands=tuple(sorted({*known.islands, *settled[file_id]})))
+        self._reading.allowed.set()
 
     @property
     def files(self) -> Iterator[OpenFile]:
@@ -108,7 +126,6 @@ class Reader:
                 log.warning("log root could not be listed", extra={"why": str(error), **fields})
             return {}
         self.problem = None
-        self._bound_deleted()
         return found
 
     async def _follow(self, source: Source, tailer: Tailer) -> None:
@@ -120,6 +137,28 @@ class Reader:
             if source.path.parent == directory:
                 tailer.wake()
 
+    def _search(self, sources: Set[Source]) -> None:
+        """Every file that was known and unfinished is in hand now, or it is gone with what was left of it."""
+        if any(tailer.is_unsure for tailer in self._tailers.values()):
+            return  # at the next look
+        self._searched = True
+        positions = self._reading.positions
+        unfinished = {file_id: known for file_id, known in positions.items() if not known.complete}
+        for file_id, known in unfinished.items():
+            if file_id in self._reading.followed:
+                continue
+            del positions[file_id]
+            # A log that was rotated away while it is still written to had more than we ever saw of it.
+            rotated_away = any(known.path.startswith(str(source.path)) for source in sources)
+            if known.size > known.offset or rotated_away:
+                gap = Gap(file_id, known.path, known.offset, known.size, "deleted while the agent was stopped", True)
+                self._reading.announce(gap)
+            else:
+                log.warning(
+                    "file is gone; it had been read as far as was seen",
+                    extra={"path": known.path, "read": known.offset},
+                )
+
     def _bound_deleted(self) -> None:
         """Beyond `retain_deleted_bytes`, the oldest deleted files are let go of, and what they held is a gap."""
         deleted = [file for file in self.files if file.deleted and file.unread]
@@ -128,5 +167,5 @@ class Reader:
             if excess <= 0:
                 return
             excess -= file.unread
-            self._reading.announce(Gap(file.id, str(file.path), file.end, file.end + file.unread, "deleted"))
-            file.abandon()
+            start, lost = file.end, file.abandon()
+            self._reading.announce(Gap(file.id, str(file.path), start, start + lost, "deleted"))

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.core.ledger import Entry
-from agent.core.lines import Joiner, Records, recognise
+from agent.core.lines import Records
 from agent.flow import Budget
 from agent.settings import Tail
 from agent.tail.checkpoint import Position
 from agent.tail.discovery import FoundFile, Source
-from agent.tail.files import open_log
+from agent.tail.files import DamagedLog
+from agent.tail.intake import Intake
 from agent.tail.openfile import OpenFile
 from agent.telemetry import Occasional, Telemetry
 
@@ -49,6 +50,14 @@ class Gap:
     start: int
     end: int
     why: str
+    at_least: bool = False
+    """More may have been lost than could be seen."""
+
+
+def _already() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,8 @@ class Reading:
     """What is known of files that are not open now, by file id."""
     followed: set[str] = field(default_factory=set)
     """Ids of the files that some tailer has open: no file is read by two."""
+    allowed: asyncio.Event = field(default_factory=_already)
+    """Not set: files are opened and held, and nothing is read of them yet."""
 
 
 class Tailer:
@@ -72,23 +83,26 @@ class Tailer:
     def __init__(self, source: Source, reading: Reading, *, at_end: bool) -> None:
         self.source = source
         self.files: list[OpenFile] = []
-        """Oldest first. The last one is being read; those before it have ended and wait to be settled."""
+        """Oldest first: those that ended and wait to be settled, the one being read, those whose turn will come."""
         self._reading = reading
         self._at_end = at_end
         self._found: tuple[FoundFile, ...] = ()
-        self._judged: dict[FoundFile, str] = {}
-        """Rotated files with nothing left to read, by their id."""
+        self._intake = Intake(source, reading.settings, reading.positions, reading.followed, self._complain)
         self._woken = asyncio.Event()
         self._occasional = Occasional()
 
     def sighted(self, found: tuple[FoundFile, ...]) -> None:
         """What discovery saw of this source; nothing: it is gone."""
-        if found != self._found or not found or self._has_work():
-            self._woken.set()
+        changed = found != self._found
         self._found = found
-        self._judged = {file: file_id for file, file_id in self._judged.items() if file in found}
         for file in self.files:
             file.note_look(found)
+        try:
+            self._intake.take(found, self.files, at_end=self._at_end)
+        except OSError as error:
+            self._complain(error)
+        if changed or not found or any(file.has_work for file in self.files):
+            self._woken.set()
 
     def wake(self) -> None:
         """Something was written."""
@@ -97,15 +111,17 @@ class Tailer:
     @property
     def settled_ids(self) -> set[str]:
         """Files that are still there, though all of them is settled."""
-        return set(self._judged.values())
+        return set(self._intake.settled.values())
+
+    @property
+    def is_unsure(self) -> bool:
+        """Some file could not be opened at the last look."""
+        return self._intake.unsure
 
     async def run(self) -> None:
         """Reads until the source is gone and everything read of it is settled."""
         while self._found or self.files:
-            try:
-                await self._advance()
-            except OSError as error:
-                self._complain(error)
+            await self._advance()
             await self._woken.wait()
             self._woken.clear()
 
@@ -116,27 +132,44 @@ class Tailer:
 
     async def _advance(self) -> None:
         """Reads all there is now, file after file, and lets go of what is done."""
+        previous = None
         for file in list(self.files):
-            await self._read(file)
-            if (cut := file.last_line()) is not None:
-                await self._enter(file, file.join(cut), 0)
-        while True:
-            current = self.files[-1] if self.files else None
-            if current is not None and not current.ended:
-                await self._read(current)
-                if not current.has_ended(self._found):
-                    await self._give_up_on_partial(current)
-                    break
-                # Once more: what was written between the read and the rename.
-                await self._read(current)
-                await self._finish(current)
-            if not self._open_next():
+            if not file.begun:
+                file.begin(previous)
+            if not await self._has_passed(file):
                 break
+            previous = file
         for file in [file for file in self.files if file.is_done]:
             self._close(file)
 
+    async def _has_passed(self, file: OpenFile) -> bool:
+        """Reads what there is of a file; whether the next one may be read then."""
+        try:
+            await self._read(file)
+            if file.ended:
+                await self._read_late(file)
+                return True
+            if not file.has_ended(self._found):
+                await self._give_up_on_partial(file)
+                return False
+            # Once more: what was written between the read and the rename.
+            await self._read(file)
+            if file.is_torn:
+                return False
+            await self._finish(file)
+        except DamagedLog as error:
+            self._complain(error)
+            self._lose(file, "damaged", at_least=True)
+            file.abandon()
+        except OSError as error:
+            self._complain(error)
+            # What cannot be read now is tried again at each look, and does not keep back what comes after it.
+            return file.ended or file.has_ended(self._found)
+        return True
+
     async def _read(self, file: OpenFile) -> None:
         """Everything up to the end of what is there."""
+        await self._reading.allowed.wait()
         budget = self._reading.budget
         while (ahead := file.readable(CHUNK_BYTES)) > 0:
             await budget.acquire(ahead)
@@ -153,9 +186,13 @@ class Tailer:
             await self._enter(file, file.join(cut), ahead)
             # A flood in one file must not starve the loop.
             await asyncio.sleep(0)
-        if ahead < 0:
-            self._truncated(file)
         file.caught_up_at = time.monotonic()
+
+    async def _read_late(self, file: OpenFile) -> None:
+        """What is left of a file that has ended: a torn last line, a record whose last part never came."""
+        if (cut := file.last_line()) is not None:
+            await self._enter(file, file.join(cut), 0)
+        await self._give_up_on_partial(file)
 
     async def _enter(self, file: OpenFile, records: Records, cost_bytes: int) -> None:
         entry = file.enter(records, time.monotonic())
@@ -173,72 +210,23 @@ class Tailer:
     async def _finish(self, file: OpenFile) -> None:
         """Its writer has left it."""
         file.ended = True
-        if not self._found and file.joiner.open_runs:
+        if file.replaced:
+            log.warning("file truncated", extra={"path": str(file.path), "file": file.id, "read": file.end})
+        else:
+            log.info("file ended", extra={"path": str(file.path), "file": file.id, "bytes": file.end})
+        if file.vanished_bytes:
+            self._lose(file, "truncated")
+        if file.joiner.open_runs and (file.replaced or (not self._found and file is self.files[-1])):
             await self._enter(file, file.joiner.give_up(), 0)
-        log.info("file ended", extra={"path": str(file.path), "file": file.id, "bytes": file.end})
 
-    def _truncated(self, file: OpenFile) -> None:
-        """It is shorter than what was read of it: its writer has begun again (copytruncate)."""
-        log.warning("file truncated", extra={"path": str(file.path), "file": file.id, "read": file.end})
-        file.replaced = file.ended = True
-        if file.largest_size > file.end:
-            self._reading.announce(Gap(file.id, str(file.path), file.end, file.largest_size, "truncated"))
-
-    def _open_next(self) -> bool:
-        """Opens the oldest file that is not done. False: there is none to be had now."""
-        for found in self._found:
-            try:
-                if found not in self._judged and self._open(found):
-                    return True
-            except FileNotFoundError:
-                continue  # renamed or compressed since the look; the next look has its new name
-            except OSError as error:
-                self._complain(error)
-        return False
-
-    def _open(self, found: FoundFile) -> bool:
-        """Takes the file in hand; False when there is nothing in it for us."""
-        if any(file.is_same(found) for file in self.files):
-            return False
-        source, reading = self.source, self._reading
-        opened = open_log(source.root, found.relative, reading.settings.follow_links_into, found.compressed)
-        try:
-            head = opened.head()
-            file = OpenFile.identified(source, found, opened, head)
-            known = reading.positions.get(file.id) if file else None
-            # A rotated sibling of a plain file only matters to finish what was begun.
-            unasked = known is None and bool(found.rotated) and not source.pod_uid
-            if file is None or unasked or file.id in reading.followed or (known is not None and known.complete):
-                if file is not None and found.rotated and file.id not in reading.followed:
-                    self._judged[found] = file.id
-                opened.close()
-                return False
-            previous = self.files[-1] if self.files else None
-            grammar = recognise(head.partition(b"\n")[0])
-            if previous is not None and not previous.replaced:
-                file.follow_on(previous, grammar, reading.settings.max_record_bytes)
-            else:
-                file.joiner = Joiner(grammar, reading.settings.max_record_bytes)
-            file.begin(known, at_end=self._at_end, max_record_bytes=reading.settings.max_record_bytes)
-        except OSError:
-            opened.close()
-            raise
-        reading.followed.add(file.id)
-        reading.positions.pop(file.id, None)
-        self.files.append(file)
-        log.info("file opened", extra={"path": str(file.path), "file": file.id, "offset": file.ledger.committed})
-        return True
+    def _lose(self, file: OpenFile, why: str, *, at_least: bool = False) -> None:
+        end = file.end + file.vanished_bytes
+        self._reading.announce(Gap(file.id, str(file.path), file.end, end, why, at_least))
 
     def _close(self, file: OpenFile) -> None:
-        reading = self._reading
-        reading.positions[file.id] = file.position
-        reading.followed.discard(file.id)
+        self._intake.release(file)
         self.files.remove(file)
         file.close()
-
-    def _has_work(self) -> bool:
-        """Something is left that no event will announce: late writes, records that settle, a partial that is due."""
-        return any(file.ended or file.readable(1) or file.joiner.open_runs for file in self.files)
 
     def _complain(self, error: OSError) -> None:
         fields = self._occasional.fields(f"{error.filename}{error.errno}")

@@ -1,0 +1,169 @@
+"""Takes a source's files in hand: which of those that were found are to be read, and from where.
+
+Every file that is ours is opened at first sight, long before its turn to be read comes: what kubelet
+deletes meanwhile stays readable. A file is known again by its id wherever rotation has moved it, and by
+the bytes before its committed offset; where those differ, it is another log that begins like it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+
+from agent.core.lines import Plain, recognise
+from agent.settings import Tail
+from agent.tail.checkpoint import Position
+from agent.tail.discovery import FoundFile, Source
+from agent.tail.files import DamagedLog, LogBytes, digest, identify, open_log
+from agent.tail.openfile import OpenFile
+
+
+class Intake:
+    """For one source. `positions` and `followed` are those of all."""
+
+    def __init__(
+        self,
+        source: Source,
+        settings: Tail,
+        positions: dict[str, Position],
+        followed: set[str],
+        complain: Callable[[OSError], None],
+    ) -> None:
+        self.settled: dict[FoundFile, str] = {}
+        """Rotated files with nothing left to read, by their id."""
+        self.unsure = False
+        """At the last look some file could not be opened; what is known may still be there."""
+        self._source = source
+        self._settings = settings
+        self._positions = positions
+        self._followed = followed
+        self._complain = complain
+        self._looked = False
+
+    def take(self, found: tuple[FoundFile, ...], files: list[OpenFile], *, at_end: bool) -> None:
+        """Opens what is new among the files found and appends it to `files`, oldest first."""
+        self.unsure = False
+        self.settled = {seen: file_id for seen, file_id in self.settled.items() if seen in found}
+        try:
+            ours = 0 if self._looked else self._first_of_ours(found, at_end)
+            for number, seen in enumerate(found):
+                if seen not in self.settled and not any(file.is_same(seen) for file in files):
+                    self._take(seen, files, ours=number >= ours, at_end=at_end and not self._looked)
+        except FileNotFoundError:
+            # Renamed or compressed since the look. Those after it wait, since they are read in order.
+            self.unsure = True
+        else:
+            self._looked = True
+
+    def release(self, file: OpenFile) -> None:
+        """It is closed; what of it was settled stays known."""
+        self._positions[file.id] = file.position
+        self._followed.discard(file.id)
+
+    def _take(self, seen: FoundFile, files: list[OpenFile], *, ours: bool, at_end: bool) -> None:
+        try:
+            content = self._open(seen)
+            try:
+                file = self._judged(seen, content, files, ours=ours)
+                if file is not None and at_end and seen.live:
+                    file.go_to_end()
+            except OSError:
+                content.close()
+                raise
+        except FileNotFoundError:
+            raise
+        except DamagedLog as error:
+            self._complain(error)
+            self.settled[seen] = ""
+        except OSError as error:
+            self._complain(error)
+            self.unsure = True
+        else:
+            if file is not None:
+                self._followed.add(file.id)
+                self._positions.pop(file.id, None)
+                files.append(file)
+
+    def _judged(self, seen: FoundFile, content: LogBytes, files: list[OpenFile], *, ours: bool) -> OpenFile | None:
+        """The file to read. None: there is nothing in it for us, or one in hand goes on in it."""
+        head = content.head()
+        base = identify(self._source.belongs_to, head, final=bool(seen.rotated))
+        if base is None:
+            if seen.rotated:
+                self.settled[seen] = ""
+            content.close()
+            return None
+        shrunk: Position | None = None
+        for number in itertools.count(1):
+            file_id = base if number == 1 else f"{base}-{number}"
+            held = next((file for file in files if file.id == file_id), None)
+            if held is not None:
+                if not held.is_copied_by(content):
+                    continue
+                if held.needs_a_copy:
+                    held.move(seen, content)
+                else:
+                    content.close()
+                return None
+            if file_id in self._followed:  # by the tailer of another glob
+                content.close()
+                return None
+            known = self._positions.get(file_id)
+            if known is None or known.marker in ("", digest(content.seek(known.offset))):
+                break
+            if known.offset > content.size() and not seen.compressed and _has_a_stamp(head):
+                shrunk = known
+        if known is None and not ours:
+            known = self._positions[file_id] = Position(str(self._path(seen)), 0, complete=True, seen_at=time.time())
+        if known is not None and known.complete and seen.rotated:
+            self.settled[seen] = file_id
+            content.close()
+            return None
+        file = OpenFile(self._source, seen, content, file_id, self._settings.max_record_bytes)
+        if known is not None:
+            file.go_on_from(known)
+        elif shrunk is not None:
+            # The node lost power before the disk had it: what is left of the file was settled.
+            file.go_to_end()
+        return file
+
+    def _first_of_ours(self, found: tuple[FoundFile, ...], at_end: bool) -> int:
+        """At first sight: from which on the files are to be read. Those before were there before us."""
+        live = next((number for number, seen in enumerate(found) if seen.live), len(found))
+        if self._source.pod_uid:
+            return live if at_end else 0
+        # Under a name of its own choice a host keeps logs for years: only what follows on what we know is ours.
+        if not any(position.path.startswith(str(self._source.path)) for position in self._positions.values()):
+            return live
+        for number, seen in enumerate(found[:live]):
+            content = self._open(seen)
+            try:
+                file_id = identify(self._source.belongs_to, content.head(), final=True)
+            except DamagedLog:
+                continue
+            finally:
+                content.close()
+            if file_id in self._positions:
+                return number
+        live_is_known = live < len(found) and self._is_known(found[live])
+        return live if live_is_known else 0
+
+    def _is_known(self, seen: FoundFile) -> bool:
+        content = self._open(seen)
+        try:
+            return identify(self._source.belongs_to, content.head()) in self._positions
+        finally:
+            content.close()
+
+    def _open(self, seen: FoundFile) -> LogBytes:
+        return open_log(self._source.root, seen.relative, self._settings.follow_links_into, seen.compressed)
+
+    def _path(self, seen: FoundFile) -> str:
+        return str(self._source.root.joinpath(*seen.relative))
+
+
+def _has_a_stamp(head: bytes) -> bool:
+    """Whether the first line holds a time in nanoseconds, so that no other log begins with it."""
+    line = head.partition(b"\n")[0]
+    return not isinstance(recognise(head), Plain) or b'"time":"' in line
