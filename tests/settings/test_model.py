@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import SettingsError
@@ -150,6 +151,55 @@ def test_what_cannot_work_is_refused_with_what_would(tmp_path, yaml, expectation
     assert expectation in problem
     assert yaml.split(":")[0] in problem, "the path is named"
     assert "Input should" not in problem
+
+
+EVERYTHING = """
+node_name: ip-10-0-12-87.ap-south-1.compute.internal
+cluster_name: eks-managed-cluster
+state_dir: /data/falcowatch
+memory_budget_bytes: 33554432
+tail: {root: /host/pods, paths: [/var/log/falco/*.json], follow_links_into: [/var/lib/docker/containers], start_at: end}
+falco: {minimum_priority: Notice, urgent_priority: Error, drop_rules: ["Test *"], other_lines: drop}
+enrich: {mode: api, labels: [app, "app.kubernetes.io/*"], wait_seconds: 0}
+cloudwatch:
+  region: ap-south-1
+  endpoint_url: https://vpce-1.logs.ap-south-1.vpce.amazonaws.com
+  role_arn: arn:aws:iam::123456789012:role/falcowatch
+  external_id: "17"
+  log_group: /falco/{cluster}/{namespace}
+  log_stream: "{node}/a"
+  create: false
+  retention_days: 30
+  log_class: INFREQUENT_ACCESS
+  tags: {team: security}
+  deletion_protection: true
+http: {host: "::", port: 0}
+log: {level: debug, format: text}
+"""
+
+
+def test_a_whole_configuration_takes_effect_as_written(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(EVERYTHING)
+
+    loaded = load_settings({}, path)
+
+    effect = {dotted: value for dotted, value, source in loaded.rows() if source == str(path)}
+    written = yaml.safe_load(EVERYTHING)
+    flat = {
+        f"{section}.{key}" if isinstance(inner, dict) else section: value
+        for section, inner in written.items()
+        for key, value in (inner.items() if isinstance(inner, dict) else [("", inner)])
+    }
+    flat |= {"falco.minimum_priority": "notice", "falco.urgent_priority": "error"}
+    assert {dotted: as_text(value) for dotted, value in effect.items()} == flat
+    assert loaded.settings.log_group_template == "/falco/{cluster}/{namespace}"
+
+
+def as_text(value: object) -> object:
+    if isinstance(value, list):
+        return [as_text(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def test_a_cluster_that_is_missing_is_told_beside_other_problems(tmp_path):

@@ -82,7 +82,7 @@ def test_both_expositions_parse_and_hold_the_same_values():
     telemetry.records_read.inc(7)
 
     plain = list(parse(generate_latest(telemetry.registry).decode()))
-    opened = list(parse_openmetrics(generate_openmetrics(telemetry.registry).decode()))  # type: ignore[no-untyped-call]  # upstream has no annotation
+    opened = list(parse_openmetrics(generate_openmetrics(telemetry.registry).decode()))
 
     def ours(families: list[Metric]) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         return {
