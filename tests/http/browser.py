@@ -57,6 +57,7 @@ class Tab:
         await self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=True)
         await self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await self.call("Page.enable")
+        self._loaded = False
         await self.call("Page.navigate", url=url)
         while not self._loaded:
             self._loaded = (await self._receive()).get("method") == "Page.loadEventFired"
