@@ -58,6 +58,8 @@ class OpenFile:
         """When its writer last wrote, in seconds of the monotonic clock."""
         self._content = content
         self._longest_line = self.joiner.grammar.longest_line(max_record_bytes)
+        self._tail = b""
+        """The last bytes read: whether the file still is what it was."""
         self._largest_size = 0
         self._crossing: Entry | None = None
         """The end of this file, when the last part of its last record is in the next one."""
@@ -100,13 +102,18 @@ class OpenFile:
             return 0
         if self.found.compressed:
             return 0 if self.ended else most
+        size = self.note_size()
+        self.replaced = size < self._cutter.end
+        return max(0, min(most, size - self._cutter.end))
+
+    def note_size(self) -> int:
+        """Bytes there now. That it has grown is noted, whether or not it can be read at once."""
         size = self._content.size()
         if size > self._largest_size:
             if self._largest_size:
                 self.wrote_at = time.monotonic()
             self._largest_size = size
-        self.replaced = size < self._cutter.end
-        return max(0, min(most, size - self._cutter.end))
+        return size
 
     def read(self, most: int) -> bytes:
         """The next bytes; empty at the end, and when the file turns out to be another one."""
@@ -266,8 +273,7 @@ class OpenFile:
             self.replaced = True
 
     def _place(self, offset: int) -> None:
-        self._tail: bytes = self._content.seek(offset)
-        """The last bytes read: whether the file still is what it was."""
+        self._tail = self._content.seek(offset)
         self.ledger = Ledger(offset)
         self._cutter = Cutter(offset, self._longest_line)
 

@@ -104,8 +104,8 @@ class Reader:
     def sightings(self) -> Iterator[tuple[Source, float]]:
         """Each source that is there, and when it was last written to, in seconds of the monotonic clock."""
         for source, tailer in self._tailers.items():
-            if tailer.files:
-                yield source, tailer.files[-1].wrote_at
+            if tailer.is_there:
+                yield source, tailer.wrote_at
 
     def positions(self) -> dict[str, Position]:
         """How far each file is settled: those open, and those that are remembered."""

@@ -89,6 +89,7 @@ class Tailer:
         self._found: tuple[FoundFile, ...] = ()
         self._intake = Intake(source, reading.settings, reading.positions, reading.followed, self._complain)
         self._woken = asyncio.Event()
+        self._began_at = time.monotonic()
         self._occasional = Occasional()
 
     def sighted(self, found: tuple[FoundFile, ...]) -> None:
@@ -117,6 +118,18 @@ class Tailer:
     def is_unsure(self) -> bool:
         """Some file could not be opened at the last look."""
         return self._intake.unsure
+
+    @property
+    def is_there(self) -> bool:
+        """Discovery sees it, though there may be nothing in its file yet, as after a rotation."""
+        return bool(self._found)
+
+    @property
+    def wrote_at(self) -> float:
+        """When it was last written to, in seconds of the monotonic clock; before that is known, when it was found."""
+        for file in self.files:
+            file.note_size()
+        return max((file.wrote_at for file in self.files), default=self._began_at)
 
     async def run(self) -> None:
         """Reads until the source is gone and everything read of it is settled."""
