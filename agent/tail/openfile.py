@@ -60,6 +60,7 @@ class OpenFile:
         self._longest_line = self.joiner.grammar.longest_line(max_record_bytes)
         self._tail = b""
         """The last bytes read: whether the file still is what it was."""
+        self._noted_size = content.size()
         self._largest_size = 0
         self._crossing: Entry | None = None
         """The end of this file, when the last part of its last record is in the next one."""
@@ -109,10 +110,10 @@ class OpenFile:
     def note_size(self) -> int:
         """Bytes there now. That it has grown is noted, whether or not it can be read at once."""
         size = self._content.size()
-        if size > self._largest_size:
-            if self._largest_size:
-                self.wrote_at = time.monotonic()
-            self._largest_size = size
+        if size > self._noted_size:
+            self.wrote_at = time.monotonic()
+        self._noted_size = size
+        self._largest_size = max(self._largest_size, size)
         return size
 
     def read(self, most: int) -> bytes:
