@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +174,24 @@ def test_a_non_root_agent_gets_its_state_directory_opened_first(helm):
     assert init["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert [mount["name"] for mount in init["volumeMounts"]] == ["state"]
     assert "initContainers" not in pod_spec(render(helm))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's files are opened, so only root can make some")
+def test_opening_reaches_what_root_once_wrote_and_follows_no_link(helm, tmp_path):
+    spec = pod_spec(render(helm, "--values", CHART / "ci" / "non-root-values.yaml"))
+    state = tmp_path / "state"
+    (state / "dead").mkdir(parents=True, mode=0o700)
+    for path in (state / "checkpoint.json", state / "dead" / "1.jsonl", tmp_path / "elsewhere"):
+        path.touch(mode=0o600)
+    (state / "link").symlink_to(tmp_path / "elsewhere")
+
+    program, _ = spec["initContainers"][0]["command"][2:]
+    subprocess.run([sys.executable, "-c", program, state], check=True)
+
+    assert state.stat().st_mode & 0o7777 == 0o2770
+    assert (state / "dead").stat().st_mode & 0o7777 == 0o2770
+    assert (state / "dead" / "1.jsonl").stat().st_mode & 0o7777 == 0o660
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o7777 == 0o600
 
 
 @pytest.mark.parametrize(
