@@ -208,6 +208,29 @@ def test_a_file_that_is_included_whole_arrives_whole(helm, toggle, kind, key, fi
     assert data.strip() == (CHART / "files" / file).read_text().strip()
 
 
+def test_falcos_exception_is_for_this_namespace_and_image(helm):
+    arguments = [
+        "-n",
+        "alerts",
+        "--set",
+        "falcoRules.enabled=true",
+        "--set",
+        "image.repository=registry:5000/a/shipper",
+    ]
+    done = helm("template", RELEASE[0], CHART, *arguments)
+
+    (text,) = [each["data"]["falcowatch-rules.yaml"] for each in documents(done.stdout) if "-rules" in _name(each)]
+    rules = {next(iter(rule)): rule for rule in yaml.safe_load(text)}
+    assert rules["list"]["items"] == ["alerts"]
+    agents = [rule["condition"] for rule in yaml.safe_load(text) if rule.get("macro") == "falcowatch_agent"]
+    assert [condition.rstrip(")").rpartition(" ")[2] for condition in agents] == ['"shipper"']
+
+
+def _name(item: dict[str, Any]) -> str:
+    name: str = item["metadata"]["name"]
+    return name
+
+
 def test_prometheus_gets_the_rules_as_they_were_tested(helm):
     objects = render(helm, "--set", "prometheusRule.enabled=true")
 
