@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from agent import letters
+from agent.core.kubelet import Selection
 from agent.core.values import Destination, Lane
 from agent.enrich import build_enricher
+from agent.enrich.enricher import PodEnricher
 from agent.flow import Budget
 from agent.http import serve
 from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline, keep_progress, save_progress
@@ -31,7 +33,7 @@ from agent.tail.checkpoint import Checkpoint, Restored
 from agent.tail.reader import Reader
 from agent.tail.tailer import Reading
 from agent.telemetry import Telemetry
-from agent.vigil import beat, watch_drift, watch_falco
+from agent.vigil import beat, watch_drift, watch_falco, watch_storms
 from agent.watch import Notices, Silence
 
 log = logging.getLogger(__name__)
@@ -121,7 +123,8 @@ class Agent:
                     "checkpoint": keep_progress(self.reader, self.checkpoint, self.telemetry, self.status.saved),
                     "status": self.status.run(),
                     "drift": watch_drift(self.settings.cloudwatch, self.client, self.group, self.telemetry),
-                    "silence": watch_falco(self.reader, self.silence, self.pipeline),
+                    "silence": self._watch_falco(),
+                    **({"storms": watch_storms(self.pipeline)} if self.settings.falco.storm_limit else {}),
                     "heartbeat": beat(
                         self.settings.heartbeat_seconds, lambda: self.status.report().books, self.pipeline
                     ),
@@ -132,12 +135,19 @@ class Agent:
             log.info("agent stopping", extra={"drain_seconds": self.settings.drain_seconds})
             reading.cancel()
             await asyncio.wait([reading])
+            self.pipeline.tell_storms(at_once=True)
             await self._drain()
             for task in others:
                 task.cancel()
         await save_progress(self.reader, self.checkpoint, self.telemetry, self.status.saved)
         self.reader.close()
         log.info("agent stopped")
+
+    async def _watch_falco(self) -> None:
+        tail, enricher = self.settings.tail, self.enricher
+        pods = enricher.living if isinstance(enricher, PodEnricher) else tuple
+        selected = Selection(tail.namespace, tail.pod, tail.container)
+        await watch_falco(self.reader, pods, self.silence, self.pipeline, selected)
 
     async def _drain(self) -> None:
         try:

@@ -14,18 +14,16 @@ Counted in records, at every moment: read = shipped + filtered + rejected + in f
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import orjson
 
 from agent.core.batch import Span
 from agent.core.sift import FindFragment, Kind, Policy, Sieve, Sifted
-from agent.core.values import Destination, Fragment, Lane, PodKey
+from agent.core.values import Destination, Fragment, PodKey
 from agent.enrich import Enricher
 from agent.errors import StateUnwritable
 from agent.flow import Budget
@@ -37,7 +35,8 @@ from agent.tail.reader import Reader
 from agent.tail.tailer import Chunk, Gap
 from agent.telemetry import Telemetry
 from agent.telemetry.metrics import LARGEST_RULE_COUNT
-from agent.watch import Notices
+from agent.watch import Notices, Saying
+from agent.watch.saying import message, storm
 
 SAVE_SECONDS = 1.0
 """Between two checkpoints. More often would only save duplicates after a crash, at an fsync each."""
@@ -49,18 +48,6 @@ SaveReport = Callable[[str | None], None]
 """Told after each save: None, or why it failed."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Saying:
-    """An event of our own."""
-
-    kind: str
-    """Its rule is `Falcowatch: <kind>`."""
-    priority: str
-    output: str
-    fields: dict[str, object]
-    lane: Lane = Lane.URGENT
 
 
 class Pipeline:
@@ -86,9 +73,19 @@ class Pipeline:
         self._telemetry = telemetry
         rules = settings.falco
         policy = Policy(
-            rules.minimum_priority, rules.urgent_priority, tuple(rules.drop_rules), rules.other_lines == "ship"
+            rules.minimum_priority,
+            rules.urgent_priority,
+            tuple(rules.drop_rules),
+            rules.other_lines == "ship",
+            rules.storm_limit,
+            tuple(rules.storm_keys),
         )
         self._sieve = Sieve(policy, node=settings.node_name, cluster=settings.cluster_name)
+        self._started_ns = time.time_ns()
+        self._numbers = itertools.count(1)
+        namespace = settings.tail.namespace
+        self._own_namespace = "" if set(namespace) & set("*?[") else namespace
+        """What stands for `{namespace}` in the names of group and stream for events of our own: Falco's."""
         self._rules_with_series: set[str] = set()
         self.last_alerts: deque[tuple[str, str, float]] = deque(maxlen=10)
         """Priority, rule and time of arrival of the last kinds of alert, for a person to look at."""
@@ -101,6 +98,8 @@ class Pipeline:
         if sifted.unknown:
             await self._enricher.appear(sifted.unknown, self._settings.enrich.wait_seconds)
             sifted = self._sift(chunk, self._fragment_now)
+        for fold, records in sifted.folded.items():
+            fold.hold(chunk.entry, records)
         if sifted.oversized:
             await self._bury_oversized(chunk, sifted)
         self._count(sifted)
@@ -135,27 +134,29 @@ class Pipeline:
 
     def say(self, saying: Saying) -> None:
         """Ships an event of our own, shaped as Falco shapes an alert. It is in no file, so not in the books."""
-        now = datetime.now(UTC)
-        who = {"node": self._settings.node_name}
-        if self._settings.cluster_name:
-            who["cluster"] = self._settings.cluster_name
-        message = orjson.dumps(
-            {
-                "hostname": self._settings.node_name,
-                "output": saying.output,
-                "output_fields": saying.fields,
-                "priority": saying.priority,
-                "rule": f"Falcowatch: {saying.kind}",
-                "source": "falcowatch",
-                "time": now.strftime("%Y-%m-%dT%H:%M:%S.%f000Z"),
-                "falcowatch": who,
-            }
+        settings, time_ms = self._settings, int(time.time() * 1000)
+        event_id = f"self:{self._started_ns}:{next(self._numbers)}"
+        text = message(
+            saying, event_id=event_id, time_ms=time_ms, node=settings.node_name, cluster=settings.cluster_name
         )
-        span = Span(read_at=time.monotonic())
-        span.append(int(now.timestamp() * 1000), message.decode(), len(message), 0)
+        span = Span(saying.stands_for, own=saying.kind, read_at=time.monotonic())
+        span.append(time_ms, text.decode(), len(text), 0)
         self._budget.adjust(span.held_bytes)
-        self._telemetry.records_synthetic.labels(saying.kind).inc()
-        self._shipper.accept(saying.lane, "", span)
+        self._shipper.accept(saying.lane, self._own_namespace, span)
+
+    def tell_storms(self, *, at_once: bool = False) -> None:
+        """Ships one event for each fold that is over; `at_once`: for those that are not, too."""
+        storms = self._sieve.storm
+        if storms is None:
+            return
+        for fold in storms.take_all() if at_once else storms.take(int(time.time() * 1000)):
+            place = self._fragment_now(fold.pod, fold.last_ms).plain if fold.pod is not None else b""
+            self.say(storm(fold, storms.values(fold), place, self._telemetry))
+
+    @property
+    def held_by_storms(self) -> int:
+        """Records that wait for the end of their minute."""
+        return 0 if self._sieve.storm is None else self._sieve.storm.held_records
 
     def _sift(self, chunk: Chunk, find: FindFragment) -> Sifted:
         return self._sieve.sift(

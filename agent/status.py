@@ -24,6 +24,8 @@ from agent.telemetry import Telemetry
 from agent.watch import Notices, Silence
 
 STUCK_SECONDS = 60.0
+"""With records in hand and a CloudWatch that answers, an acknowledgement takes seconds."""
+
 TICK_SECONDS = 1.0
 
 
@@ -48,7 +50,9 @@ class Status:
         self._parts = parts
         self._version = version
         self._started_at = time.time()
-        self._moving_at = self._ticked_at = time.monotonic()
+        self._idle_at = self._ticked_at = time.monotonic()
+        # A put that hangs is given up after timeout_seconds, so two of them tell that CloudWatch does not answer.
+        self._stuck_seconds = max(STUCK_SECONDS, 2 * parts.settings.cloudwatch.timeout_seconds)
         self._saved_at: float | None = None
         self._save_failed: str | None = None
         self._waited_seconds = 0.0
@@ -63,10 +67,9 @@ class Status:
     def look(self, now: float) -> None:
         parts = self._parts
         self._ticked_at = now
-        acknowledged = parts.shipper.last_acknowledged_at
-        recently = acknowledged is not None and now - acknowledged < TICK_SECONDS * 2
-        if recently or parts.shipper.troubled or not self._in_flight():
-            self._moving_at = now
+        waiting = self._in_flight() - parts.pipeline.held_by_storms
+        if parts.shipper.troubled or not (waiting or parts.budget.has_waiters):
+            self._idle_at = now
         waited = parts.budget.waited_seconds
         parts.telemetry.backpressure_seconds.inc(max(0.0, waited - self._waited_seconds))
         self._waited_seconds = waited
@@ -81,14 +84,16 @@ class Status:
         """For /healthz."""
         now = time.monotonic()
         late = now - self._ticked_at
-        stuck = now - self._moving_at
+        shipper = self._parts.shipper
+        stuck = now - max(self._idle_at, shipper.last_acknowledged_at or 0.0, shipper.last_failed_at or 0.0)
+        moves = stuck < self._stuck_seconds
         return (
             Probe("event-loop", late < 10, f"last turned {late:.1f} s ago"),
             Probe(
                 "pipeline",
-                stuck < STUCK_SECONDS,
+                moves,
                 "moving"
-                if stuck < STUCK_SECONDS
+                if moves
                 else f"records are in flight, CloudWatch answers, and nothing was acknowledged for {stuck:.0f} s",
             ),
         )

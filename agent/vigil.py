@@ -1,6 +1,6 @@
-"""What only we can say, said at intervals: a heartbeat with the books, and that Falco has gone quiet.
+"""What only we can say, said at intervals: a heartbeat with the books, that Falco has gone quiet, a storm.
 
-Both travel as events of our own, so that an alarm on missing data and a query over the books need
+They travel as events of our own, so that an alarm on missing data and a query over the books need
 CloudWatch alone.
 """
 
@@ -11,47 +11,77 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Final
 
+from agent.core.kubelet import PodDirectory, Selection
 from agent.core.values import Lane
+from agent.enrich.projection import Pod
 from agent.errors import PutError
 from agent.http.report import Books
-from agent.pipeline import Pipeline, Saying
+from agent.pipeline import Pipeline
 from agent.settings import CloudWatch
 from agent.ship.cloudwatch import LogsClient
 from agent.tail.reader import Reader
 from agent.telemetry import Telemetry
-from agent.watch import Sightings, Silence, Word
+from agent.watch import Saying, Sighting, Silence, Word
+from agent.watch.saying import stamp
 
 LOOK_SECONDS: Final = 5.0
+STORM_LOOK_SECONDS: Final = 1.0
 
 DRIFT_SECONDS: Final = 6 * 3600.0
 """Spread by chance, since a fleet starts in step and DescribeLogGroups is allowed ten times a second an account."""
 
 log = logging.getLogger(__name__)
 
-_KINDS: Final = {
-    "silent": "Falco is silent",
-    "restarted": "Falco restarted",
-    "vanished": "Falco vanished",
-    "back": "Falco is back",
-}
-_SAYS: Final = {
-    "silent": "Falco in {pod} has written nothing for {seconds:.0f} s",
-    "restarted": "Falco in {pod} has restarted, {seconds:.0f} s after it last wrote",
-    "vanished": "Falco in {pod} is gone from this node, {seconds:.0f} s after it last wrote",
-    "back": "Falco in {pod} writes again",
+
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    kind: str
+    priority: str
+    lane: Lane
+    output: str
+
+
+_WORDINGS: Final = {
+    "silent": _Wording(
+        "Falco is silent", "Critical", Lane.URGENT, "Falco in {name} has written nothing for {seconds:.0f} s"
+    ),
+    "restarted": _Wording(
+        "Falco restarted", "Critical", Lane.URGENT, "Falco in {name} has restarted, {seconds:.0f} s after it last wrote"
+    ),
+    "vanished": _Wording(
+        "Falco vanished",
+        "Critical",
+        Lane.URGENT,
+        "Falco in {name} is gone from this node, {seconds:.0f} s after it last wrote, and none took its place",
+    ),
+    "replaced": _Wording("Falco was replaced", "Notice", Lane.ROUTINE, "Falco in {name} was replaced by {by}"),
+    "back": _Wording("Falco is back", "Notice", Lane.URGENT, "Falco writes again in {by}"),
 }
 
 
-async def watch_falco(reader: Reader, silence: Silence, pipeline: Pipeline) -> None:
-    """Says when a Falco of this node falls silent, restarts, vanishes or is back; until cancelled."""
+async def watch_falco(
+    reader: Reader, pods: Callable[[], Iterable[Pod]], silence: Silence, pipeline: Pipeline, selected: Selection
+) -> None:
+    """Says when a Falco of this node falls silent, restarts, vanishes or is back; until cancelled.
+
+    `pods` are those the API server tells of: one of them may never have written a log.
+    """
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        for word in silence.look(_sightings(reader), time.monotonic()):
-            pipeline.say(_saying(word))
+        if reader.looked and reader.problem is None:
+            for word in silence.look(_sightings(reader, pods(), selected), time.monotonic()):
+                pipeline.say(_saying(word))
+
+
+async def watch_storms(pipeline: Pipeline) -> None:
+    """Tells the storms of each minute when it is over; until cancelled."""
+    while True:
+        await asyncio.sleep(STORM_LOOK_SECONDS)
+        pipeline.tell_storms()
 
 
 async def beat(seconds: float, books: Callable[[], Books], pipeline: Pipeline) -> None:
@@ -59,7 +89,7 @@ async def beat(seconds: float, books: Callable[[], Books], pipeline: Pipeline) -
     if not seconds:
         return
     for sequence in itertools.count(1):
-        pipeline.say(_heartbeat(sequence, books(), pipeline.gap_bytes))
+        pipeline.say(_heartbeat(sequence, books(), pipeline.gaps, pipeline.gap_bytes))
         await asyncio.sleep(seconds)
 
 
@@ -82,29 +112,49 @@ async def watch_drift(settings: CloudWatch, client: LogsClient, group: str, tele
         await asyncio.sleep(DRIFT_SECONDS * random.uniform(0.5, 1.5))
 
 
-def _heartbeat(sequence: int, books: Books, gap_bytes: int) -> Saying:
+def _heartbeat(sequence: int, books: Books, gaps: int, gap_bytes: int) -> Saying:
     fields: dict[str, object] = {f"books.{name}": value for name, value in asdict(books).items()}
-    fields |= {"gap.bytes": gap_bytes, "heartbeat.sequence": sequence}
-    # The alarm on rejects reads this text: CloudWatch's metric filters cannot name a key with a dot.
-    output = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(books).items())
+    fields |= {"gap.count": gaps, "gap.bytes": gap_bytes, "heartbeat.sequence": sequence}
+    # A metric filter cannot name a key with a dot in it, so the text says it all, in this order.
+    output = (
+        f"read {books.read}, shipped {books.shipped}, filtered {books.filtered}, rejected {books.rejected}, "
+        f"in flight {books.in_flight}, gaps {gaps}"
+    )
     return Saying("heartbeat", "Informational", output, fields, Lane.ROUTINE)
 
 
-def _sightings(reader: Reader) -> Iterator[Sightings]:
+def _sightings(reader: Reader, pods: Iterable[Pod], selected: Selection) -> Iterator[Sighting]:
     for source, wrote_at in reader.sightings:
         if source.pod_uid:
             restart = int(source.relative[-1].partition(".")[0])
-            yield Sightings(f"{source.namespace}/{source.pod}", restart, wrote_at)
+            key = f"{source.pod_uid}/{source.container}"
+            yield Sighting(key, f"{source.namespace}/{source.pod}", restart, wrote_at)
         else:
-            yield Sightings(str(source.path), 0, wrote_at)
+            yield Sighting(str(source.path), str(source.path), 0, wrote_at)
+    now, now_ms = time.monotonic(), time.time() * 1000
+    for pod in pods:
+        uid = pod.static_uid or pod.uid
+        if selected.takes_pod(PodDirectory(pod.namespace, pod.name, uid)):
+            for container in pod.containers:
+                if selected.takes_container(container.name):
+                    made_at = now - max(0.0, (now_ms - pod.created_ms) / 1000)
+                    yield Sighting(f"{uid}/{container.name}", f"{pod.namespace}/{pod.name}", 0, made_at)
 
 
 def _saying(word: Word) -> Saying:
-    back = word.state == "back"
-    return Saying(
-        kind=_KINDS[word.state],
-        priority="Notice" if back else "Critical",
-        output=_SAYS[word.state].format(pod=word.pod, seconds=word.seconds),
-        fields={"falco.pod": word.pod, "falco.state": word.state, "falco.silent_seconds": round(word.seconds, 1)},
-        lane=Lane.URGENT,
-    )
+    wording = _WORDINGS[word.state]
+    by = word.by or word.name
+    fields: dict[str, object] = {
+        "falco.pod": word.name,
+        "falco.state": word.state,
+        "falco.silent_seconds": round(word.seconds, 1),
+        "falco.last_wrote": stamp(int((time.time() - word.seconds) * 1000)),
+    }
+    if word.by:
+        fields["falco.successor"] = word.by
+    if word.at_start:
+        fields["falco.found_at_start"] = True
+    output = wording.output.format(name=word.name, seconds=word.seconds, by=by)
+    if word.at_start:
+        output += ", as found when the agent started"
+    return Saying(wording.kind, wording.priority, output, fields, wording.lane)

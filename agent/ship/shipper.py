@@ -83,6 +83,8 @@ class Shipper:
         """Seconds of the monotonic clock."""
         self.troubled = 0
         """Deliveries that wait to try again."""
+        self.last_failed_at: float | None = None
+        """When a put last did not deliver, in seconds of the monotonic clock."""
         self.denied: str | None = None
         """Why the last put was denied; None: it was not."""
 
@@ -90,10 +92,7 @@ class Shipper:
         """Takes a span over; its records are settled when CloudWatch has them."""
         outlet = self._outlets.get((lane, namespace))
         if outlet is None:
-            destination = self._destination(lane, namespace)
-            outlet = Outlet(lane, destination, self._settings.sequence_tokens)
-            self._outlets[(lane, namespace)] = outlet
-            self._pumps.put_nowait(outlet)
+            outlet = self._outlets[(lane, namespace)] = self._outlet(lane, self._destination(lane, namespace))
         self._idle.clear()
         outlet.add(span)
 
@@ -111,7 +110,16 @@ class Shipper:
 
     @property
     def outlets(self) -> Iterator[Outlet]:
-        yield from self._outlets.values()
+        yield from dict.fromkeys(self._outlets.values())
+
+    def _outlet(self, lane: Lane, destination: Destination) -> Outlet:
+        """One for each stream, whatever namespaces lead there: it alone knows what token the stream wants next."""
+        for outlet in self._outlets.values():
+            if outlet.lane is lane and outlet.destination == destination:
+                return outlet
+        outlet = Outlet(lane, destination, self._settings.sequence_tokens)
+        self._pumps.put_nowait(outlet)
+        return outlet
 
     async def _pump(self, outlet: Outlet, tasks: asyncio.TaskGroup) -> None:
         urgent = outlet.lane is Lane.URGENT
@@ -241,6 +249,7 @@ class Shipper:
         if isinstance(error, Missing) and failures == 1:
             backoff = Backoff(0.0, 0.0)
         self._note_retry(error, outlet)
+        self.last_failed_at = time.monotonic()
         self.denied = str(error) if isinstance(error, Denied | Refused) else None
         if isinstance(error, Throttled):
             self._telemetry.throttled.inc()
@@ -279,24 +288,27 @@ class Shipper:
 
     async def _settle(self, outlet: Outlet, batch: Batch, lost: list[Rejected]) -> None:
         """The books: what was rejected is buried first, then every record of the batch is done."""
-        lost_records = await self._bury(outlet, batch, lost) if lost else 0
-        records = sum(part.events for part in batch.parts if part.span.entry is not None)
-        self._telemetry.records_shipped.labels(outlet.lane).inc(records - lost_records)
+        buried = await self._bury(outlet, batch, lost) if lost else []
+        records = sum(part.events for part in batch.parts if not part.span.own)
+        self._telemetry.records_shipped.labels(outlet.lane).inc(records - sum(not span.own for span in buried))
+        for part in batch.parts:
+            if part.span.own and not any(part.span is span for span in buried):
+                self._telemetry.records_synthetic.labels(part.span.own).inc(part.events)
         batch.settle()
         outlet.settled(batch)
         self._budget.adjust(-batch.held_bytes)
         if not any(other.records for other in self._outlets.values()):
             self._idle.set()
 
-    async def _bury(self, outlet: Outlet, batch: Batch, lost: list[Rejected]) -> int:
-        """Keeps what CloudWatch will never take; how many of it are records of a file."""
-        letters, records = [], 0
+    async def _bury(self, outlet: Outlet, batch: Batch, lost: list[Rejected]) -> list[Span]:
+        """Keeps what CloudWatch will never take; the span of each event of it."""
+        letters, spans = [], []
         now = datetime.now(UTC)
         for start, stop, reason in lost:
             for position in range(start, stop):
                 span, at = batch.where(position)
-                if span.entry is not None:
-                    records += 1
+                spans.append(span)
+                if not span.own:
                     self._telemetry.records_rejected.labels(reason).inc()
                 letters.append(
                     dead_letter(
@@ -314,7 +326,7 @@ class Shipper:
             extra={"stream": outlet.destination.stream, "events": len(letters), "reason": lost[0].reason},
         )
         await bury(self._dead_letters, letters, self._telemetry)
-        return records
+        return spans
 
 
 async def bury(dead_letters: DeadLetters, letters: list[DeadLetter], telemetry: Telemetry) -> None:

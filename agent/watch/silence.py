@@ -1,22 +1,37 @@
 """Notices when a Falco on this node has gone quiet, restarted or vanished; says so once, and when it is back.
 
 A decision on values: `look` is told what is there now and returns what is to be said. Anything that
-Falco writes counts as life, its metrics snapshots too.
+Falco writes counts as life, its metrics snapshots too. A pod that takes the place of another, as in
+every upgrade, is a replacement, and no cause for alarm.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+REPLACED_WITHIN_SECONDS: Final = 180.0
+"""From one pod of a DaemonSet to the next: termination, pulling an image of 100 MB and more, loading a driver."""
+
+FORGET_SECONDS: Final = 24 * 3600.0
+"""A Falco that vanished so long ago will not come back: somebody took it away."""
+
+_POD_NAME: Final = re.compile(r"(.+?)(?:-[bcdfghjklmnpqrstvwxz2456789]{6,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}")
+"""The owner's name, the hash of its ReplicaSet if it has any, and five characters at random, all of an alphabet
+that spells no words (k8s.io/apimachinery/pkg/util/rand).
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Sightings:
-    """One Falco container as its log files show it."""
+class Sighting:
+    """One Falco container as its log files show it, or a pod as the API server tells of it."""
 
-    pod: str
-    """`namespace/name`, or the path of a plain file."""
+    key: str
+    """The pod's uid and the container, or the path of a plain file."""
+    name: str
+    """`namespace/pod`, or the path of a plain file."""
     restart: int
     """kubelet's count of the container's restarts."""
     wrote_at: float
@@ -27,17 +42,26 @@ class Sightings:
 class Word:
     """One thing to be said of a Falco."""
 
-    pod: str
-    state: Literal["silent", "restarted", "vanished", "back"]
+    name: str
+    state: Literal["silent", "restarted", "vanished", "replaced", "back"]
     seconds: float
     """How long it had been silent."""
+    by: str = ""
+    """The pod that took its place."""
+    at_start: bool = False
+    """It was so when we came: an earlier life of the agent may have said it."""
 
 
 @dataclass(slots=True)
 class _Known:
+    name: str
     restart: int
     wrote_at: float
+    since: float
+    """When it was first seen."""
     silent: bool = False
+    missing_since: float | None = None
+    vanished: bool = False
 
 
 class Silence:
@@ -46,30 +70,17 @@ class Silence:
     def __init__(self, silent_seconds: float) -> None:
         self._silent_seconds = silent_seconds
         self._known: dict[str, _Known] = {}
+        self._looked = False
 
-    def look(self, sightings: Iterable[Sightings], now: float) -> list[Word]:
+    def look(self, sightings: Iterable[Sighting], now: float) -> list[Word]:
         """What is to be said now. With `silent_seconds` 0, never anything."""
         if not self._silent_seconds:
             return []
-        words: list[Word] = []
         there = _latest(sightings)
-        for pod, seen in there.items():
-            known = self._known.get(pod)
-            if known is None:
-                known = self._known[pod] = _Known(seen.restart, seen.wrote_at)
-            elif seen.restart > known.restart:
-                words.append(Word(pod, "restarted", now - known.wrote_at))
-                known.restart = seen.restart
-            known.wrote_at = max(known.wrote_at, seen.wrote_at)
-            quiet_seconds = now - known.wrote_at
-            if not known.silent and quiet_seconds >= self._silent_seconds:
-                known.silent = True
-                words.append(Word(pod, "silent", quiet_seconds))
-            elif known.silent and quiet_seconds < self._silent_seconds:
-                known.silent = False
-                words.append(Word(pod, "back", quiet_seconds))
-        for pod in self._known.keys() - there.keys():
-            words.append(Word(pod, "vanished", now - self._known.pop(pod).wrote_at))
+        words = [word for key, seen in there.items() for word in self._seen(key, seen, now)]
+        for key in self._known.keys() - there.keys():
+            words += self._missed(key, there, now)
+        self._looked = True
         return words
 
     def silent_seconds(self, now: float) -> float | None:
@@ -78,13 +89,66 @@ class Silence:
 
     @property
     def any_silent(self) -> bool:
-        return any(known.silent for known in self._known.values())
+        return any(known.silent or known.vanished for known in self._known.values())
+
+    def _seen(self, key: str, seen: Sighting, now: float) -> list[Word]:
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = _Known(seen.name, seen.restart, seen.wrote_at, now)
+        words: list[Word] = []
+        quiet_seconds = now - max(known.wrote_at, seen.wrote_at)
+        if seen.restart > known.restart:
+            words.append(Word(known.name, "restarted", max(0.0, now - known.wrote_at)))
+            known.restart = seen.restart
+        known.wrote_at = max(known.wrote_at, seen.wrote_at)
+        known.missing_since = None
+        is_silent = quiet_seconds >= self._silent_seconds
+        if is_silent and not known.silent:
+            words.append(Word(known.name, "silent", quiet_seconds, at_start=not self._looked))
+        elif not is_silent and (known.silent or known.vanished):
+            words.append(Word(known.name, "back", quiet_seconds))
+        known.silent, known.vanished = is_silent, known.vanished and is_silent
+        return words
+
+    def _missed(self, key: str, there: dict[str, Sighting], now: float) -> list[Word]:
+        known = self._known[key]
+        if known.missing_since is None:
+            known.missing_since = now
+        quiet_seconds = now - known.wrote_at
+        successor = self._successor(known, there)
+        if successor is not None:
+            del self._known[key]
+            if known.vanished or known.silent:
+                return [Word(known.name, "back", quiet_seconds, by=successor.name)]
+            return [Word(known.name, "replaced", quiet_seconds, by=successor.name)]
+        missing_seconds = now - known.missing_since
+        if missing_seconds >= FORGET_SECONDS:
+            del self._known[key]
+        elif missing_seconds >= REPLACED_WITHIN_SECONDS and not known.vanished:
+            known.vanished = True
+            return [Word(known.name, "vanished", quiet_seconds)]
+        return []
+
+    def _successor(self, gone: _Known, there: dict[str, Sighting]) -> _Known | None:
+        """A Falco of the same owner that came after it and is not silent."""
+        for key in there:
+            known = self._known[key]
+            if known.since > gone.since and not known.silent and _owner(known.name) == _owner(gone.name):
+                return known
+        return None
 
 
-def _latest(sightings: Iterable[Sightings]) -> dict[str, Sightings]:
-    latest: dict[str, Sightings] = {}
+def _owner(name: str) -> str:
+    """The name without what Kubernetes appends for each pod."""
+    match = _POD_NAME.fullmatch(name)
+    return name if match is None else match[1]
+
+
+def _latest(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
+    """kubelet keeps the log of the container before the last restart, too."""
+    latest: dict[str, Sighting] = {}
     for seen in sightings:
-        before = latest.get(seen.pod)
+        before = latest.get(seen.key)
         if before is None or (seen.restart, seen.wrote_at) > (before.restart, before.wrote_at):
-            latest[seen.pod] = seen
+            latest[seen.key] = seen
     return latest
