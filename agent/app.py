@@ -27,6 +27,8 @@ from agent.settings import Settings
 from agent.ship.cloudwatch import LogsClient, open_cloudwatch
 from agent.ship.deadletter import DeadLetters
 from agent.ship.entity import cluster_entity
+from agent.ship.journal import Journal
+from agent.ship.readback import arrived
 from agent.ship.shipper import Shipper
 from agent.status import Parts, Status
 from agent.tail.checkpoint import Checkpoint, Restored
@@ -84,6 +86,9 @@ class Agent:
         notices = Notices(self.telemetry)
         self.silence = Silence(settings.falco.silent_seconds)
         self.enricher = build_enricher(settings, self.telemetry)
+        exact = settings.cloudwatch.resume == "exact"
+        self.journal = Journal(settings.state_dir / "journal") if exact else None
+        self._intents = self.journal.open() if self.journal is not None else []
         self.shipper = Shipper(
             settings.cloudwatch,
             client,
@@ -92,6 +97,7 @@ class Agent:
             dead_letters=dead_letters,
             telemetry=self.telemetry,
             entity=self._entity(),
+            journal=self.journal,
         )
         self.pipeline = Pipeline(
             settings,
@@ -105,6 +111,8 @@ class Agent:
         reading = Reading(
             settings.tail, self.budget, self.telemetry, self.pipeline.convey, self.pipeline.announce, restored.positions
         )
+        if self._intents:
+            reading.allowed.clear()
         self.reader = Reader(reading, restored)
         self.checkpoint = checkpoint
         parts = Parts(
@@ -120,7 +128,10 @@ class Agent:
                 for name, work in {
                     "shipper": self.shipper.run(),
                     "enricher": self.enricher.run(),
-                    "checkpoint": keep_progress(self.reader, self.checkpoint, self.telemetry, self.status.saved),
+                    "checkpoint": keep_progress(
+                        self.reader, self.checkpoint, self.journal, self.telemetry, self.status.saved
+                    ),
+                    "resume": self._resume(),
                     "status": self.status.run(),
                     "drift": watch_drift(self.settings.cloudwatch, self.client, self.group, self.telemetry),
                     "silence": self._watch_falco(),
@@ -139,9 +150,22 @@ class Agent:
             await self._drain()
             for task in others:
                 task.cancel()
-        await save_progress(self.reader, self.checkpoint, self.telemetry, self.status.saved)
+        await save_progress(self.reader, self.checkpoint, self.journal, self.telemetry, self.status.saved)
         self.reader.close()
         log.info("agent stopped")
+
+    async def _resume(self) -> None:
+        """Nothing is read until it is known what a life that crashed had delivered, if that is to be known at all."""
+        settled: dict[str, set[int]] = {}
+        if self._intents:
+            log.info("asking for what arrived before the crash", extra={"batches": len(self._intents)})
+            settled = await arrived(self.client, self._intents)
+            records = sum(map(len, settled.values()))
+            log.info("resumed", extra={"batches": len(self._intents), "arrived": records})
+        self._intents = []
+        self.reader.allow(settled)
+        if self.journal is not None:
+            self.journal.resumed()
 
     async def _watch_falco(self) -> None:
         tail, enricher = self.settings.tail, self.enricher

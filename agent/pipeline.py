@@ -29,6 +29,7 @@ from agent.errors import StateUnwritable
 from agent.flow import Budget
 from agent.settings import Settings
 from agent.ship.deadletter import DeadLetters, dead_letter
+from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper, bury
 from agent.tail.checkpoint import Checkpoint
 from agent.tail.reader import Reader
@@ -212,17 +213,25 @@ class Pipeline:
         await bury(self._dead_letters, letters, self._telemetry)
 
 
-async def keep_progress(reader: Reader, checkpoint: Checkpoint, telemetry: Telemetry, report: SaveReport) -> None:
+async def keep_progress(
+    reader: Reader, checkpoint: Checkpoint, journal: Journal | None, telemetry: Telemetry, report: SaveReport
+) -> None:
     """Writes the settled positions down again and again, until cancelled."""
     while True:
         await asyncio.sleep(SAVE_SECONDS)
-        await save_progress(reader, checkpoint, telemetry, report)
+        await save_progress(reader, checkpoint, journal, telemetry, report)
 
 
-async def save_progress(reader: Reader, checkpoint: Checkpoint, telemetry: Telemetry, report: SaveReport) -> None:
+async def save_progress(
+    reader: Reader, checkpoint: Checkpoint, journal: Journal | None, telemetry: Telemetry, report: SaveReport
+) -> None:
     """Writes the settled positions down once; a disk that refuses is counted, and shipping goes on."""
+    positions = reader.positions()
+    cut = None if journal is None else journal.cut({file: position.offset for file, position in positions.items()})
     try:
-        await asyncio.to_thread(checkpoint.save, reader.positions())
+        await asyncio.to_thread(checkpoint.save, positions)
+        if journal is not None and cut is not None:
+            await journal.forget(cut)
     except StateUnwritable as error:
         telemetry.checkpoint_errors.inc()
         log.error("checkpoint was not written", extra={"why": str(error)})

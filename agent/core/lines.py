@@ -9,6 +9,7 @@ may only be committed up to the start of its oldest open run.
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Protocol
@@ -37,6 +38,8 @@ class Mark:
     """SHA-256 of the whole, where only the head was kept."""
     origin: tuple[str, int] | None = None
     """File id and offset of its first byte, where that lies in the file before this one."""
+    settled: bool = False
+    """It was settled before, when the file before this one was read for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Records:
 class Run:
     """The parts so far of a record that is not complete."""
 
-    __slots__ = ("_digest", "line", "origin", "parts", "since", "size", "start")
+    __slots__ = ("_digest", "line", "origin", "parts", "settled", "since", "size", "start")
 
     def __init__(self, start: int, line: bytes, since: float) -> None:
         self.start = start
@@ -79,6 +82,7 @@ class Run:
         self.parts: list[bytes] = []
         self.size = 0
         self.origin: tuple[str, int] | None = None
+        self.settled = False
         self._digest = sha256()
 
     def add(self, part: bytes, max_bytes: int) -> None:
@@ -100,7 +104,8 @@ class Run:
 
     def odd(self, max_bytes: int, *, incomplete: bool = False) -> Odd:
         cut = self.size > max_bytes
-        mark = Mark(incomplete, self.size if cut else 0, self._digest.hexdigest() if cut else "", self.origin)
+        size, digest = (self.size, self._digest.hexdigest()) if cut else (0, "")
+        mark = Mark(incomplete, size, digest, self.origin, self.settled)
         return Odd(b"".join(self.parts), self.start, self.line, mark)
 
 
@@ -320,11 +325,16 @@ class Joiner:
         self._runs.clear()
         return records
 
-    def cross(self, file_id: str) -> int:
-        """The next lines come from the next file. Returns how many open runs had crossed before."""
+    def cross(self, file_id: str, settled: Set[int] = frozenset()) -> int:
+        """The next lines come from the next file. Returns how many open runs had crossed before.
+
+        `settled` holds where records of the file that ends here begin that are done already.
+        """
         before = sum(run.origin is not None for run in self._runs.values())
         for run in self._runs.values():
-            run.origin = run.origin or (file_id, run.start)
+            if run.origin is None:
+                run.origin = (file_id, run.start)
+                run.settled = run.start in settled
             run.start = 0
         return before
 

@@ -171,6 +171,9 @@ class Sieve:
             add_size(size)
             add_offset(offset)
         for odd in records.odd:
+            if odd.mark.settled or (odd.mark.origin is None and odd.offset in settled):
+                out.filtered["settled"] += 1
+                continue
             careful.add(odd.payload, odd.offset, odd.line, mark=odd.mark)
         for place in places.values():
             if place.fragment is not None:

@@ -24,6 +24,7 @@ from agent.flow import Budget, Pace, Slots
 from agent.settings import CloudWatch
 from agent.ship.cloudwatch import LogsClient
 from agent.ship.deadletter import DeadLetter, DeadLetters, dead_letter
+from agent.ship.journal import Journal
 from agent.ship.outlet import Outlet
 from agent.telemetry import Occasional, Telemetry
 
@@ -59,7 +60,9 @@ class Shipper:
         dead_letters: DeadLetters,
         telemetry: Telemetry,
         entity: Mapping[str, object] | None = None,
+        journal: Journal | None = None,
     ) -> None:
+        """`journal`: what is about to be put is written there first; None: nothing is (`cloudwatch.resume`)."""
         self._settings = settings
         self._client = client
         self._destination = destination
@@ -67,6 +70,7 @@ class Shipper:
         self._dead_letters = dead_letters
         self._telemetry = telemetry
         self._entity = entity
+        self._journal = journal
         self._outlets: dict[tuple[Lane, str], Outlet] = {}
         self._pumps: asyncio.Queue[Outlet] = asyncio.Queue()
         self._idle = asyncio.Event()
@@ -154,9 +158,20 @@ class Shipper:
     async def _ship(self, outlet: Outlet, batch: Batch) -> None:
         """Delivers a batch in the slot that was taken for it."""
         try:
+            if self._journal is not None:
+                await self._intend(self._journal, outlet, batch)
             await self._deliver(outlet, batch)
         finally:
             self.slots.release(urgent=outlet.lane is Lane.URGENT)
+
+    async def _intend(self, journal: Journal, outlet: Outlet, batch: Batch) -> None:
+        """A disk that will not take it does not stop the shipping: after a crash this batch may arrive twice."""
+        try:
+            await journal.intend(outlet.destination, batch)
+        except StateUnwritable as error:
+            self._telemetry.checkpoint_errors.inc()
+            if (fields := self._occasional.fields("journal")) is not None:
+                log.error("intent was not written", extra={"why": str(error), **fields})
 
     async def _deliver(self, outlet: Outlet, batch: Batch) -> None:
         """Tries until every event of the batch is either accepted or known to be unacceptable."""

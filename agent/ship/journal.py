@@ -1,0 +1,265 @@
+"""What is about to be sent, on disk before it is sent: with it a crash leaves no doubt what to ask CloudWatch for.
+
+An intent names the stream, the time range and the records of a batch. It is forgotten only when a checkpoint on disk
+has passed every one of its records: an acknowledgement alone would not outlive us. Asking CloudWatch is `readback`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from agent.core.batch import Batch
+from agent.core.identity import record_id
+from agent.core.values import Destination
+from agent.errors import StateUnwritable
+
+_SUFFIX: Final = ".journal"
+_DIGEST_BYTES: Final = 9
+"""Eight hexadecimal digits of CRC-32 and a space stand before each intent."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A batch that is about to be put."""
+
+    destination: Destination
+    earliest_ms: int
+    latest_ms: int
+    records: Mapping[str, tuple[int, ...]]
+    """File id → the offsets that the ids of its records name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    line: bytes
+    last: dict[str, int]
+    """File id → the last offset."""
+
+    def is_passed(self, committed: Mapping[str, int]) -> bool:
+        """A file that is not known any more has nothing left to be settled."""
+        return all(file not in committed or committed[file] > last for file, last in self.last.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What may be forgotten once the positions it was made for are on disk."""
+
+    freed_bytes: int
+    kept: bytes
+    """Lines that must outlive the old segments."""
+    into: Path
+    """The segment they go to."""
+    old: tuple[Path, ...]
+
+
+class Journal:
+    """`open` it before anything is sent; `intend` before each put; `cut` and `forget` around each checkpoint."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._number = 1
+        self._segments: list[Path] = []
+        self._leftover: list[Path] = []
+        """Segments of the life before this one, until what they ask has been answered."""
+        self._live: dict[int, _Kept] = {}
+        self._passed_bytes = 0
+        """In segments, of intents that are not live any more."""
+        self._intents = 0
+        self._waiting: list[int] = []
+        self._written = 0
+        self._turn = asyncio.Lock()
+
+    def open(self) -> list[Intent]:
+        """What was intended by a life that ended without settling it. Blocks. Raises StateUnwritable."""
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._leftover = sorted(self._directory.glob(f"*{_SUFFIX}"))
+            intents = [intent for path in self._leftover for intent in _read(path)]
+        except OSError as error:
+            raise StateUnwritable(
+                f"{self._directory}: cannot be used ({error.strerror}); exact resume needs a directory to write to"
+            ) from error
+        if self._leftover:
+            self._number = _number(self._leftover[-1]) + 1
+        return intents
+
+    def resumed(self) -> None:
+        """What was left over has been asked for; it is forgotten with the next checkpoint."""
+        self._segments = self._leftover + self._segments
+        self._leftover = []
+
+    async def intend(self, destination: Destination, batch: Batch) -> None:
+        """Returns when the batch's intent is on disk. Several at once share one write. Raises StateUnwritable."""
+        intent = intent_of(destination, batch)
+        if not intent.records:
+            return
+        self._intents += 1
+        number = self._intents
+        last = {file: max(offsets) for file, offsets in intent.records.items()}
+        self._live[number] = _Kept(encoded(intent), last)
+        self._waiting.append(number)
+        async with self._turn:
+            if self._written >= number:
+                return  # whoever had the turn before took it along
+            numbers, self._waiting = [waiting for waiting in self._waiting if waiting in self._live], []
+            upto = self._intents
+            try:
+                await self._append(b"".join(self._live[number].line for number in numbers))
+            except BaseException:
+                self._waiting = numbers + self._waiting  # a second time is no harm, never would be
+                raise
+            self._written = upto
+
+    def cut(self, committed: Mapping[str, int]) -> Cut | None:
+        """Taken together with the positions of a checkpoint; None: there is not enough to forget.
+
+        `committed`: file id → every record before this offset is settled. What is intended from now on goes to a
+        segment of its own, so that the old ones can go as soon as the checkpoint is on disk.
+        """
+        for number in [number for number, kept in self._live.items() if kept.is_passed(committed)]:
+            self._passed_bytes += len(self._live.pop(number).line)
+        kept = b"".join(kept.line for kept in self._live.values())
+        # Writing all that is kept once more has to be worth it.
+        if not self._segments or (kept and len(kept) > self._passed_bytes):
+            return None
+        return Cut(self._passed_bytes, kept, self._next_segment(), tuple(self._segments))
+
+    async def forget(self, cut: Cut) -> None:
+        """The checkpoint is on disk. Raises StateUnwritable; then nothing is forgotten."""
+        async with self._turn:
+            if cut.kept:
+                await self._append(cut.kept, cut.into)
+            try:
+                await asyncio.to_thread(_remove, cut.old)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            self._segments = [path for path in self._segments if path not in cut.old]
+            self._passed_bytes -= cut.freed_bytes
+
+    def _next_segment(self) -> Path:
+        self._number += 1
+        return self._current
+
+    @property
+    def _current(self) -> Path:
+        return self._directory / f"{self._number:08d}{_SUFFIX}"
+
+    async def _append(self, data: bytes, path: Path | None = None) -> None:
+        path = path or self._current
+        if path not in self._segments:
+            self._segments.append(path)
+        try:
+            await asyncio.to_thread(_append, path, data)
+        except OSError as error:
+            self._next_segment()  # what is torn stays at the end of its segment
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> StateUnwritable:
+        return StateUnwritable(
+            f"{self._directory}: intents cannot be written ({error.strerror}); shipping goes on, "
+            "a crash now would send again what is under way"
+        )
+
+
+def intent_of(destination: Destination, batch: Batch) -> Intent:
+    """Of the batch's records; events of our own are in no file and need none."""
+    records: dict[str, list[int]] = {}
+    for span, start, stop in batch.parts:
+        if span.entry is not None:
+            # Read from the message, not from the span: a record that began in the file before has that file's id.
+            for identity in map(record_id, span.messages[start:stop]):
+                if identity is not None:
+                    records.setdefault(identity.file, []).append(identity.offset)
+    return Intent(
+        destination,
+        batch.timestamps[0],
+        batch.timestamps[-1],
+        {file: tuple(offsets) for file, offsets in records.items()},
+    )
+
+
+def encoded(intent: Intent) -> bytes:
+    body = orjson.dumps(
+        {
+            "group": intent.destination.group,
+            "stream": intent.destination.stream,
+            "earliest_ms": intent.earliest_ms,
+            "latest_ms": intent.latest_ms,
+            "records": intent.records,
+        }
+    )
+    return b"%08x %b\n" % (zlib.crc32(body), body)
+
+
+def decoded(line: bytes) -> Intent | None:
+    """None for anything but a whole intent."""
+    body = line[_DIGEST_BYTES:]
+    if line[:_DIGEST_BYTES] != b"%08x " % zlib.crc32(body):
+        return None
+    fields = orjson.loads(body)
+    return Intent(
+        Destination(fields["group"], fields["stream"]),
+        fields["earliest_ms"],
+        fields["latest_ms"],
+        {file: tuple(offsets) for file, offsets in fields["records"].items()},
+    )
+
+
+def _read(path: Path) -> list[Intent]:
+    """The intents of a segment. Its last line may be torn: that batch was never put."""
+    *lines, torn = path.read_bytes().split(b"\n")
+    intents = [decoded(line) for line in lines]
+    if None in intents:
+        aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
+        aside.write_bytes(path.read_bytes())
+        log.error(
+            "journal was corrupt, the batches it does not name may be sent again",
+            extra={"path": str(path), "kept_as": str(aside), "intents": intents.count(None)},
+        )
+    if torn:
+        log.info("journal ended in the middle of an intent", extra={"path": str(path), "bytes": len(torn)})
+    return [intent for intent in intents if intent is not None]
+
+
+def _append(path: Path, data: bytes) -> None:
+    fresh = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if fresh:
+        _sync_directory(path.parent)
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _number(path: Path) -> int:
+    digits = path.name.removesuffix(_SUFFIX)
+    return int(digits) if digits.isdecimal() else 0

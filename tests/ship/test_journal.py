@@ -1,0 +1,210 @@
+"""What is written down before each put: what a crash finds again, and when it may be forgotten."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.core.batch import Batch, Part, Span
+from agent.core.ledger import Ledger
+from agent.core.values import Destination
+from agent.errors import StateUnwritable
+from agent.ship.journal import Intent, Journal, decoded, encoded, intent_of
+
+STREAM = Destination("falco", "node-a")
+
+
+def span_of(file: str, *offsets: int, ours: bool = True) -> Span:
+    span = Span(entry=Ledger().enter(10_000, len(offsets)) if ours else None, file=file)
+    for offset in offsets:
+        message = f'{{"rule":"R","falcowatch":{{"id":"{file}:{offset}","node":"node-a"}}}}'
+        span.append(1_000 + offset, message, len(message), offset)
+    return span
+
+
+def batch_of(file: str, *offsets: int) -> Batch:
+    span = span_of(file, *offsets)
+    return Batch([Part(span, 0, len(span))])
+
+
+def life(directory: Path) -> tuple[Journal, list[Intent]]:
+    journal = Journal(directory)
+    return journal, journal.open()
+
+
+def offsets(intents: list[Intent]) -> list[tuple[str, tuple[int, ...]]]:
+    return sorted({(file, found) for intent in intents for file, found in intent.records.items()})
+
+
+async def test_an_intent_names_the_stream_the_times_and_every_record_of_the_batch(tmp_path):
+    journal, nothing = life(tmp_path / "journal")
+    await journal.intend(STREAM, batch_of("f00", 7, 3, 90))
+
+    _, left = life(tmp_path / "journal")
+
+    assert nothing == []
+    assert left == [Intent(STREAM, 1_003, 1_090, {"f00": (7, 3, 90)})]
+
+
+async def test_events_of_our_own_need_no_intent(tmp_path):
+    journal, _ = life(tmp_path)
+    own = span_of("", 0, ours=False)
+
+    await journal.intend(STREAM, Batch([Part(own, 0, 1)]))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_that_began_in_the_file_before_is_named_as_its_event_names_it():
+    span = span_of("before", 40)
+    span.file, span.offsets = "after", [0]
+
+    assert intent_of(STREAM, Batch([Part(span, 0, 1)])).records == {"before": (40,)}
+
+
+async def test_it_is_forgotten_when_a_checkpoint_has_passed_all_of_its_records(tmp_path):
+    journal, _ = life(tmp_path)
+    await journal.intend(STREAM, batch_of("f00", 10, 20))
+    await journal.intend(STREAM, batch_of("f00", 30))
+
+    cut = journal.cut({"f00": 21})
+    assert cut is not None
+    await journal.forget(cut)
+
+    _, left = life(tmp_path)
+    assert offsets(left) == [("f00", (30,))]
+
+
+async def test_an_acknowledgement_alone_is_not_enough(tmp_path):
+    journal, _ = life(tmp_path)
+    batch = batch_of("f00", 10)
+    await journal.intend(STREAM, batch)
+
+    batch.settle()
+
+    assert journal.cut({"f00": 0}) is None
+    assert offsets(life(tmp_path)[1]) == [("f00", (10,))]
+
+
+async def test_it_stays_while_the_checkpoint_that_passes_it_is_not_on_disk(tmp_path):
+    journal, _ = life(tmp_path)
+    await journal.intend(STREAM, batch_of("f00", 10))
+
+    journal.cut({"f00": 11})
+    await journal.intend(STREAM, batch_of("f00", 50))
+
+    assert offsets(life(tmp_path)[1]) == [("f00", (10,)), ("f00", (50,))]
+
+
+async def test_a_save_that_failed_is_made_good_by_the_next_one(tmp_path):
+    journal, _ = life(tmp_path)
+    await journal.intend(STREAM, batch_of("f00", 10))
+    journal.cut({"f00": 11})
+
+    again = journal.cut({"f00": 11})
+    assert again is not None
+    await journal.forget(again)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_intended_between_the_snapshot_and_its_save_is_kept(tmp_path):
+    journal, _ = life(tmp_path)
+    await journal.intend(STREAM, batch_of("f00", 10))
+    cut = journal.cut({"f00": 11})
+    await journal.intend(STREAM, batch_of("f00", 50))
+
+    assert cut is not None
+    await journal.forget(cut)
+
+    assert offsets(life(tmp_path)[1]) == [("f00", (50,))]
+
+
+async def test_what_a_crash_left_stays_until_it_has_been_asked_for(tmp_path):
+    journal, _ = life(tmp_path)
+    await journal.intend(STREAM, batch_of("f00", 10))
+    second, left = life(tmp_path)
+
+    assert offsets(left) == [("f00", (10,))]
+    assert second.cut({"f00": 0}) is None
+
+    second.resumed()
+    cut = second.cut({"f00": 0})
+    assert cut is not None
+    await second.forget(cut)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_torn_last_line_is_a_batch_that_was_never_put(tmp_path):
+    journal, _ = life(tmp_path)
+    await journal.intend(STREAM, batch_of("f00", 10))
+    await journal.intend(STREAM, batch_of("f00", 20))
+    [segment] = tmp_path.iterdir()
+    segment.write_bytes(segment.read_bytes()[:-7])
+
+    assert offsets(life(tmp_path)[1]) == [("f00", (10,))]
+    assert list(tmp_path.iterdir()) == [segment]
+
+
+async def test_a_corrupt_line_is_set_aside_and_named_and_the_others_count(tmp_path, caplog):
+    journal, _ = life(tmp_path)
+    for offset in (10, 20, 30):
+        await journal.intend(STREAM, batch_of("f00", offset))
+    [segment] = tmp_path.iterdir()
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(lines[0] + lines[1].replace(b"20", b"21") + lines[2])
+
+    left = life(tmp_path)[1]
+
+    assert offsets(left) == [("f00", (10,)), ("f00", (30,))]
+    assert [path.name for path in tmp_path.iterdir() if ".corrupt-" in path.name]
+    assert "journal was corrupt, the batches it does not name may be sent again" in caplog.messages
+
+
+async def test_several_at_once_share_a_write_and_all_are_on_disk(tmp_path):
+    journal, _ = life(tmp_path)
+
+    await asyncio.gather(*(journal.intend(STREAM, batch_of("f00", offset)) for offset in range(50)))
+
+    assert len(life(tmp_path)[1]) == 50
+
+
+async def test_a_disk_that_refuses_is_named_and_the_intent_is_written_with_the_next(tmp_path):
+    directory = tmp_path / "journal"
+    journal, _ = life(directory)
+    directory.rmdir()
+
+    with pytest.raises(StateUnwritable, match=r"journal: intents cannot be written \(No such file"):
+        await journal.intend(STREAM, batch_of("f00", 10))
+
+    directory.mkdir()
+    await journal.intend(STREAM, batch_of("f00", 20))
+    assert offsets(life(directory)[1]) == [("f00", (10,)), ("f00", (20,))]
+
+
+async def test_a_cancelled_intent_harms_nobody(tmp_path):
+    journal, _ = life(tmp_path)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(journal.intend(STREAM, batch_of("f00", 10)))
+        second = tasks.create_task(journal.intend(STREAM, batch_of("f00", 20)))
+        await asyncio.sleep(0)
+        first.cancel()
+
+    assert second.exception() is None
+    assert ("f00", (20,)) in offsets(life(tmp_path)[1])
+
+
+def test_a_directory_that_cannot_be_had_is_named(tmp_path):
+    (tmp_path / "journal").write_bytes(b"")
+
+    with pytest.raises(StateUnwritable, match="exact resume needs a directory"):
+        Journal(tmp_path / "journal").open()
+
+
+def test_an_encoded_intent_is_decoded_to_the_same_and_any_changed_byte_is_noticed():
+    intent = Intent(STREAM, 5, 9, {"f00": (1, 2), "f01": (0,)})
+    line = encoded(intent).rstrip(b"\n")
+
+    assert decoded(line) == intent
+    for at in range(len(line)):
+        assert decoded(line[:at] + bytes([line[at] ^ 1]) + line[at + 1 :]) is None
