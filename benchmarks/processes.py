@@ -1,0 +1,202 @@
+"""The processes of a measurement: the sink, and whatever ships to it; what they used of the machine.
+
+CPU is that of the process itself (getrusage, or the scheduler's account while it runs), never time on the wall.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+MIB = 1024 * 1024
+PATIENCE_SECONDS = 600.0
+LOOK_SECONDS = 0.02
+
+
+class Sink:
+    """A running `benchmarks.sink`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], certificate: Path | None) -> None:
+        self._process = process
+        self.certificate = certificate
+        said = self._answer()
+        self.endpoint = str(said["endpoint"])
+        self.port = int(said["port"])
+
+    def report(self) -> dict[str, Any]:
+        """What has come in so far, and the sink's own CPU."""
+        return self._command(b"report")
+
+    def close_gate(self) -> None:
+        """From now on nothing is accepted: 503."""
+        self._command(b"close")
+
+    def open_gate(self) -> None:
+        self._command(b"open")
+
+    def wait_for(self, events: int, subject: Subject, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+        """The report in which so many have arrived. Raises RuntimeError when the subject ends before that."""
+        deadline = time.monotonic() + seconds
+        while (report := self.report())["events"] < events:
+            if not subject.is_alive or time.monotonic() > deadline:
+                raise RuntimeError(f"{subject.name} shipped {report['events']} of {events}:\n{subject.last_words()}")
+            time.sleep(LOOK_SECONDS)
+        return report
+
+    def _command(self, word: bytes) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(word + b"\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        answer: dict[str, Any] = orjson.loads(self._process.stdout.readline())
+        return answer
+
+
+@contextmanager
+def sink(place: Path, *, tls: bool = False, puts_per_second: float = 0.0, watch: bool = False) -> Iterator[Sink]:
+    certificate = place / "sink.pem"
+    command = [sys.executable, "-m", "benchmarks.sink", "--certificate", str(certificate)]
+    command += ["--tls"] if tls else []
+    command += ["--watch"] if watch else []
+    command += ["--puts-per-second", str(puts_per_second)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield Sink(process, certificate if tls else None)
+        finally:
+            process.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a process used from its start to its end."""
+
+    cpu_seconds: float
+    peak_bytes: int
+
+
+class Subject:
+    """A shipper under measurement."""
+
+    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.started_at = time.monotonic()
+        self._log = log
+        self._peak_bytes = 0
+        self._exited = False
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=output)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        if not self._exited:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            self._exited = ended is not None
+        return not self._exited
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of the threads that live now, as the scheduler counts it: in nanoseconds, where getrusage has ticks."""
+        threads = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+    @property
+    def resident_bytes(self) -> int:
+        return self._memory("VmRSS")
+
+    @property
+    def peak_bytes(self) -> int:
+        return self._memory("VmHWM")
+
+    def stop(self, seconds: float = 60.0) -> Used:
+        """Asks it to end, and waits; what it used in all."""
+        peak_bytes = self.peak_bytes if self.is_alive else 0
+        self._process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while self.is_alive and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        if self.is_alive:
+            self._process.kill()
+        _, _, usage = os.wait4(self.pid, 0)
+        self._process.returncode = 0
+        return Used(usage.ru_utime + usage.ru_stime, peak_bytes)
+
+    def last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-2000:]
+
+    def _memory(self, name: str) -> int:
+        # Not ru_maxrss: it counts what the parent held when it forked.
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition(f"{name}:")[2].split()[0]) * 1024
+
+
+@contextmanager
+def agent(place: Path, target: Sink, **settings: str) -> Iterator[Subject]:
+    """`falcowatch run` over `place`/pods with its default settings; keyword `tail__paths` is FALCOWATCH_TAIL__PATHS."""
+    with _running(
+        Subject("falcowatch", _AGENT, _agent_environment(place, target, settings), place / "agent.log")
+    ) as it:
+        yield it
+
+
+@contextmanager
+def peer(name: str, command: str, place: Path, target: Sink) -> Iterator[Subject]:
+    """Another shipper. In its command {logs}, {state}, {pods}, {host}, {port} and {certificate} are filled in."""
+    state = place / f"state-{name}"
+    state.mkdir(exist_ok=True)
+    filled = command.format(
+        logs=place / "pods", state=state, pods=place / "pods.json", host="127.0.0.1", port=target.port,
+        certificate=target.certificate or "", tls="on" if target.certificate else "off",
+    )  # fmt: skip
+    environment = dict(os.environ) | _CREDENTIALS
+    with _running(Subject(name, shlex.split(filled), environment, place / f"{name}.log")) as it:
+        yield it
+
+
+@contextmanager
+def _running(subject: Subject) -> Iterator[Subject]:
+    try:
+        yield subject
+    finally:
+        if subject.is_alive:
+            subject.stop()
+
+
+_AGENT = [sys.executable, "-m", "agent.cli", "run"]
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_REGION": "eu-west-1",
+}
+
+
+def _agent_environment(place: Path, target: Sink, settings: Mapping[str, str]) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FALCOWATCH_", "AWS_"))}
+    chosen = {
+        "node_name": "node-1",
+        "state_dir": str(place / "state"),
+        "tail__root": str(place / "pods"),
+        "cloudwatch__endpoint_url": target.endpoint,
+        "http__host": "127.0.0.1",
+        "http__port": "0",
+        **settings,
+    }
+    trust = {"AWS_CA_BUNDLE": str(target.certificate)} if target.certificate else {}
+    return clean | _CREDENTIALS | trust | {f"FALCOWATCH_{name.upper()}": value for name, value in chosen.items()}

@@ -1,0 +1,72 @@
+"""What a benchmark leaves behind: a table for a person, and JSON for docs/benchmarks.md.
+
+The JSON under `results/` is of the last whole run; quick runs, which only show that a program still works, are told
+to write elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+
+Row = Mapping[str, Any]
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """A parser with what every benchmark understands."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--quick", action="store_true", help="a few seconds, to see that it works: the numbers are none"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where to write the JSON")
+    return parser
+
+
+def publish(name: str, title: str, rows: Sequence[Row], chosen: argparse.Namespace, **more: object) -> None:
+    """Prints the rows and writes them, with what they depend on, to `<results>/<name>.json`."""
+    table = Table(title=title)
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), justify="left" if isinstance(rows[0][column], str) else "right")
+    for row in rows:
+        table.add_row(*(shown(value) for value in row.values()))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for label, value in more.items():
+        if not isinstance(value, list | dict):
+            console.print(f"{label.replace('_', ' ')}: {shown(value)}", highlight=False)
+    if chosen.quick and chosen.results == RESULTS:
+        console.print("quick run: nothing written")
+        return
+    chosen.results.mkdir(parents=True, exist_ok=True)
+    found = {"title": title, "quick": chosen.quick, "setting": setting(), "rows": list(rows), **more}
+    (chosen.results / f"{name}.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def setting() -> Mapping[str, object]:
+    """What the numbers depend on, besides the machine."""
+    packages = ("aiobotocore", "aiohttp", "msgspec", "orjson")
+    return {"python": platform.python_version(), "cores": os.cpu_count()} | {name: version(name) for name in packages}
+
+
+def shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.3g}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def middle(rows: Sequence[Row], column: str) -> Any:
+    """The median of a column."""
+    return median(row[column] for row in rows)

@@ -1,0 +1,239 @@
+"""A CloudWatch Logs that only counts: `python -m benchmarks.sink`, a process of its own and never the bottleneck.
+
+Every request is answered with a constant success; bodies are counted where they lie, and neither copied nor parsed.
+It can refuse puts beyond a rate, as an account's quota does, and note how long each alert was on its way. Its first
+line of output says where it listens; each line `report` on its input is answered with one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import re
+import ssl
+import sys
+import time
+from array import array
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+_BUFFER_BYTES: Final = 4 * 1024 * 1024
+_EVENT: Final = b'"timestamp":'
+_ANSWER: Final = (
+    b"HTTP/1.1 %b\r\nContent-Type: application/x-amz-json-1.1\r\nx-amzn-RequestId: 0\r\nContent-Length: %d\r\n\r\n%b"
+)
+_FINE: Final = _ANSWER % (b"200 OK", 2, b"{}")
+_SLOW_DOWN: Final = b'{"__type":"ThrottlingException","message":"Rate exceeded"}'
+_REFUSAL: Final = _ANSWER % (b"400 Bad Request", len(_SLOW_DOWN), _SLOW_DOWN)
+_AWAY: Final = _ANSWER % (b"503 Service Unavailable", 2, b"{}")
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_PUT: Final = re.compile(rb"\r\nx-amz-target: *[\w.]*PutLogEvents\r\n", re.IGNORECASE)
+_ALERT: Final = re.compile(rb'\\"priority\\":\\"(\w+)\\".*?\\"time\\":\\"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{9})Z\\"')
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has come in."""
+
+    puts: int = 0
+    events: int = 0
+    body_bytes: int = 0
+    refused: int = 0
+    first_at: float = 0.0
+    """Time of the first put, in seconds of the machine's monotonic clock."""
+    last_at: float = 0.0
+    way_seconds: dict[str, array[float]] = field(default_factory=dict)
+    """By priority: from the alert's own time to its receipt."""
+
+
+class Gate:
+    """Lets so many puts a second through, with a burst of one second's worth; none while it is closed."""
+
+    def __init__(self, puts_per_second: float) -> None:
+        self.puts_per_second = puts_per_second
+        self.open = True
+        self._tokens = puts_per_second
+        self._filled_at = time.monotonic()
+
+    def admits(self) -> bool:
+        if not self.puts_per_second:
+            return True
+        now = time.monotonic()
+        filled = self._tokens + (now - self._filled_at) * self.puts_per_second
+        self._tokens, self._filled_at = min(filled, max(1.0, self.puts_per_second)), now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Counter(asyncio.BufferedProtocol):
+    """One connection."""
+
+    def __init__(self, counts: Counts, gate: Gate, *, watch: bool) -> None:
+        self._counts = counts
+        self._gate = gate
+        self._watch = watch
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._filled = 0
+        self._body_at = 0
+        self._ends_at = 0
+        """Where the request under way ends; 0: its head is not whole yet."""
+        self._is_put = False
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._view[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        while self._whole_request():
+            self._answer()
+            rest = self._filled - self._ends_at
+            if rest:
+                self._view[:rest] = bytes(self._view[self._ends_at : self._filled])
+            self._filled, self._ends_at = rest, 0
+
+    def _whole_request(self) -> bool:
+        if not self._ends_at:
+            end = self._buffer.find(b"\r\n\r\n", 0, self._filled)
+            if end < 0:
+                return False
+            head = bytes(self._view[: end + 2])
+            length = _LENGTH.search(head)
+            self._body_at = end + 4
+            self._ends_at = self._body_at + (int(length[1]) if length else 0)
+            self._is_put = _PUT.search(head) is not None
+        return self._filled >= self._ends_at
+
+    def _answer(self) -> None:
+        assert self._transport is not None
+        if not self._gate.open:
+            self._counts.refused += 1
+            self._transport.write(_AWAY)
+        elif not self._is_put:
+            self._transport.write(_FINE)
+        elif self._gate.admits():
+            self._count()
+            self._transport.write(_FINE)
+        else:
+            self._counts.refused += 1
+            self._transport.write(_REFUSAL)
+
+    def _count(self) -> None:
+        counts = self._counts
+        counts.last_at = time.monotonic()
+        counts.first_at = counts.first_at or counts.last_at
+        counts.puts += 1
+        counts.body_bytes += self._ends_at - self._body_at
+        counts.events += self._buffer.count(_EVENT, self._body_at, self._ends_at)
+        if self._watch:
+            self._note_ways()
+
+    def _note_ways(self) -> None:
+        now = time.time()
+        for priority, second, nanoseconds in _ALERT.findall(self._view[self._body_at : self._ends_at]):
+            began = datetime.fromisoformat(second.decode() + "+00:00").timestamp() + int(nanoseconds) / 1e9
+            self._counts.way_seconds.setdefault(priority.decode(), array("d")).append(now - began)
+
+
+async def serve(*, tls: bool, certificate: Path, puts_per_second: float, watch: bool) -> None:
+    """Until its input ends."""
+    counts, gate = Counts(), Gate(puts_per_second)
+    loop = asyncio.get_running_loop()
+    context = _tls(certificate) if tls else None
+    server = await loop.create_server(lambda: Counter(counts, gate, watch=watch), "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    _say({"endpoint": f"{'https' if tls else 'http'}://127.0.0.1:{port}", "port": port})
+    commands = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    while command := (await commands.readline()).strip():
+        if command in (b"open", b"close"):
+            gate.open = command == b"open"
+        _say(_report(counts))
+    server.close()
+
+
+def _report(counts: Counts) -> dict[str, object]:
+    return {
+        "puts": counts.puts,
+        "events": counts.events,
+        "body_bytes": counts.body_bytes,
+        "refused": counts.refused,
+        "first_at": counts.first_at,
+        "last_at": counts.last_at,
+        "cpu_seconds": time.process_time(),
+        "way_seconds": {priority: list(ways) for priority, ways in counts.way_seconds.items()},
+    }
+
+
+def _say(message: dict[str, object]) -> None:
+    sys.stdout.buffer.write(orjson.dumps(message) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _tls(certificate: Path) -> ssl.SSLContext:
+    """A context with a certificate made for this run and written where the shippers can be told to trust it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "benchmark sink")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private = certificate.with_suffix(".key")
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, private)
+    return context
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A CloudWatch Logs that only counts.")
+    parser.add_argument("--tls", action="store_true", help="HTTPS with a certificate made at the start")
+    parser.add_argument("--certificate", type=Path, default=Path("sink.pem"), help="where to write it")
+    parser.add_argument("--puts-per-second", type=float, default=0.0, help="refuse what comes faster; 0: nothing")
+    parser.add_argument("--watch", action="store_true", help="note how long each alert was on its way")
+    arguments = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(
+            serve(
+                tls=arguments.tls,
+                certificate=arguments.certificate,
+                puts_per_second=arguments.puts_per_second,
+                watch=arguments.watch,
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
