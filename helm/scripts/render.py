@@ -73,7 +73,7 @@ def golden_renders() -> dict[Path, str]:
         for name, text in STUBS.items():
             (chart / "files" / name).write_text(text)
         return {
-            GOLDEN / values.name.replace("-values", ""): _template(chart, "--values", str(values))
+            GOLDEN / values.name.replace("-values", ""): _dense(_template(chart, "--values", str(values)))
             for values in sorted((CHART / "ci").glob("*-values.yaml"))
         }
 
@@ -98,6 +98,11 @@ def agent_manifests() -> dict[Path, str]:
         MANIFESTS / "config.yaml": _CONFIG.format(apply=_APPLY, config=config),
         **{MANIFESTS / name: _headed(_HEADERS[name], "---\n".join(texts)) for name, texts in by_file.items()},
     }
+
+
+def _dense(text: str) -> str:
+    """Without blank lines, which Helm 3 and Helm 4 set differently."""
+    return re.sub(r"\n\s*\n", "\n", text).strip() + "\n"
 
 
 def _template(chart: Path, *arguments: str) -> str:
