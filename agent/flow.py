@@ -120,19 +120,17 @@ class Slots:
         """Allowed now."""
         return max(1, int(self._limit))
 
-    @asynccontextmanager
-    async def take(self, *, urgent: bool) -> AsyncIterator[None]:
-        """A slot, for as long as the block runs."""
+    async def acquire(self, *, urgent: bool) -> None:
+        """Waits for a slot; whoever got one releases it."""
         while not self._free(urgent):
             await self._next_change()
         self.used += 1
         self.urgent_used += urgent
-        try:
-            yield
-        finally:
-            self.used -= 1
-            self.urgent_used -= urgent
-            self._announce()
+
+    def release(self, *, urgent: bool) -> None:
+        self.used -= 1
+        self.urgent_used -= urgent
+        self._announce()
 
     def went_well(self) -> None:
         if self._limit < self._most:
