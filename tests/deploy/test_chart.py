@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,16 @@ def test_the_schema_forbids_unknown_keys_at_every_level():
     kubernetes_own |= {"extraVolumes[]", "extraVolumeMounts[]", "env[].valueFrom"}
     kubernetes_own |= {"networkPolicy.metricsFrom[]", "networkPolicy.extraEgress[]"}
     assert set(open_objects) == kubernetes_own
+
+
+def test_every_part_names_the_same_version():
+    root = CHART.parents[1]
+    version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert f"ARG VERSION={version}\n" in (root / "Dockerfile").read_text()
+    assert f"IMAGE ?= falcowatch/falcowatch:{version}\n" in (root / "deploy.mk").read_text()
 
 
 def _open_objects(node: dict[str, Any], path: str) -> list[str]:
