@@ -116,7 +116,15 @@ class Agent:
         self.reader = Reader(reading, restored)
         self.checkpoint = checkpoint
         parts = Parts(
-            settings, self.telemetry, self.budget, self.reader, self.pipeline, self.shipper, notices, self.silence
+            settings,
+            self.group,
+            self.telemetry,
+            self.budget,
+            self.reader,
+            self.pipeline,
+            self.shipper,
+            notices,
+            self.silence,
         )
         self.status = Status(parts, VERSION)
 
@@ -134,8 +142,8 @@ class Agent:
                     "resume": self._resume(),
                     "status": self.status.run(),
                     "drift": watch_drift(self.settings.cloudwatch, self.client, self.group, self.telemetry),
-                    "silence": self._watch_falco(),
                     **({"storms": watch_storms(self.pipeline)} if self.settings.falco.storm_limit else {}),
+                    "silence": self._watch_falco(),
                     "heartbeat": beat(
                         self.settings.heartbeat_seconds, lambda: self.status.report().books, self.pipeline
                     ),

@@ -34,6 +34,8 @@ class Parts:
     """What there is to look at."""
 
     settings: Settings
+    group: str
+    """The log group, its name filled in."""
     telemetry: Telemetry
     budget: Budget
     reader: Reader
@@ -123,7 +125,7 @@ class Status:
             version=self._version,
             node=parts.settings.node_name,
             cluster=parts.settings.cluster_name,
-            group=parts.settings.log_group_template.replace("{cluster}", parts.settings.cluster_name),
+            group=parts.group,
             started_at=self._started_at,
             now=time.time(),
             books=Books(

@@ -129,7 +129,7 @@ class Stage:
             duplicates=found.duplicates,
             altered=found.altered,
             seconds=self._elapsed_seconds,
-            cpu_microseconds=(usage.ru_utime + usage.ru_stime) * 1e6 / max(1, found.arrived),
+            cpu_seconds=usage.ru_utime + usage.ru_stime,
             peak_bytes=usage.ru_maxrss * 1024,
             next_steps=_next_steps(place if self._wish.keep is not None else None),
         )

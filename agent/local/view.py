@@ -80,8 +80,8 @@ class Outcome:
     altered: int
     """Arrived, but not with the bytes that were written."""
     seconds: float
-    cpu_microseconds: float | None = None
-    """Of the agent's CPU, an alert."""
+    cpu_seconds: float | None = None
+    """Of CPU that the agent used, from its start to its end."""
     peak_bytes: int | None = None
     """The agent's resident memory at its highest."""
     next_steps: Sequence[tuple[str, str]] = ()
@@ -292,8 +292,8 @@ def _verdict(outcome: Outcome, colour: str) -> Text:
 def _costs(outcome: Outcome) -> list[str]:
     speed = f"{duration(outcome.seconds)}, {count(outcome.arrived / max(outcome.seconds, 0.001))} alerts a second"
     agent = []
-    if outcome.cpu_microseconds is not None:
-        agent.append(f"{outcome.cpu_microseconds:.1f} microseconds of CPU an alert")
+    if outcome.cpu_seconds is not None:
+        agent.append(f"{outcome.cpu_seconds:.1f} s of CPU, its start included")
     if outcome.peak_bytes is not None:
         agent.append(f"{size(outcome.peak_bytes)} of memory at most")
     return [speed, *([f"the agent: {', '.join(agent)}"] if agent else [])]

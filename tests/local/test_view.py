@@ -27,7 +27,7 @@ OUTCOME = Outcome(
     duplicates=2,
     altered=0,
     seconds=12.5,
-    cpu_microseconds=9.84,
+    cpu_seconds=1.84,
     peak_bytes=54 << 20,
     next_steps=(("falcowatch demo --keep ./demo", "keeps everything"),),
 )
@@ -98,7 +98,7 @@ def test_the_proof_shows_the_books_the_cost_and_what_to_look_at():
     for line in ("written      100,000", "arrived      100,000", "lost               0", "duplicates         2"):
         assert line in text
     assert "12 s, 8,000 alerts a second" in text
-    assert "the agent: 9.8 microseconds of CPU an alert, 54 MiB of memory at most" in text
+    assert "the agent: 1.8 s of CPU, its start included, 54 MiB of memory at most" in text
     assert "falcowatch demo --keep ./demo   keeps everything" in text
 
 
@@ -134,7 +134,7 @@ def test_without_a_terminal_there_is_one_line_a_second_and_one_at_the_end():
         "  altered               0",
         "  duplicates            2",
         "  12 s, 8,000 alerts a second",
-        "  the agent: 9.8 microseconds of CPU an alert, 54 MiB of memory at most",
+        "  the agent: 1.8 s of CPU, its start included, 54 MiB of memory at most",
         "  next: falcowatch demo --keep ./demo  keeps everything",
     ]
 
