@@ -53,8 +53,9 @@ class Status:
         self._version = version
         self._started_at = time.time()
         self._idle_at = self._ticked_at = time.monotonic()
+        self._stuck_seconds = 0.0
         # A put that hangs is given up after timeout_seconds, so two of them tell that CloudWatch does not answer.
-        self._stuck_seconds = max(STUCK_SECONDS, 2 * parts.settings.cloudwatch.timeout_seconds)
+        self._most_stuck_seconds = max(STUCK_SECONDS, 2 * parts.settings.cloudwatch.timeout_seconds)
         self._saved_at: float | None = None
         self._save_failed: str | None = None
         self._waited_seconds = 0.0
@@ -67,11 +68,14 @@ class Status:
             await asyncio.sleep(TICK_SECONDS)
 
     def look(self, now: float) -> None:
-        parts = self._parts
+        """How long nothing has moved though something should: neither acknowledged, nor refused, nor timed out."""
+        parts, shipper = self._parts, self._parts.shipper
         self._ticked_at = now
         waiting = self._in_flight() - parts.pipeline.held_by_storms
-        if parts.shipper.troubled or not (waiting or parts.budget.has_waiters):
+        if shipper.troubled or not (waiting or parts.budget.has_waiters):
             self._idle_at = now
+        answered_at = max(shipper.last_acknowledged_at or 0.0, shipper.last_failed_at or 0.0)
+        self._stuck_seconds = now - max(self._idle_at, answered_at)
         waited = parts.budget.waited_seconds
         parts.telemetry.backpressure_seconds.inc(max(0.0, waited - self._waited_seconds))
         self._waited_seconds = waited
@@ -84,11 +88,9 @@ class Status:
 
     def health(self) -> Sequence[Probe]:
         """For /healthz."""
-        now = time.monotonic()
-        late = now - self._ticked_at
-        shipper = self._parts.shipper
-        stuck = now - max(self._idle_at, shipper.last_acknowledged_at or 0.0, shipper.last_failed_at or 0.0)
-        moves = stuck < self._stuck_seconds
+        late = time.monotonic() - self._ticked_at
+        stuck = self._stuck_seconds
+        moves = stuck < self._most_stuck_seconds
         return (
             Probe("event-loop", late < 10, f"last turned {late:.1f} s ago"),
             Probe(

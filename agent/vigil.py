@@ -72,9 +72,16 @@ async def watch_falco(
     """
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        if reader.looked and reader.problem is None:
-            for word in silence.look(_sightings(reader, pods(), selected), time.monotonic()):
-                pipeline.say(_saying(word))
+        look_for_falco(reader, pods(), silence, pipeline, selected, time.monotonic())
+
+
+def look_for_falco(
+    reader: Reader, pods: Iterable[Pod], silence: Silence, pipeline: Pipeline, selected: Selection, now: float
+) -> None:
+    """Looks once, and says what there is to be said; nothing while the log root cannot be listed."""
+    if reader.looked and reader.problem is None:
+        for word in silence.look(_sightings(reader, pods, selected, now), now):
+            pipeline.say(_saying(word))
 
 
 async def watch_storms(pipeline: Pipeline) -> None:
@@ -123,7 +130,7 @@ def _heartbeat(sequence: int, books: Books, gaps: int, gap_bytes: int) -> Saying
     return Saying("heartbeat", "Informational", output, fields, Lane.ROUTINE)
 
 
-def _sightings(reader: Reader, pods: Iterable[Pod], selected: Selection) -> Iterator[Sighting]:
+def _sightings(reader: Reader, pods: Iterable[Pod], selected: Selection, now: float) -> Iterator[Sighting]:
     for source, wrote_at in reader.sightings:
         if source.pod_uid:
             restart = int(source.relative[-1].partition(".")[0])
@@ -131,7 +138,7 @@ def _sightings(reader: Reader, pods: Iterable[Pod], selected: Selection) -> Iter
             yield Sighting(key, f"{source.namespace}/{source.pod}", restart, wrote_at)
         else:
             yield Sighting(str(source.path), str(source.path), 0, wrote_at)
-    now, now_ms = time.monotonic(), time.time() * 1000
+    now_ms = time.time() * 1000
     for pod in pods:
         uid = pod.static_uid or pod.uid
         if selected.takes_pod(PodDirectory(pod.namespace, pod.name, uid)):

@@ -1,0 +1,210 @@
+"""What the agent says of itself: report, gauges, readiness, and a health that knows whose fault it is.
+
+A whole agent over real files and an embedded CloudWatch; where time matters it is an argument.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.app import Agent
+from agent.http.report import Probe
+from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
+from agent.status import STUCK_SECONDS
+from tests.process.driver import alert, append, container, cri
+from tests.watch.whole_agent import NOWHERE, aws_environment, built, running, until
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    aws_environment(monkeypatch, tmp_path)
+
+
+def pipeline_probe(agent: Agent) -> Probe:
+    [probe] = [probe for probe in agent.status.health() if probe.name == "pipeline"]
+    return probe
+
+
+async def test_health_fails_when_records_wait_and_nobody_ships_them(tmp_path: Path) -> None:
+    append(container(tmp_path) / "0.log", cri(alert(1)))
+    async with built(tmp_path, NOWHERE) as agent, running(agent.reader.run()):
+        await until(lambda: agent.reader.in_flight)
+        began = time.monotonic()
+        agent.status.look(began)
+
+        agent.status.look(began + STUCK_SECONDS - 2)
+        assert pipeline_probe(agent).ok
+
+        agent.status.look(began + STUCK_SECONDS + 2)
+        assert not pipeline_probe(agent).ok
+        assert "nothing was acknowledged for" in pipeline_probe(agent).detail
+
+
+async def test_health_stays_good_when_there_is_nothing_to_ship(tmp_path: Path) -> None:
+    container(tmp_path)
+    async with built(tmp_path, NOWHERE) as agent, running(agent.reader.run()):
+        await until(lambda: agent.reader.looked)
+
+        agent.status.look(time.monotonic() + 1e6)
+
+        assert pipeline_probe(agent).ok
+
+
+@pytest.mark.parametrize("fault", ["unreachable", "throttle", "hang"])
+async def test_health_stays_good_when_cloudwatch_is_down(tmp_path: Path, fault: str) -> None:
+    append(container(tmp_path) / "0.log", cri(alert(1)))
+    async with EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch:
+        if fault != "unreachable":
+            cloudwatch.faults.add(Fault(fault, operation="PutLogEvents"))
+        shipping = {
+            "endpoint_url": NOWHERE if fault == "unreachable" else cloudwatch.url,
+            "region": "eu-central-1",
+            "timeout_seconds": 0.1,
+        }
+        async with (
+            built(tmp_path, "", cloudwatch=shipping) as agent,
+            running(agent.reader.run(), agent.shipper.run()),
+        ):
+            await until(lambda: agent.shipper.last_failed_at)
+            failed = agent.shipper.last_failed_at
+            assert failed is not None
+            agent.status.look(failed)
+
+            # As if it had last been tried just now, again and again; between two tries nothing may be amiss.
+            agent.status.look(failed + STUCK_SECONDS - 1)
+
+            assert pipeline_probe(agent).ok
+            await until(lambda: (agent.shipper.last_failed_at or 0.0) > failed)
+
+
+async def test_a_put_that_may_take_minutes_is_given_as_long(tmp_path: Path) -> None:
+    append(container(tmp_path) / "0.log", cri(alert(1)))
+    slow = {"endpoint_url": NOWHERE, "region": "eu-central-1", "timeout_seconds": 200.0}
+    async with built(tmp_path, "", cloudwatch=slow) as agent, running(agent.reader.run()):
+        await until(lambda: agent.reader.in_flight)
+        began = time.monotonic()
+        agent.status.look(began)
+
+        agent.status.look(began + 390)
+        assert pipeline_probe(agent).ok
+
+        agent.status.look(began + 410)
+        assert not pipeline_probe(agent).ok
+
+
+async def test_records_that_a_storm_holds_are_no_stuck_pipeline(tmp_path: Path) -> None:
+    storms = {"storm_limit": 1, "storm_keys": ["container.id"]}
+    append(container(tmp_path) / "0.log", *(cri(alert(number)) for number in range(3)))
+    async with (
+        EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch,
+        built(tmp_path, cloudwatch.url, falco=storms) as agent,
+        running(agent.reader.run(), agent.shipper.run()),
+    ):
+        await until(lambda: agent.shipper.last_acknowledged_at and agent.reader.in_flight == 2)
+
+        agent.status.look(time.monotonic() + 1e6)
+
+        assert agent.pipeline.held_by_storms == 2
+        assert pipeline_probe(agent).ok
+
+
+async def test_a_loop_that_does_not_turn_fails_health(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE) as agent:
+        agent.status.look(time.monotonic() - 11)
+
+        [probe] = [probe for probe in agent.status.health() if probe.name == "event-loop"]
+        assert not probe.ok
+
+
+async def test_readiness_says_what_is_wrong(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE, tail={"root": tmp_path / "later"}) as agent, running(agent.reader.run()):
+        await until(lambda: agent.reader.problem)
+        agent.status.saved("the disk is full")
+        agent.shipper.denied = "no credentials were found"
+
+        probes = {probe.name: probe for probe in agent.status.readiness()}
+        assert not any(probe.ok for probe in probes.values())
+        assert str(tmp_path / "later") in probes["read"].detail
+        assert probes["checkpoint"].detail == "the disk is full"
+        assert probes["credentials"].detail == "no credentials were found"
+
+        (tmp_path / "later").mkdir()
+        await until(lambda: agent.reader.problem is None)
+        agent.status.saved(None)
+        agent.shipper.denied = None
+        assert all(probe.ok for probe in agent.status.readiness())
+
+
+async def test_the_report_and_the_gauges_tell_the_same_books(tmp_path: Path) -> None:
+    live = container(tmp_path) / "0.log"
+    append(
+        live,
+        *(cri(alert(number)) for number in range(20)),
+        cri(alert(20, priority="Critical", rule="Urgent")),
+        cri(alert(21, priority="Debug")),
+        cri(b"text"),
+    )
+    rules = {"minimum_priority": "notice"}
+    async with (
+        EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch,
+        built(tmp_path, cloudwatch.url, falco=rules) as agent,
+        running(agent.run(asyncio.Event())),
+    ):
+        await until(lambda: agent.telemetry.total("records_shipped_total") == 22)
+        await until(lambda: agent.status.report().checkpoint_age_seconds is not None)
+        report = agent.status.report()
+        sample = agent.telemetry.snapshot()
+
+    assert report.books.balanced
+    assert (report.books.read, report.books.shipped, report.books.filtered) == (23, 22, 1)
+    assert (report.node, report.cluster, report.group) == ("node-a", "here", "/falco/here")
+    assert {lane.name: (lane.stream, lane.shipped, lane.waiting) for lane in report.lanes} == {
+        "routine": ("node-a", 20, 0),
+        "urgent": ("node-a/urgent", 1, 0),
+        "other": ("node-a/falco-log", 1, 0),
+    }
+    [file] = report.files
+    assert (file.path, file.size, file.committed, file.state) == (
+        str(live),
+        live.stat().st_size,
+        live.stat().st_size,
+        "open",
+    )
+    assert ("Critical", "Urgent") in [(alert.priority, alert.rule) for alert in report.last_alerts]
+    assert report.falco.alerts_by_priority == {"Notice": 20, "Critical": 1, "Debug": 1}
+    assert report.puts["accepted"] >= 3
+    assert (report.gaps, report.lag_bytes, report.backpressure) == (0, 0, False)
+    for name, value in {
+        "records_in_flight": 0,
+        "lag_bytes": 0,
+        "files_open": 1,
+        "budget_bytes": 16 * 1024 * 1024,
+        "budget_used_bytes": 0,
+        "backpressure_active": 0,
+        "send_slots": 4,
+        "send_slots_used": 0,
+        "falco_silent": 0,
+    }.items():
+        assert sample.value(name) == value, name
+    assert sample.value("lane_records", lane="routine") == 0
+
+
+async def test_what_waits_shows_in_lanes_lag_and_budget(tmp_path: Path) -> None:
+    live = container(tmp_path) / "0.log"
+    append(live, cri(alert(1)), cri(alert(2)))
+    async with built(tmp_path, NOWHERE) as agent, running(agent.reader.run()):
+        await until(lambda: agent.reader.in_flight == 2)
+
+        sample = agent.telemetry.snapshot()
+        report = agent.status.report()
+
+    assert sample.value("records_in_flight") == 2
+    assert sample.value("lane_records", lane="routine") == 2
+    assert sample.value("lag_bytes") == live.stat().st_size
+    assert sample.value("budget_used_bytes") > 0
+    assert sample.value("oldest_unacknowledged_seconds", lane="routine") > 0
+    assert sample.value("oldest_unacknowledged_seconds", lane="urgent") == 0
+    assert report.books.balanced
+    assert report.lag_seconds > 0
