@@ -72,7 +72,7 @@ def _state_dir(directory: Path) -> Probe:
         with tempfile.TemporaryFile(dir=parent):
             return Probe("state directory", True, f"{directory} can be made in {parent}")
     except BlockingIOError:
-        return Probe("state directory", False, f"{directory} is held by another falcowatch; is the agent running here?")
+        return Probe("state directory", True, f"{directory} is writable, and the agent that runs here holds it")
     except OSError as error:
         return Probe(
             "state directory", False, f"{directory}: {error.strerror}; it must be a directory this user may write"

@@ -124,6 +124,17 @@ async def test_check_prints_what_took_effect_and_probes_everything(tmp_path):
     assert out.count("ok    ") == 5
 
 
+async def test_check_beside_a_running_agent_finds_nothing_wrong(tmp_path):
+    container(tmp_path)
+    async with EmbeddedCloudWatch() as cloudwatch, agent(tmp_path, cloudwatch.url) as running:
+        await running.url()
+
+        code, out, _ = await falcowatch("check", env=environment(tmp_path, cloudwatch.url, enrich__mode="none"))
+
+    assert code == 0, out
+    assert "the agent that runs here holds it" in out
+
+
 @pytest.mark.parametrize("command", ["run", "check", "demo", "cloudwatch", "dead-letters"])
 async def test_every_command_explains_itself(tmp_path, command):
     code, out, _ = await falcowatch(command, "--help", env=environment(tmp_path, "http://127.0.0.1:9"))

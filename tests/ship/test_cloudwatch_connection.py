@@ -172,7 +172,7 @@ async def test_a_failed_put_lets_go_of_its_body_without_the_collector(answer: An
 async def arrived(cloudwatch: EmbeddedCloudWatch) -> None:
     """Until a fault holds a call."""
     async with asyncio.timeout(10):
-        while not cloudwatch.faults.hits():  # noqa: ASYNC110 -- the endpoint announces answers, and this has none yet
+        while not cloudwatch.faults.hits():
             await asyncio.sleep(0)
 
 
