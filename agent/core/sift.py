@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from agent.core.batch import LARGEST_MESSAGE_BYTES, Span
-from agent.core.falco import SEVERITY, Alert, Clock, NotAnAlert, decode_alert, decode_leniently
+from agent.core.falco import SEVERITY, Alert, Clock, NotAnAlert, OutputFields, decode_alert, decode_leniently
 from agent.core.lines import Grammar, Mark, Records
 from agent.core.shrink import shrink
 from agent.core.storm import Fold, Storm
@@ -26,6 +26,12 @@ from agent.core.values import Fragment, Lane, PodKey
 HOST: Final = Fragment(b"", b"", "host")
 MOST_KINDS: Final = 4096
 """Rules are named by Falco's configuration, not by what it observes: a few hundred in practice."""
+
+Says = tuple[str | None, str | None, str | None, str | None]
+"""An alert's own words for its pod: pod, namespace, container, uid."""
+
+HOST_SAYS: Final[Says] = (None, None, "host", None)
+MOST_PODS: Final = 4096
 
 FindFragment = Callable[[PodKey, int], Fragment | None]
 """The fragment for a pod at a time in milliseconds; None: not known yet, worth waiting for."""
@@ -58,7 +64,7 @@ class Kind:
         """Why its alerts are not shipped; empty: they are."""
         self.folds = folds
         """A storm of them folds."""
-        self.is_plain = not filtered and not folds
+        self.is_plain = not filtered and not folds and source != "internal"
         """Its alerts need no more than their pod."""
         self.seen = 0
         """Alerts in the chunk at hand."""
@@ -102,6 +108,7 @@ class Sieve:
         self._minimum = SEVERITY[policy.minimum_priority]
         self._drop = [re.compile(translate(glob)) for glob in policy.drop_rules]
         self._kinds: dict[tuple[str, str, str], Kind] = {}
+        self._pod_keys: dict[Says, PodKey] = {}
         self._clock = Clock()
         self.storm = Storm(policy.storm_limit, policy.storm_keys) if policy.storm_limit else None
         who = {"node": node} | ({"cluster": cluster} if cluster else {})
@@ -125,11 +132,11 @@ class Sieve:
         out = Sifted({lane: Span() for lane in Lane})
         careful = _Pass(self, out, file, grammar, now_ms, find)
         kinds, clock = self._kinds, self._clock.milliseconds
-        opening, closing = b',"falcowatch":{"id":"%b:' % file.encode(), self._closing
+        opening, closing = f',"falcowatch":{{"id":"{file}:', self._closing.decode()
         spans = {lane: (span.timestamps.append, span.messages.append, span.sizes.append, span.offsets.append)
                  for lane, span in out.spans.items()}  # fmt: skip
         # Alerts of one chunk come from few pods within moments, so each pod is looked up once.
-        places: dict[tuple[str | None, ...], _Place] = {(None, None, "host", None): _Place(HOST)}
+        places = {HOST_SAYS: _Place(HOST, opening)}
         for payload, offset, line in zip(records.payloads, records.offsets, records.lines, strict=True):
             if settled and offset in settled:
                 out.filtered["settled"] += 1
@@ -145,29 +152,29 @@ class Sieve:
             if kind is None or pod is None or not kind.is_plain or alert.falcowatch or alert.kubernetes:
                 careful.add(payload, offset, line, alert=alert)
                 continue
-            who = (pod.pod, pod.namespace, pod.container_id, pod.uid)
-            place = places.get(who)
+            says = (pod.pod, pod.namespace, pod.container_id, pod.uid)
+            place = places.get(says)
             if place is None:
-                place = places[who] = _Place(find(pod.key(), time_ms))
-            fragment = place.fragment
-            if fragment is None:
+                place = places[says] = _Place(find(self._pod_key(says, pod), time_ms), opening)
+            if place.fragment is None:
                 out.unknown.add(pod.key())
                 continue
-            message = b"%b%b%b%d%b" % (payload[:-1], fragment.plain, opening, offset, closing)
-            size = len(message)
-            if size > LARGEST_MESSAGE_BYTES or payload[-1] != 125 or kind.source == "internal":
+            try:
+                text = payload.decode()
+            except UnicodeDecodeError:
                 careful.add(payload, offset, line, alert=alert)
                 continue
-            try:
-                text = message.decode()
-            except UnicodeDecodeError:
+            # Joined as text, since the encoder of the batch wants text: bytes would be copied once more.
+            message = f"{text[:-1]}{place.ending}{offset}{closing}"
+            size = len(message) if message.isascii() else len(message.encode())
+            if size > LARGEST_MESSAGE_BYTES or text[-1] != "}":
                 careful.add(payload, offset, line, alert=alert)
                 continue
             kind.seen += 1
             place.seen += 1
             add_time, add_message, add_size, add_offset = spans[kind.lane]
             add_time(time_ms)
-            add_message(text)
+            add_message(message)
             add_size(size)
             add_offset(offset)
         for odd in records.odd:
@@ -205,6 +212,14 @@ class Sieve:
             kind = self._kinds[key] = Kind(alert.priority, alert.source, alert.rule, lane, filtered, folds)
         return kind
 
+    def _pod_key(self, says: Says, pod: OutputFields) -> PodKey:
+        key = self._pod_keys.get(says)
+        if key is None:
+            if len(self._pod_keys) >= MOST_PODS:
+                self._pod_keys.clear()
+            key = self._pod_keys[says] = pod.key()
+        return key
+
     def clock(self, stamp: str) -> int | None:
         try:
             return self._clock.milliseconds(stamp)
@@ -223,10 +238,12 @@ class Sieve:
 class _Place:
     """A pod met in a chunk."""
 
-    __slots__ = ("fragment", "seen")
+    __slots__ = ("ending", "fragment", "seen")
 
-    def __init__(self, fragment: Fragment | None) -> None:
+    def __init__(self, fragment: Fragment | None, opening: str) -> None:
         self.fragment = fragment
+        self.ending = "" if fragment is None else fragment.plain.decode() + opening
+        """What follows the alert's own text, up to its offset."""
         self.seen = 0
 
 
