@@ -46,6 +46,7 @@ class Budget:
             else:
                 self._waiters.remove(waiter)
                 self._note_waiting()
+                self._grant()
             raise
 
     def adjust(self, amount: int) -> None:

@@ -129,9 +129,11 @@ class Pipeline:
             "to": gap.end,
             "bytes": lost,
             "why": gap.why,
+            "at_least": gap.at_least,
         }
+        least = "at least " if gap.at_least else ""
         log.error("bytes were lost before they could be read", extra=fields)
-        self.say(Saying("gap", "Critical", f"{lost} bytes of {gap.path} were lost: {gap.why}", fields))
+        self.say(Saying("gap", "Critical", f"{least}{lost} bytes of {gap.path} were lost: {gap.why}", fields))
 
     def say(self, saying: Saying) -> None:
         """Ships an event of our own, shaped as Falco shapes an alert. It is in no file, so not in the books."""

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 FINGERPRINT_BYTES: Final = 1024
+JSON_FINGERPRINT_BYTES: Final = 128 * 1024
+"""Of a line of JSON all of it: Docker's stamp and Falco's stand at its end."""
 MARKER_BYTES: Final = 64
 """So many bytes before an offset tell whether a file still holds what was read of it."""
 _GZIP: Final = 31
@@ -95,7 +97,7 @@ class LogBytes(Protocol):
         ...
 
     def head(self) -> bytes:
-        """The first bytes, up to FINGERPRINT_BYTES, without moving."""
+        """The first line, or as much of it as there is and a fingerprint takes, without moving."""
         ...
 
     def size(self) -> int:
@@ -142,7 +144,8 @@ class PlainBytes:
         return os.pread(self._descriptor, offset - start, start)
 
     def head(self) -> bytes:
-        return os.pread(self._descriptor, FINGERPRINT_BYTES, 0)
+        head = os.pread(self._descriptor, FINGERPRINT_BYTES, 0)
+        return os.pread(self._descriptor, JSON_FINGERPRINT_BYTES, 0) if _is_cut(head) else head
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
@@ -208,7 +211,8 @@ class GzipBytes:
     def head(self) -> bytes:
         first = os.pread(self._descriptor, 1 << 16, 0)
         try:
-            return zlib.decompressobj(wbits=_GZIP).decompress(first, FINGERPRINT_BYTES)
+            head = zlib.decompressobj(wbits=_GZIP).decompress(first, FINGERPRINT_BYTES)
+            return zlib.decompressobj(wbits=_GZIP).decompress(first, JSON_FINGERPRINT_BYTES) if _is_cut(head) else head
         except zlib.error as error:
             raise self._damaged(str(error)) from error
 
@@ -249,9 +253,14 @@ def identify(belongs_to: str, head: bytes, *, final: bool = False) -> str | None
     that is read. None while there is not enough of the file to tell; `final`: there will never be more.
     """
     line, newline, _ = head.partition(b"\n")
-    if not newline and len(head) < FINGERPRINT_BYTES and not (final and head):
+    enough = JSON_FINGERPRINT_BYTES if head.startswith(b"{") else FINGERPRINT_BYTES
+    if not newline and len(head) < enough and not (final and head):
         return None
     return blake2b(line, digest_size=8, key=blake2b(belongs_to.encode(), digest_size=16).digest()).hexdigest()
+
+
+def _is_cut(head: bytes) -> bool:
+    return len(head) == FINGERPRINT_BYTES and head.startswith(b"{") and b"\n" not in head
 
 
 def digest(marker: bytes) -> str:

@@ -40,32 +40,63 @@ class Intake:
         self._followed = followed
         self._complain = complain
         self._looked = False
+        self._young: dict[tuple[int, int], tuple[FoundFile, LogBytes]] = {}
+        """Files in which too little stands yet to tell which they are, open, by device and inode."""
 
     def take(self, found: tuple[FoundFile, ...], files: list[OpenFile], *, at_end: bool) -> None:
         """Opens what is new among the files found and appends it to `files`, oldest first."""
         self.unsure = False
         self.settled = {seen: file_id for seen, file_id in self.settled.items() if seen in found}
         try:
+            self._look_at_the_young(found, files)
             ours = 0 if self._looked else self._first_of_ours(found, at_end)
             for number, seen in enumerate(found):
-                if seen not in self.settled and not any(file.is_same(seen) for file in files):
-                    self._take(seen, files, ours=number >= ours, at_end=at_end and not self._looked)
+                if seen not in self.settled and not self._is_in_hand(seen, files):
+                    self._take(seen, None, files, ours=number >= ours, at_end=at_end and not self._looked)
         except FileNotFoundError:
             # Renamed or compressed since the look. Those after it wait, since they are read in order.
             self.unsure = True
         else:
             self._looked = True
 
+    @property
+    def is_waiting(self) -> bool:
+        """There is a file that the next write may tell us the name of."""
+        return bool(self._young)
+
+    def close(self) -> None:
+        for _, content in self._young.values():
+            content.close()
+        self._young.clear()
+
     def release(self, file: OpenFile) -> None:
         """It is closed; what of it was settled stays known."""
         self._positions[file.id] = file.position
         self._followed.discard(file.id)
 
-    def _take(self, seen: FoundFile, files: list[OpenFile], *, ours: bool, at_end: bool) -> None:
+    def _is_in_hand(self, seen: FoundFile, files: list[OpenFile]) -> bool:
+        return (seen.device, seen.inode) in self._young or any(file.is_same(seen) for file in files)
+
+    def _look_at_the_young(self, found: tuple[FoundFile, ...], files: list[OpenFile]) -> None:
+        for key, (seen, content) in list(self._young.items()):
+            now = next((other for other in found if (other.device, other.inode) == key), None)
+            del self._young[key]
+            self._take(now or seen, content, files, gone=now is None)
+
+    def _take(
+        self,
+        seen: FoundFile,
+        content: LogBytes | None,
+        files: list[OpenFile],
+        *,
+        ours: bool = True,
+        at_end: bool = False,
+        gone: bool = False,
+    ) -> None:
         try:
-            content = self._open(seen)
+            content = content or self._open(seen)
             try:
-                file = self._judged(seen, content, files, ours=ours)
+                file = self._judged(seen, content, files, ours=ours, gone=gone)
                 if file is not None and at_end and seen.live:
                     file.go_to_end()
             except OSError:
@@ -85,14 +116,18 @@ class Intake:
                 self._positions.pop(file.id, None)
                 files.append(file)
 
-    def _judged(self, seen: FoundFile, content: LogBytes, files: list[OpenFile], *, ours: bool) -> OpenFile | None:
+    def _judged(
+        self, seen: FoundFile, content: LogBytes, files: list[OpenFile], *, ours: bool, gone: bool
+    ) -> OpenFile | None:
         """The file to read. None: there is nothing in it for us, or one in hand goes on in it."""
         head = content.head()
-        base = identify(self._source.belongs_to, head, final=bool(seen.rotated))
+        base = identify(self._source.belongs_to, head, final=bool(seen.rotated) or gone)
         if base is None:
-            if seen.rotated:
+            if seen.rotated or gone:
                 self.settled[seen] = ""
-            content.close()
+                content.close()
+            else:
+                self._young[(seen.device, seen.inode)] = (seen, content)
             return None
         shrunk: Position | None = None
         for number in itertools.count(1):

@@ -176,14 +176,17 @@ class OpenFile:
         """It was left inside a record so recently that the rest of it may still be written here."""
         unfinished = self.joiner.open_runs or self._cutter.end > self._cutter.offset
         rests = self.found.compressed or self.replaced
-        return bool(unfinished) and not rests and time.monotonic() - self._active_at < SETTLE_SECONDS
+        return bool(unfinished) and not rests and time.time() - self._content.changed_at() < SETTLE_SECONDS
 
     def is_same(self, found: FoundFile) -> bool:
         return not self.replaced and (self.found.device, self.found.inode) == (found.device, found.inode)
 
     def is_copied_by(self, content: LogBytes) -> bool:
-        """Whether what was read of this file stands in the other one as well."""
-        return content.seek(self._cutter.end) == self._tail
+        """Whether what was read of this file stands in the other one as well; before that, whether all of it does."""
+        if self.replaced or self._cutter.end >= MARKER_BYTES:
+            return content.seek(self._cutter.end) == self._tail
+        size = self._content.size()
+        return content.seek(size) == self._content.before(size)
 
     @property
     def needs_a_copy(self) -> bool:

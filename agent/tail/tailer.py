@@ -98,15 +98,14 @@ class Tailer:
         self._found = found
         for file in self.files:
             file.note_look(found)
-        try:
-            self._intake.take(found, self.files, at_end=self._at_end)
-        except OSError as error:
-            self._complain(error)
+        self._take_in()
         if changed or not found or any(file.has_work for file in self.files):
             self._woken.set()
 
     def wake(self) -> None:
         """Something was written."""
+        if self._intake.is_waiting:
+            self._take_in()
         self._woken.set()
 
     @property
@@ -142,6 +141,13 @@ class Tailer:
         """Lets go of every file. What of it was settled by now stays known."""
         for file in list(self.files):
             self._close(file)
+        self._intake.close()
+
+    def _take_in(self) -> None:
+        try:
+            self._intake.take(self._found, self.files, at_end=self._at_end)
+        except OSError as error:
+            self._complain(error)
 
     async def _advance(self) -> None:
         """Reads all there is now, file after file, and lets go of what is done."""

@@ -284,6 +284,31 @@ async def test_a_pod_whose_directory_goes_is_read_to_its_end_and_forgotten_in_ha
     assert seen.payloads == [b"1", b"2", b"torn"]
 
 
+async def test_the_first_line_of_an_empty_file_does_not_wait_for_the_next_scan(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    async with following(tmp_path, scan_seconds=60) as seen:
+        await seen.until(lambda: seen.reader.looked)
+        container.write(1)
+        await seen.until(lambda: seen.numbers == [1])
+
+
+async def test_a_file_that_was_empty_when_it_was_seen_and_is_written_and_deleted_at_once_is_read(
+    tmp_path: Path,
+) -> None:
+    container = Container(tmp_path)
+    again = Container(tmp_path, restart=1)
+    async with following(tmp_path) as seen:
+        await seen.looks()
+        container.write(1, 2)
+        container.path.unlink()
+        again.raw(b"torn")
+        shutil.rmtree(container.directory.parent)
+        await seen.until(lambda: len(seen.payloads) == 3)
+        await seen.until(lambda: not list(seen.reader.files))
+
+    assert sorted(seen.payloads) == [b"1", b"2", b"torn"]
+
+
 async def test_a_log_of_another_pod_or_container_is_not_read(tmp_path: Path) -> None:
     other = Container(tmp_path, pod="falco_nginx-x_3f2b8a34-2f11-4a0a-9d6f-0c5b8f6a7e12")
     other.write(1)
