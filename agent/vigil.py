@@ -66,12 +66,12 @@ _WORDINGS: Final = {
 async def watch_falco(
     reader: Reader, pods: Callable[[], Iterable[Pod]], silence: Silence, pipeline: Pipeline, selected: Selection
 ) -> None:
-    """Says when a Falco of this node falls silent, restarts, vanishes or is back; until cancelled.
+    """Says when a Falco of this node falls silent, restarts, vanishes or is back; until cancelled. A limit of 0: never.
 
     `pods` are those the API server tells of: one of them may never have written a log.
     """
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
+    while silence.limit_seconds:
+        await asyncio.sleep(min(LOOK_SECONDS, silence.limit_seconds / 4))
         look_for_falco(reader, pods(), silence, pipeline, selected, time.monotonic())
 
 

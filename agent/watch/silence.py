@@ -67,14 +67,14 @@ class _Known:
 class Silence:
     """Remembers each Falco of this node and what was said of it."""
 
-    def __init__(self, silent_seconds: float) -> None:
-        self._silent_seconds = silent_seconds
+    def __init__(self, limit_seconds: float) -> None:
+        self.limit_seconds = limit_seconds
         self._known: dict[str, _Known] = {}
         self._looked = False
 
     def look(self, sightings: Iterable[Sighting], now: float) -> list[Word]:
-        """What is to be said now. With `silent_seconds` 0, never anything."""
-        if not self._silent_seconds:
+        """What is to be said now. With a limit of 0, never anything."""
+        if not self.limit_seconds:
             return []
         there = _latest(sightings)
         words = [word for key, seen in there.items() for word in self._seen(key, seen, now)]
@@ -102,7 +102,7 @@ class Silence:
             known.restart = seen.restart
         known.wrote_at = max(known.wrote_at, seen.wrote_at)
         known.missing_since = None
-        is_silent = quiet_seconds >= self._silent_seconds
+        is_silent = quiet_seconds >= self.limit_seconds
         if is_silent and not known.silent:
             words.append(Word(known.name, "silent", quiet_seconds, at_start=not self._looked))
         elif not is_silent and (known.silent or known.vanished):
