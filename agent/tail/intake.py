@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from typing import Final
 
 from agent.core.lines import Plain, recognise
 from agent.settings import Tail
@@ -17,6 +18,9 @@ from agent.tail.checkpoint import Position
 from agent.tail.discovery import FoundFile, Source
 from agent.tail.files import DamagedLog, LogBytes, digest, identify, open_log
 from agent.tail.openfile import OpenFile
+
+COPYING_SECONDS: Final = 5.0
+"""A copy that has not grown for so long is not being made any more."""
 
 
 class Intake:
@@ -134,12 +138,13 @@ class Intake:
             file_id = base if number == 1 else f"{base}-{number}"
             held = next((file for file in files if file.id == file_id), None)
             if held is not None:
-                if not held.is_copied_by(content):
+                copied = held.is_copied_by(content)
+                if not copied and not _has_a_stamp(head):
                     continue
-                if held.needs_a_copy:
+                if copied and held.needs_a_copy:
                     held.move(seen, content)
                 else:
-                    content.close()
+                    content.close()  # its twin, or a copy that is still being made
                 return None
             if file_id in self._followed:  # by the tailer of another glob
                 content.close()
@@ -148,6 +153,10 @@ class Intake:
             if known is None or known.marker in ("", digest(content.seek(known.offset))):
                 break
             if known.offset > content.size() and not seen.compressed and _has_a_stamp(head):
+                if time.time() - content.changed_at() < COPYING_SECONDS:
+                    self.unsure = True
+                    content.close()
+                    return None
                 shrunk = known
         if known is None and not ours:
             known = self._positions[file_id] = Position(str(self._path(seen)), 0, complete=True, seen_at=time.time())
@@ -155,7 +164,7 @@ class Intake:
             self.settled[seen] = file_id
             content.close()
             return None
-        file = OpenFile(self._source, seen, content, file_id, self._settings.max_record_bytes)
+        file = OpenFile(self._source, seen, content, head, file_id, self._settings.max_record_bytes)
         if known is not None:
             file.go_on_from(known)
         elif shrunk is not None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Set
 from typing import Final
 
+from agent.core.express import ExpressBooks, ExpressEntry
 from agent.core.ledger import Entry, Ledger
 from agent.core.lines import Cut, Cutter, Joiner, Records, recognise
 from agent.tail.checkpoint import Position
@@ -34,15 +35,20 @@ class OpenFile:
     """A file, identified and open."""
 
     def __init__(
-        self, source: Source, found: FoundFile, content: LogBytes, file_id: str, max_record_bytes: int
+        self, source: Source, found: FoundFile, content: LogBytes, head: bytes, file_id: str, max_record_bytes: int
     ) -> None:
+        """`head`: the bytes that it was identified by."""
         self.id = file_id
         self.source = source
         self.found = found
         self.path = source.root.joinpath(*found.relative)
-        self.joiner = Joiner(recognise(content.head()), max_record_bytes)
+        self.joiner = Joiner(recognise(head), max_record_bytes)
         self.islands: frozenset[int] = frozenset()
         """Where records begin that were settled out of turn by an earlier life of the agent."""
+        self.express = ExpressBooks()
+        """What went ahead of the ordinary pass in this life."""
+        self._under_way: list[ExpressEntry] = []
+        """Express records among those that were joined last."""
         self._last_island = -1
         self.begun = False
         """Reading has come to it."""
@@ -58,6 +64,7 @@ class OpenFile:
         """When its writer last wrote, in seconds of the monotonic clock."""
         self._content = content
         self._longest_line = self.joiner.grammar.longest_line(max_record_bytes)
+        self._head = head[:MARKER_BYTES]
         self._tail = b""
         """The last bytes read: whether the file still is what it was."""
         self._noted_size = content.size()
@@ -77,6 +84,8 @@ class OpenFile:
         self.note_settled(frozenset(known.islands))
         self._largest_size = known.size
         self._place(known.offset)
+        # It may have been truncated since it was looked at.
+        self.replaced = known.marker not in ("", digest(self._tail))
 
     def go_to_end(self) -> None:
         """Places reading behind what is there; of a line that is being written, behind that line."""
@@ -118,10 +127,11 @@ class OpenFile:
 
     def read(self, most: int) -> bytes:
         """The next bytes; empty at the end, and when the file turns out to be another one."""
+        data = b"" if self.replaced else self._content.read(most)
+        # Asked afterwards, so that a truncation in between cannot pass for the continuation.
         self._check()
         if self.replaced:
             return b""
-        data = self._content.read(most)
         if data:
             self._tail = (self._tail + data[-MARKER_BYTES:])[-MARKER_BYTES:]
             self._active_at = time.monotonic()
@@ -138,7 +148,14 @@ class OpenFile:
         records = self.joiner.feed(cut.lines, cut.offset, time.monotonic())
         if cut.overlong is not None:
             records.odd.append(cut.overlong)
+        records, self._under_way = self.express.pass_over(records, self._cutter.offset)
         return records
+
+    def look_ahead(self, offset: int, most: int) -> bytes:
+        """The bytes from there on as they are now, without moving; of a compressed file none."""
+        if self.replaced or self.found.compressed:
+            return b""
+        return self._content.peek(offset, most)
 
     def note_settled(self, offsets: Set[int]) -> None:
         """Records that an earlier life of the agent settled; before they are read."""
@@ -150,7 +167,10 @@ class OpenFile:
         if self.islands and self.ledger.committed > self._last_island:
             self.islands = frozenset()
         end = max(self.joiner.committable(self._cutter.offset), self.ledger.end)
-        entry = self.ledger.enter(end, len(records), now)
+        entry = self.ledger.enter(end, len(records), now, len(self._under_way))
+        for express in self._under_way:
+            express.hold(entry)
+        self._under_way = []
         if records.crossed and self._crossed_from is not None:
             entry.tie(self._crossed_from, records.crossed)
         return entry
@@ -215,6 +235,11 @@ class OpenFile:
         self.deleted = not any(self.is_same(seen) for seen in found)
 
     @property
+    def reached(self) -> int:
+        """Where the first line begins that was not read to its end."""
+        return self._cutter.offset
+
+    @property
     def end(self) -> int:
         """Up to where it was read."""
         return self._cutter.end
@@ -227,7 +252,8 @@ class OpenFile:
     @property
     def in_flight(self) -> int:
         """Records read and not settled; a record that is still open at the end of the file before is not read yet."""
-        return self.ledger.in_flight - (self._crossing.pending if self._crossing is not None else 0)
+        crossing = self._crossing.pending if self._crossing is not None else 0
+        return self.ledger.in_flight + self.express.in_flight - crossing
 
     @property
     def unread(self) -> int:
@@ -263,7 +289,7 @@ class OpenFile:
             device=self.found.device,
             inode=self.found.inode,
             complete=self.is_done,
-            islands=tuple(sorted(offset for offset in self.islands if offset >= self.ledger.committed)),
+            islands=self._islands(),
             seen_at=time.time() // 3600 * 3600,
             marker=self._committed_marker(),
         )
@@ -272,14 +298,23 @@ class OpenFile:
         self._content.close()
 
     def _check(self) -> None:
-        """Whether the file still holds what was read of it."""
-        if not self.replaced and self._content.before(self._cutter.end) not in (None, self._tail):
-            self.replaced = True
+        """Whether the file still holds what was read of it, or, before that, what it was identified by."""
+        if self.replaced:
+            return
+        if self._cutter.end >= MARKER_BYTES:
+            self.replaced = self._content.before(self._cutter.end) not in (None, self._tail)
+        else:
+            self.replaced = self._content.before(len(self._head)) not in (None, self._head)
 
     def _place(self, offset: int) -> None:
         self._tail = self._content.seek(offset)
         self.ledger = Ledger(offset)
         self._cutter = Cutter(offset, self._longest_line)
+
+    def _islands(self) -> tuple[int, ...]:
+        committed = self.ledger.committed
+        self.express.forget(committed)
+        return tuple(sorted(offset for offset in {*self.islands, *self.express.settled} if offset >= committed))
 
     def _committed_marker(self) -> str:
         offset = self.ledger.committed

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the files of each scenario there")
     parser.add_argument("--list", action="store_true", help="name the scenarios")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no process is left behind
     if given.list:
         _say(*(scenario.name for scenario in NAMED))
         return 0

@@ -362,6 +362,43 @@ async def test_what_copytruncate_left_unread_is_read_from_the_copy(tmp_path: Pat
     assert not seen.gaps
 
 
+async def test_a_copy_that_is_still_being_made_is_waited_for(tmp_path: Path) -> None:
+    path, copy = tmp_path / "falco.log", tmp_path / "falco.log.1"
+    path.write_bytes(plain_alert(1) + plain_alert(2))
+    async with following(None, paths=[str(path)]) as seen:
+        await seen.until(lambda: len(seen.payloads) == 2)
+        copy.write_bytes(plain_alert(1))
+        await seen.looks(3)
+        with copy.open("ab") as file:
+            file.write(plain_alert(2) + plain_alert(3))
+        os.truncate(path, 0)
+        with path.open("ab") as file:
+            file.write(plain_alert(4))
+        await seen.until(lambda: len(seen.payloads) == 4)
+        await seen.looks()
+
+    assert seen.payloads == [plain_alert(number)[:-1] for number in (1, 2, 3, 4)]
+    assert not seen.gaps
+
+
+async def test_a_file_truncated_before_its_turn_came_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "falco.log"
+    path.write_bytes(plain_alert(1))
+    async with following(None, paths=[str(path)], budget_bytes=1, settles=False) as seen:
+        await seen.until(lambda: seen.chunks)
+        path.rename(tmp_path / "falco.log.1")
+        path.write_bytes(plain_alert(2))
+        await seen.looks()
+        second = list(seen.reader.files)[1]
+        copytruncate(path, tmp_path / "falco.log.0")
+        path.write_bytes(plain_alert(3) + plain_alert(4))
+        seen.settle()
+        await seen.until(lambda: len(seen.payloads) == 4)
+
+    assert sorted(seen.payloads) == [plain_alert(number)[:-1] for number in (1, 2, 3, 4)]
+    assert [c.records.payloads for c in seen.chunks if c.file.id == second.id] == [[plain_alert(2)[:-1]]]
+
+
 async def test_what_was_truncated_away_without_a_copy_is_an_exact_gap(tmp_path: Path) -> None:
     path = tmp_path / "falco.log"
     path.write_bytes(plain_alert(1))
@@ -627,6 +664,7 @@ async def test_a_node_that_lost_power_before_the_disk_had_all_of_a_file_goes_on_
     async with following(tmp_path) as first:
         await first.until(lambda: first.numbers == [1, 2, 3])
     os.truncate(container.path, container.path.stat().st_size // 3 * 2)
+    os.utime(container.path, (1000, 1000))
 
     async with following(tmp_path, positions=first.reader.positions()) as second:
         await second.looks()
