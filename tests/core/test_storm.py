@@ -1,6 +1,7 @@
 """Identical alerts beyond the limit fold; each alert ships or is in exactly one fold, and settles once."""
 
 from collections import Counter
+from pathlib import Path
 
 import orjson
 import pytest
@@ -329,3 +330,13 @@ def test_with_storms_on_what_ships_or_folds_is_what_ships_with_storms_off(
         shipped, could = out.spans[Lane.ROUTINE], without.spans[Lane.ROUTINE]
         assert set(shipped.offsets) <= set(could.offsets)
         assert len(shipped) + sum(out.folded.values()) == len(could)
+
+
+def test_a_captured_burst_folds_by_process_and_not_by_file() -> None:
+    lines = (Path(__file__).parent.parent / "data" / "falco" / "0.44.1-burst.jsonl").read_bytes().splitlines()
+
+    by_process = sifted(Sieve(Policy(storm_limit=10, storm_keys=("container.id", "proc.name")), node="n"), lines)
+    by_file = sifted(Sieve(Policy(storm_limit=10, storm_keys=("proc.name", "fd.name")), node="n"), lines)
+
+    assert sum(by_process.folded.values()) == len(lines) - 10
+    assert not by_file.folded
