@@ -81,7 +81,9 @@ def look_for_falco(
     """Looks once, and says what there is to be said; nothing while the log root cannot be listed."""
     if reader.looked and reader.problem is None:
         for word in silence.look(_sightings(reader, pods, selected, now), now):
-            pipeline.say(_saying(word))
+            saying = _saying(word)
+            log.warning(f"falco {word.state}", extra={"pod": word.name, "why": saying.output})
+            pipeline.say(saying)
 
 
 async def watch_storms(pipeline: Pipeline) -> None:
