@@ -23,8 +23,8 @@ DROP_NOTICE: Final = "Falco internal: syscall event drop"
 METRICS_SNAPSHOT: Final = "Falco internal: metrics snapshot"
 
 
-class OutputFields(msgspec.Struct, gc=False):
-    """The part of `output_fields` that names a pod."""
+class OutputFields(msgspec.Struct, gc=False, frozen=True):
+    """The part of `output_fields` that names a pod; hashable, since many alerts say the same."""
 
     namespace: str | None = msgspec.field(name="k8s.ns.name", default=None)
     pod: str | None = msgspec.field(name="k8s.pod.name", default=None)

@@ -241,12 +241,13 @@ class Cutter:
             if not newline:
                 return Cut([], self.offset)
             overlong = self._let_go()
-        if self._rest:
-            data = self._rest + data
         lines = data.split(b"\n")
-        self._rest = lines.pop()
         offset = self.offset
-        self.offset += len(data) - len(self._rest)
+        self.offset += len(self._rest) + len(data)
+        # Only the first line is joined with what was left: joining all of the data would copy all of it.
+        lines[0] = self._rest + lines[0]
+        self._rest = lines.pop()
+        self.offset -= len(self._rest)
         if len(self._rest) > self._longest_bytes:
             self._long = Run(self.offset, self._rest[:128], now)
             self._long.add(self._rest, self._longest_bytes)

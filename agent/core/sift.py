@@ -27,11 +27,10 @@ HOST: Final = Fragment(b"", b"", "host")
 MOST_KINDS: Final = 4096
 """Rules are named by Falco's configuration, not by what it observes: a few hundred in practice."""
 
-Says = tuple[str | None, str | None, str | None, str | None]
-"""An alert's own words for its pod: pod, namespace, container, uid."""
+HOST_ALONE: Final = OutputFields(container_id="host")
+"""What an alert about no pod says."""
 
-HOST_SAYS: Final[Says] = (None, None, "host", None)
-MOST_PODS: Final = 4096
+MOST_PLACES: Final = 4096
 
 FindFragment = Callable[[PodKey, int], Fragment | None]
 """The fragment for a pod at a time in milliseconds; None: not known yet, worth waiting for."""
@@ -108,7 +107,8 @@ class Sieve:
         self._minimum = SEVERITY[policy.minimum_priority]
         self._drop = [re.compile(translate(glob)) for glob in policy.drop_rules]
         self._kinds: dict[tuple[str, str, str], Kind] = {}
-        self._pod_keys: dict[Says, PodKey] = {}
+        self._places: dict[OutputFields, _Place] = {}
+        self._chunk = 0
         self._clock = Clock()
         self.storm = Storm(policy.storm_limit, policy.storm_keys) if policy.storm_limit else None
         who = {"node": node} | ({"cluster": cluster} if cluster else {})
@@ -132,11 +132,11 @@ class Sieve:
         out = Sifted({lane: Span() for lane in Lane})
         careful = _Pass(self, out, file, grammar, now_ms, find)
         kinds, clock = self._kinds, self._clock.milliseconds
+        places, met = self._places, list[_Place]()
+        self._chunk += 1
         opening, closing = f',"falcowatch":{{"id":"{file}:', self._closing.decode()
         spans = {lane: (span.timestamps.append, span.messages.append, span.sizes.append, span.offsets.append)
                  for lane, span in out.spans.items()}  # fmt: skip
-        # Alerts of one chunk come from few pods within moments, so each pod is looked up once.
-        places = {HOST_SAYS: _Place(HOST, opening)}
         for payload, offset, line in zip(records.payloads, records.offsets, records.lines, strict=True):
             if settled and offset in settled:
                 out.filtered["settled"] += 1
@@ -152,12 +152,13 @@ class Sieve:
             if kind is None or pod is None or not kind.is_plain or alert.falcowatch or alert.kubernetes:
                 careful.add(payload, offset, line, alert=alert)
                 continue
-            says = (pod.pod, pod.namespace, pod.container_id, pod.uid)
-            place = places.get(says)
-            if place is None:
-                place = places[says] = _Place(find(self._pod_key(says, pod), time_ms), opening)
+            place = places.get(pod)
+            if place is None or place.chunk != self._chunk:
+                # Alerts of one chunk come from few pods within moments, so each pod is looked up once.
+                place = self._place(pod, find, time_ms)
+                met.append(place)
             if place.fragment is None:
-                out.unknown.add(pod.key())
+                out.unknown.add(place.key)
                 continue
             try:
                 text = payload.decode()
@@ -165,7 +166,7 @@ class Sieve:
                 careful.add(payload, offset, line, alert=alert)
                 continue
             # Joined as text, since the encoder of the batch wants text: bytes would be copied once more.
-            message = f"{text[:-1]}{place.ending}{offset}{closing}"
+            message = f"{text[:-1]}{place.enriched}{opening}{offset}{closing}"
             size = len(message) if message.isascii() else len(message.encode())
             if size > LARGEST_MESSAGE_BYTES or text[-1] != "}":
                 careful.add(payload, offset, line, alert=alert)
@@ -182,7 +183,7 @@ class Sieve:
                 out.filtered["settled"] += 1
                 continue
             careful.add(odd.payload, odd.offset, odd.line, mark=odd.mark)
-        for place in places.values():
+        for place in met:
             if place.fragment is not None:
                 out.enriched[place.fragment.result] += place.seen
         for kind in self._kinds.values():
@@ -212,13 +213,19 @@ class Sieve:
             kind = self._kinds[key] = Kind(alert.priority, alert.source, alert.rule, lane, filtered, folds)
         return kind
 
-    def _pod_key(self, says: Says, pod: OutputFields) -> PodKey:
-        key = self._pod_keys.get(says)
-        if key is None:
-            if len(self._pod_keys) >= MOST_PODS:
-                self._pod_keys.clear()
-            key = self._pod_keys[says] = pod.key()
-        return key
+    def _place(self, pod: OutputFields, find: FindFragment, time_ms: int) -> _Place:
+        """The pod as it is known now, for the chunk at hand."""
+        place = self._places.get(pod)
+        if place is None:
+            if len(self._places) >= MOST_PLACES:
+                self._places.clear()
+            place = self._places[pod] = _Place(pod.key())
+        place.chunk, place.seen = self._chunk, 0
+        fragment = HOST if pod == HOST_ALONE else find(place.key, time_ms)
+        if fragment is not place.fragment:
+            place.fragment = fragment
+            place.enriched = "" if fragment is None else fragment.plain.decode()
+        return place
 
     def clock(self, stamp: str) -> int | None:
         try:
@@ -236,14 +243,17 @@ class Sieve:
 
 
 class _Place:
-    """A pod met in a chunk."""
+    """A pod as alerts name it, and what is known of it in the chunk at hand."""
 
-    __slots__ = ("ending", "fragment", "seen")
+    __slots__ = ("chunk", "enriched", "fragment", "key", "seen")
 
-    def __init__(self, fragment: Fragment | None, opening: str) -> None:
-        self.fragment = fragment
-        self.ending = "" if fragment is None else fragment.plain.decode() + opening
-        """What follows the alert's own text, up to its offset."""
+    def __init__(self, key: PodKey) -> None:
+        self.key = key
+        self.chunk = 0
+        """The last one in which it was met."""
+        self.fragment: Fragment | None = None
+        self.enriched = ""
+        """The fragment as text."""
         self.seen = 0
 
 
