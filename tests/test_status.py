@@ -208,3 +208,22 @@ async def test_what_waits_shows_in_lanes_lag_and_budget(tmp_path: Path) -> None:
     assert sample.value("oldest_unacknowledged_seconds", lane="urgent") == 0
     assert report.books.balanced
     assert report.lag_seconds > 0
+
+
+async def test_files_are_shown_as_what_they_are(tmp_path: Path) -> None:
+    directory = container(tmp_path)
+    append(directory / "0.log", cri(alert(1)))
+    quick = {"root": tmp_path / "pods", "scan_seconds": 0.02}
+    async with built(tmp_path, NOWHERE, tail=quick) as agent, running(agent.reader.run()):
+
+        def states() -> list[str]:
+            return [file.state for file in agent.status.report().files]
+
+        await until(lambda: states() == ["open"] and agent.reader.in_flight == 1)
+        (directory / "0.log").rename(directory / "0.log.20261123-100000")
+        append(directory / "0.log", cri(alert(2)))
+        await until(lambda: states() == ["rotated", "open"])
+        (directory / "0.log.20261123-100000").unlink()
+        await until(lambda: states() == ["deleted, still held", "open"])
+        (directory / "0.log").write_bytes(b"")
+        await until(lambda: "truncated" in states())

@@ -14,7 +14,7 @@ from agent.core.kubelet import Selection
 from agent.core.values import Lane
 from agent.enrich.projection import Container, Pod
 from agent.enrich.workload import Workload
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
 from agent.tail.tailer import Gap
 from agent.vigil import beat, look_for_falco, watch_drift, watch_storms
 from agent.watch import Saying
@@ -380,3 +380,29 @@ async def test_a_group_that_differs_from_the_configuration_is_reported(tmp_path:
             running(watch_drift(agent.settings.cloudwatch, agent.client, agent.group, agent.telemetry)),
         ):
             await until(lambda: agent.telemetry.value("settings_drift", setting="retention_days"))
+
+
+async def test_a_plain_file_of_falco_is_watched_by_its_path(tmp_path: Path) -> None:
+    plain = tmp_path / "falco.jsonl"
+    append(plain, alert(1) + b"\n")
+    async with built(tmp_path, NOWHERE, tail={"root": None, "paths": [str(plain)]}) as agent:
+        async with running(agent.reader.run()):
+            await until(lambda: agent.reader.in_flight)
+
+            look(agent, time.monotonic() + 1000)
+
+        [event] = said(agent)
+        assert event["output_fields"]["falco.pod"] == str(plain)
+
+
+async def test_a_group_that_may_not_be_described_is_left_alone(tmp_path: Path) -> None:
+    async with EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch:
+        cloudwatch.faults.add(Fault("denied", operation="DescribeLogGroups"))
+        plain = {"endpoint_url": cloudwatch.url, "region": "eu-central-1", "retention_days": 7}
+        async with (
+            built(tmp_path, "", cloudwatch=plain) as agent,
+            running(watch_drift(agent.settings.cloudwatch, agent.client, agent.group, agent.telemetry)),
+        ):
+            await until(lambda: cloudwatch.requests.count("DescribeLogGroups"))
+
+        assert agent.telemetry.total("settings_drift") == 0
