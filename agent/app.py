@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from agent import letters
+from agent.core.express import Spotter
 from agent.core.kubelet import Selection
 from agent.core.values import Destination, Lane
 from agent.enrich import build_enricher
@@ -109,7 +110,14 @@ class Agent:
             telemetry=self.telemetry,
         )
         reading = Reading(
-            settings.tail, self.budget, self.telemetry, self.pipeline.convey, self.pipeline.announce, restored.positions
+            settings.tail,
+            self.budget,
+            self.telemetry,
+            self.pipeline.convey,
+            self.pipeline.announce,
+            restored.positions,
+            spotter=Spotter(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
+            express_bytes=settings.falco.express_bytes,
         )
         if self._intents:
             reading.allowed.clear()

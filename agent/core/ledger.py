@@ -13,7 +13,7 @@ from collections import deque
 class Entry:
     """A stretch of one file: `pending` records of it are unsettled."""
 
-    __slots__ = ("_ledger", "_tied", "end", "pending", "read_at", "start")
+    __slots__ = ("_ledger", "_tied", "end", "holds", "pending", "read_at", "start")
 
     def __init__(self, ledger: Ledger, start: int, end: int, pending: int, read_at: float) -> None:
         self._ledger = ledger
@@ -22,6 +22,8 @@ class Entry:
         self.pending = pending
         self.read_at = read_at
         """When it was read, in seconds of the monotonic clock."""
+        self.holds = 0
+        """So many others, whose records lie in this stretch, have to be settled as well."""
         self._tied: tuple[Entry, int] | None = None
 
     def tie(self, before: Entry, records: int) -> None:
@@ -40,6 +42,11 @@ class Entry:
                 before.settle(crossing)
             self._ledger._advance()
 
+    def release(self) -> None:
+        """One of those that held it is settled."""
+        self.holds -= 1
+        self._ledger._advance()
+
 
 class Ledger:
     """The books of one file, from `committed` on."""
@@ -51,14 +58,15 @@ class Ledger:
         """Every record before this offset is settled."""
         self._entries: deque[Entry] = deque()
 
-    def enter(self, end: int, records: int, read_at: float = 0.0) -> Entry:
-        """A new entry from the end of the last one to `end`. One without records is settled at once."""
+    def enter(self, end: int, records: int, read_at: float = 0.0, holds: int = 0) -> Entry:
+        """A new entry from the end of the last one to `end`. One without records and holds is settled at once."""
         start = self._entries[-1].end if self._entries else self.committed
         if end < start:
             raise ValueError(f"entry would end at {end}, before its start at {start}")
         entry = Entry(self, start, end, records, read_at)
+        entry.holds = holds
         self._entries.append(entry)
-        if not records:
+        if not records and not holds:
             self._advance()
         return entry
 
@@ -79,5 +87,5 @@ class Ledger:
 
     def _advance(self) -> None:
         entries = self._entries
-        while entries and not entries[0].pending:
+        while entries and not entries[0].pending and not entries[0].holds:
             self.committed = entries.popleft().end

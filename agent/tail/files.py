@@ -96,6 +96,10 @@ class LogBytes(Protocol):
         """The last MARKER_BYTES before it as they are now, without moving; None where that cannot be had."""
         ...
 
+    def peek(self, offset: int, most: int) -> bytes:
+        """Bytes from that offset on, without moving; none where that cannot be had."""
+        ...
+
     def head(self) -> bytes:
         """The first line, or as much of it as there is and a fingerprint takes, without moving."""
         ...
@@ -142,6 +146,9 @@ class PlainBytes:
     def before(self, offset: int) -> bytes:
         start = max(0, offset - MARKER_BYTES)
         return os.pread(self._descriptor, offset - start, start)
+
+    def peek(self, offset: int, most: int) -> bytes:
+        return os.pread(self._descriptor, most, offset)
 
     def head(self) -> bytes:
         head = os.pread(self._descriptor, FINGERPRINT_BYTES, 0)
@@ -207,6 +214,9 @@ class GzipBytes:
 
     def before(self, offset: int) -> None:
         """Nothing: it is never written to, and going back means decompressing all again."""
+
+    def peek(self, offset: int, most: int) -> bytes:
+        return b""
 
     def head(self) -> bytes:
         first = os.pread(self._descriptor, 1 << 16, 0)

@@ -271,7 +271,8 @@ class OpenFile:
     @property
     def is_done(self) -> bool:
         """It has ended, all of it is settled, and nobody will write to it any more."""
-        return self.ended and self._is_left and not self.unread and self.ledger.committed >= self.end
+        settled = self.ledger.committed >= self.end and not self.express.in_flight
+        return self.ended and self._is_left and not self.unread and settled
 
     @property
     def _is_left(self) -> bool:

@@ -14,12 +14,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent.core.express import ExpressEntry, Spotter
 from agent.core.ledger import Entry
 from agent.core.lines import Records
 from agent.flow import Budget
 from agent.settings import Tail
 from agent.tail.checkpoint import Position
 from agent.tail.discovery import FoundFile, Source
+from agent.tail.express import Express
 from agent.tail.files import DamagedLog
 from agent.tail.intake import Intake
 from agent.tail.openfile import OpenFile
@@ -36,7 +38,7 @@ class Chunk:
 
     file: OpenFile
     records: Records
-    entry: Entry
+    entry: Entry | ExpressEntry
     cost_bytes: int
     """What was acquired of the budget for it."""
 
@@ -75,6 +77,10 @@ class Reading:
     """Ids of the files that some tailer has open: no file is read by two."""
     allowed: asyncio.Event = field(default_factory=_already)
     """Not set: files are opened and held, and nothing is read of them yet."""
+    spotter: Spotter | None = None
+    """Finds what may go ahead in a backlog; None: nothing does."""
+    express_bytes: int = 0
+    """So long a backlog of a source is not worth going ahead in."""
 
 
 class Tailer:
@@ -88,6 +94,8 @@ class Tailer:
         self._at_end = at_end
         self._found: tuple[FoundFile, ...] = ()
         self._intake = Intake(source, reading.settings, reading.positions, reading.followed, self._complain)
+        self._express = Express(reading, self.files, self._hand_on) if reading.spotter is not None else None
+        self._tasks: asyncio.TaskGroup | None = None
         self._woken = asyncio.Event()
         self._began_at = time.monotonic()
         self._occasional = Occasional()
@@ -101,12 +109,14 @@ class Tailer:
         self._take_in()
         if changed or not found or any(file.has_work for file in self.files):
             self._woken.set()
+        self._go_ahead()
 
     def wake(self) -> None:
         """Something was written."""
         if self._intake.is_waiting:
             self._take_in()
         self._woken.set()
+        self._go_ahead()
 
     @property
     def settled_ids(self) -> set[str]:
@@ -132,16 +142,28 @@ class Tailer:
 
     async def run(self) -> None:
         """Reads until the source is gone and everything read of it is settled."""
-        while self._found or self.files:
-            await self._advance()
-            await self._woken.wait()
-            self._woken.clear()
+        async with asyncio.TaskGroup() as self._tasks:
+            while self._found or self.files:
+                await self._advance()
+                await self._woken.wait()
+                self._woken.clear()
 
     def close(self) -> None:
         """Lets go of every file. What of it was settled by now stays known."""
         for file in list(self.files):
             self._close(file)
         self._intake.close()
+
+    def _go_ahead(self) -> None:
+        """Starts an express scan when there is a backlog, beside the ordinary pass."""
+        if self._express is not None and self._tasks is not None and self._express.is_due():
+            self._tasks.create_task(self._sweep(self._express), name=f"express {self.source.path}")
+
+    async def _sweep(self, express: Express) -> None:
+        try:
+            await express.sweep()
+        except OSError as error:
+            self._complain(error)
 
     def _take_in(self) -> None:
         try:
@@ -218,6 +240,9 @@ class Tailer:
         if not len(records):
             self._reading.budget.adjust(-cost_bytes)
             return
+        await self._hand_on(file, records, entry, cost_bytes)
+
+    async def _hand_on(self, file: OpenFile, records: Records, entry: Entry | ExpressEntry, cost_bytes: int) -> None:
         self._reading.telemetry.records_read.inc(len(records))
         await self._reading.deliver(Chunk(file, records, entry, cost_bytes))
 
