@@ -116,6 +116,10 @@ class LogBytes(Protocol):
         """Its last write, in seconds since 1970."""
         ...
 
+    def identity(self) -> tuple[int, int]:
+        """Device and inode."""
+        ...
+
     def ends_a_line(self) -> bool: ...
 
     def close(self) -> None: ...
@@ -162,6 +166,10 @@ class PlainBytes:
 
     def changed_at(self) -> float:
         return os.fstat(self._descriptor).st_mtime
+
+    def identity(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_dev, status.st_ino
 
     def ends_a_line(self) -> bool:
         size = self.size()
@@ -240,6 +248,10 @@ class GzipBytes:
 
     def changed_at(self) -> float:
         return os.fstat(self._descriptor).st_mtime
+
+    def identity(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_dev, status.st_ino
 
     def ends_a_line(self) -> bool:
         return True

@@ -7,6 +7,7 @@ the bytes before its committed offset; where those differ, it is another log tha
 
 from __future__ import annotations
 
+import errno
 import itertools
 import time
 from collections.abc import Callable
@@ -201,7 +202,12 @@ class Intake:
             content.close()
 
     def _open(self, seen: FoundFile) -> LogBytes:
-        return open_log(self._source.root, seen.relative, self._settings.follow_links_into, seen.compressed)
+        """Raises FileNotFoundError also when another file has that name by now."""
+        content = open_log(self._source.root, seen.relative, self._settings.follow_links_into, seen.compressed)
+        if content.identity() != (seen.device, seen.inode):
+            content.close()
+            raise FileNotFoundError(errno.ENOENT, "was replaced since the look", self._path(seen))
+        return content
 
     def _path(self, seen: FoundFile) -> str:
         return str(self._source.root.joinpath(*seen.relative))

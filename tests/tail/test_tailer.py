@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.settings import Tail
+from agent.tail.discovery import Discovery
+from agent.tail.intake import Intake
+from agent.tail.openfile import OpenFile
 from tests.tail.following import Container, compress, copytruncate, following, plain_alert
 
 
@@ -307,6 +311,29 @@ async def test_a_file_that_was_empty_when_it_was_seen_and_is_written_and_deleted
         await seen.until(lambda: not list(seen.reader.files))
 
     assert sorted(seen.payloads) == [b"1", b"2", b"torn"]
+
+
+async def test_a_name_that_leads_to_another_file_since_the_look_is_not_taken_for_the_one_that_was_seen(
+    tmp_path: Path,
+) -> None:
+    container = Container(tmp_path)
+    container.write(1)
+    async with following(tmp_path) as seen:
+        await seen.until(lambda: seen.numbers == [1])
+    found = Discovery(Tail(root=tmp_path)).look()
+    ((source, files),) = found.items()
+    container.rotate()
+    container.write(2)
+    intake = Intake(source, Tail(root=tmp_path), {}, set(), lambda error: None)
+    held: list[OpenFile] = []
+
+    intake.take(files, held, at_end=False)
+    assert (held, intake.unsure) == ([], True)
+
+    intake.take(next(iter(Discovery(Tail(root=tmp_path)).look().values())), held, at_end=False)
+    assert [file.path.name for file in held] == ["0.log.20261123-000001", "0.log"]
+    for file in held:
+        file.close()
 
 
 async def test_a_log_of_another_pod_or_container_is_not_read(tmp_path: Path) -> None:
