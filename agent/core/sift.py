@@ -295,7 +295,8 @@ class _Pass:
             return
         fragment = HOST
         pod = alert.output_fields
-        if pod is not None and not (pod.container_id == "host" and pod.pod is None):
+        of_a_pod = pod is not None and not (pod.container_id == "host" and pod.pod is None)
+        if pod is not None and of_a_pod and kind.source != "internal":
             found = self._find(pod.key(), time_ms)
             if found is None:
                 self._out.unknown.add(pod.key())

@@ -54,13 +54,14 @@ class Player:
         self._rotate_bytes = rotate_bytes
         self._rotations = 0
         self._last_time = 0
-        self._alerts: Iterator[tuple[bytes, bytes]] = itertools.cycle(
-            [
-                (alert[: match.start(1)], alert[match.end(1) :])
-                for alert in captured_alerts()
-                if (match := _TIME.search(alert))
-            ]
-        )
+        alerts = [
+            (alert[: match.start(1)], alert[match.end(1) :])
+            for alert in captured_alerts()
+            if (match := _TIME.search(alert))
+        ]
+        # What Falco says about itself is said once: again and again, it would be a Falco in distress.
+        again = [(before, after) for before, after in alerts if b'"source":"internal"' not in before]
+        self._alerts: Iterator[tuple[bytes, bytes]] = itertools.chain(alerts, itertools.cycle(again))
         self.digests: dict[bytes, int] = {}
         """Every alert written: its time, and the CRC-32 of its bytes."""
         self.written_bytes = 0
