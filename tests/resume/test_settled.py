@@ -1,0 +1,82 @@
+"""What was settled by an earlier life: known again by its id, in its own file or across a rotation, and passed over."""
+
+import pytest
+
+from agent.core.identity import RecordId, record_id
+from agent.core.lines import Cri, Joiner, Mark, Odd, Records
+from agent.core.sift import HOST, Policy, Sieve, Sifted
+from agent.core.values import Lane
+
+LONGEST = 1 << 20
+STAMP = b"2026-11-23T07:23:01.156686905Z"
+
+
+def sift(records: Records, *settled: int) -> Sifted:
+    return Sieve(Policy(), node="node-1").sift(
+        records, file="f00", grammar=Cri(), now_ms=0, find=lambda key, time_ms: HOST, settled=frozenset(settled)
+    )
+
+
+def part(tag: bytes, text: bytes, stream: bytes = b"stdout") -> bytes:
+    return b"%b %b %b %b" % (STAMP, stream, tag, text)
+
+
+@pytest.mark.parametrize(
+    ("message", "identity"),
+    [
+        ('{"rule":"R","falcowatch":{"id":"0f:12","node":"n"}}', RecordId("0f", 12)),
+        ('{"falcowatch":1,"falcowatch_":{"id":"0f-2:12","node":"n"}}', RecordId("0f-2", 12)),
+        ('{"output":"x","kubernetes":{},"falcowatch":{"id":"0f:0","node":"n","incomplete":true}}', RecordId("0f", 0)),
+        ('{"rule":"Falcowatch: gap","falcowatch":{"node":"n"}}', None),
+        ('{"output":",\\"falcowatch\\":{\\"id\\":\\"0f:12\\"","rule":"R"}', None),
+        ("no json", None),
+        ("", None),
+    ],
+)
+def test_an_event_names_its_record_and_text_inside_an_alert_does_not(message, identity):
+    assert record_id(message) == identity
+
+
+def test_every_event_of_a_record_can_be_told_by_its_id():
+    alert = b'{"output":"o","priority":"Notice","rule":"R","source":"syscall","time":"2026-11-23T07:23:01Z"}'
+    cut = Odd(b"text", 7, part(b"P", b"text"), Mark(incomplete=True, origin=("before", 40)))
+    sifted = sift(Records([alert, b"text"], [3, 500], [part(b"F", alert), part(b"F", b"text")], [cut]))
+
+    assert record_id(sifted.spans[Lane.ROUTINE].messages[0]) == RecordId("f00", 3)
+    assert list(map(record_id, sifted.spans[Lane.OTHER].messages)) == [RecordId("f00", 500), RecordId("before", 40)]
+
+
+def test_an_unusual_record_that_is_settled_is_not_shipped_again():
+    cut = Odd(b"text", 7, part(b"P", b"text"), Mark(incomplete=True))
+
+    assert len(sift(Records(odd=[cut])).spans[Lane.OTHER]) == 1
+    assert not len(sift(Records(odd=[cut]), 7).spans[Lane.OTHER])
+    assert sift(Records(odd=[cut]), 7).filtered == {"settled": 1}
+
+
+def test_a_record_that_began_in_the_file_before_is_known_by_where_it_began_there():
+    joiner = Joiner(Cri(), LONGEST)
+    joiner.feed([part(b"P", b"a")], 100, 0.0)
+    joiner.feed([part(b"P", b"b", b"stderr")], 200, 0.0)
+
+    joiner.cross("before", {100, 0})
+    records = joiner.feed([part(b"F", b"a"), part(b"F", b"b", b"stderr")], 0, 0.0)
+
+    assert [(odd.mark.origin, odd.mark.settled) for odd in records.odd] == [
+        (("before", 100), True),
+        (("before", 200), False),
+    ]
+    sifted = sift(records, 0)  # an island of this file at the same offset is another record
+    assert sifted.filtered == {"settled": 1}
+    assert [record_id(message) for message in sifted.spans[Lane.OTHER].messages] == [RecordId("before", 200)]
+
+
+def test_it_stays_known_over_a_second_rotation():
+    joiner = Joiner(Cri(), LONGEST)
+    joiner.feed([part(b"P", b"a")], 100, 0.0)
+
+    joiner.cross("first", {100})
+    joiner.cross("second")
+
+    [odd] = joiner.feed([part(b"F", b"a")], 0, 0.0).odd
+    assert odd.mark == Mark(origin=("first", 100), settled=True)
