@@ -67,7 +67,7 @@ class Telemetry:
         self.records_in_flight = self._gauge("records_in_flight", "Records read and not yet settled.")
         self.records_synthetic = self._counter(
             "records_synthetic",
-            "Events of our own (heartbeat, silence, gap) that CloudWatch accepted; not in the books.",
+            "Events of our own (heartbeat, silence, gap, storm) that CloudWatch accepted; not in the books.",
             "kind",
         )
 
@@ -78,12 +78,12 @@ class Telemetry:
         )
         self.falco_internal = self._counter("falco_internal", "Falco's messages about itself.", "rule")
         self.falco_syscall_drops = self._counter("falco_syscall_drops", "System calls Falco says it could not see.")
-        self.falco_events = self._gauge("falco_events", "Kernel events Falco has seen, by its last metrics snapshot.")
+        self.falco_events = self._counter("falco_events", "Kernel events Falco has seen, by its metrics snapshots.")
         self.falco_output_drops = self._gauge(
             "falco_output_drops", "Alerts Falco dropped in its output queue, by its last snapshot."
         )
-        self.falco_rules = Info(
-            f"{PREFIX}falco_rules", "Falco's version and the digests of its rules files.", registry=self.registry
+        self.falco_rules_loaded = Info(
+            f"{PREFIX}falco_rules_loaded", "Falco's version and the digests of its rules files.", registry=self.registry
         )
         self.falco_silent_seconds = self._gauge("falco_silent_seconds", "Time since a Falco on this node last wrote.")
         self.falco_silent = self._gauge("falco_silent", "1 while a Falco on this node is announced as silent.")

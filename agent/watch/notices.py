@@ -47,7 +47,7 @@ class Notices:
         for payload in payloads:
             try:
                 self._read(decode_notice(payload))
-            except (NotAnAlert, RecursionError):
+            except (NotAnAlert, UnicodeDecodeError, RecursionError):
                 continue  # shipped and counted by its rule all the same
 
     def _read(self, notice: Notice) -> None:
@@ -63,9 +63,11 @@ class Notices:
             self._sources.clear()
         source = self._sources.setdefault(name, _Source())
         # Only a source with a kernel behind it has scap's numbers.
-        source.events = _number(fields.get("scap.n_evts", fields.get("falco.num_evts")))
+        events = _number(fields.get("scap.n_evts", fields.get("falco.num_evts")))
+        # Fewer than before: Falco has started anew and counts from 0.
+        self._telemetry.falco_events.inc(events - source.events if events >= source.events else events)
+        source.events = events
         source.output_drops = _number(fields.get("falco.outputs_queue_num_drops"))
-        self._telemetry.falco_events.set(sum(each.events for each in self._sources.values()))
         # The queue is one for all sources.
         self._telemetry.falco_output_drops.set(max(each.output_drops for each in self._sources.values()))
         if "scap.n_drops" in fields:
@@ -94,7 +96,7 @@ class Notices:
             key.removeprefix(RULES_DIGEST): str(value) for key, value in fields.items() if key.startswith(RULES_DIGEST)
         }
         digests = ",".join(f"{name}:{digest[:12]}" for name, digest in sorted(self.rules.items()))
-        self._telemetry.falco_rules.info({"version": self.version, "rules": digests})
+        self._telemetry.falco_rules_loaded.info({"version": self.version, "rules": digests})
 
 
 def _number(value: object) -> float:

@@ -73,7 +73,7 @@ ROWS = (
                 "Sets of rules in use",
                 "Versions of Falco and digests of its rules files; 1 when all nodes agree.",
                 "count(count without (instance, pod, node, container, endpoint, service)"
-                f' (falcowatch_falco_rules_info{{{ME}, rules!=""}}))',
+                f' (falcowatch_falco_rules_loaded_info{{{ME}, rules!=""}}))',
                 steps=[{"color": "green", "value": None}, {"color": "orange", "value": 2}],
             ),
             Panel(
@@ -105,9 +105,9 @@ ROWS = (
                 ],
             ),
             Panel(
-                "Kernel events seen by Falco",
-                "By its metrics snapshots; falls to 0 when a Falco restarts.",
-                [Query(f"max by (instance) (falcowatch_falco_events{{{ME}}})", "{{instance}}")],
+                "Kernel events a second seen by Falco",
+                "By its metrics snapshots, over an hour, since they come minutes apart.",
+                [Query(f"max by (instance) (rate(falcowatch_falco_events_total{{{ME}}}[1h]))", "{{instance}}")],
             ),
         ),
     ),

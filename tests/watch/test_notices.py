@@ -24,7 +24,7 @@ def telemetry() -> Telemetry:
 def rules_info(telemetry: Telemetry) -> dict[str, str]:
     """The labels of the one series there is."""
     [labels] = [dict(labels) for (name, labels), one in telemetry.snapshot().samples.items()
-                if name == "falco_rules_info" and one == 1]  # fmt: skip
+                if name == "falco_rules_loaded_info" and one == 1]  # fmt: skip
     return labels
 
 
@@ -59,7 +59,7 @@ def test_captured_snapshots_tell_events_version_and_rules(
     assert told.version == version
     assert len(told.rules) == 4
     assert all(len(digest) == 64 for digest in told.rules.values())
-    assert telemetry.value("falco_events") == events
+    assert telemetry.value("falco_events_total") == events
     assert telemetry.value("falco_output_drops") == 0
     assert telemetry.value("falco_syscall_drops_total") == notices
     labels = rules_info(telemetry)
@@ -85,7 +85,7 @@ def test_several_sources_of_events_add_up_and_their_common_queue_counts_once(tel
         ]
     )
 
-    assert telemetry.value("falco_events") == 157
+    assert telemetry.value("falco_events_total") == 157
     assert telemetry.value("falco_output_drops") == 3
 
 
@@ -166,4 +166,4 @@ def test_odd_notices_count_as_none_and_end_nothing(telemetry: Telemetry, odd: by
 def test_numbers_beyond_64_bits_are_read(telemetry: Telemetry) -> None:
     Notices(telemetry).read([snapshot(scap__n_evts=18446744073506046132)])
 
-    assert telemetry.value("falco_events") == pytest.approx(1.8446744e19)
+    assert telemetry.value("falco_events_total") == pytest.approx(1.8446744e19)
