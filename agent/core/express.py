@@ -57,7 +57,7 @@ class Spotter:
         try:
             # The last part of a record that was cut is no whole object, so it fails here.
             alert = decode_alert(entry[1])
-        except (NotAnAlert, RecursionError):
+        except (NotAnAlert, UnicodeDecodeError, RecursionError):
             return None
         urgent = SEVERITY.get(alert.priority.lower(), len(PRIORITIES)) <= self._urgent
         return entry[1] if urgent or alert.source == "internal" else None

@@ -173,7 +173,7 @@ class Docker:
     def _entry(self, line: bytes) -> DockerLine | None:
         try:
             return self._decode(line)
-        except (msgspec.MsgspecError, RecursionError):  # the second: brackets nested a thousand deep
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # the last: brackets a thousand deep
             return None
 
 

@@ -39,6 +39,8 @@ class Intake:
         """Rotated files with nothing left to read, by their id."""
         self.unsure = False
         """At the last look some file could not be opened; what is known may still be there."""
+        self.recognised = False
+        """One of the files was known, so none between it and the newest can be missing: the oldest go first."""
         self._source = source
         self._settings = settings
         self._positions = positions
@@ -151,6 +153,7 @@ class Intake:
                 content.close()
                 return None
             known = self._positions.get(file_id)
+            self.recognised |= known is not None
             if known is None or known.marker in ("", digest(content.seek(known.offset))):
                 break
             if known.offset > content.size() and not seen.compressed and _has_a_stamp(head):

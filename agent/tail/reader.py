@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from agent.errors import DiscoveryError
 from agent.tail.checkpoint import Position, Restored
@@ -22,6 +23,8 @@ from agent.telemetry import Occasional
 
 FORGET_AFTER_SECONDS = 7 * 24 * 3600
 """A file that has not been there for so long is not remembered any more."""
+
+GONE: Final = "deleted while the agent was stopped"
 
 log = logging.getLogger(__name__)
 
@@ -143,21 +146,28 @@ class Reader:
             return  # at the next look
         self._searched = True
         positions = self._reading.positions
-        unfinished = {file_id: known for file_id, known in positions.items() if not known.complete}
-        for file_id, known in unfinished.items():
-            if file_id in self._reading.followed:
+        before = dict(positions)
+        lost: list[str] = []
+        for file_id, known in before.items():
+            if known.complete or file_id in self._reading.followed:
                 continue
             del positions[file_id]
             # A log that was rotated away while it is still written to had more than we ever saw of it.
-            rotated_away = any(known.path.startswith(str(source.path)) for source in sources)
+            rotated_away = any(_is_of(known, source) for source in sources)
             if known.size > known.offset or rotated_away:
-                gap = Gap(file_id, known.path, known.offset, known.size, "deleted while the agent was stopped", True)
-                self._reading.announce(gap)
+                lost.append(known.path)
+                self._reading.announce(Gap(file_id, known.path, known.offset, known.size, GONE, True))
             else:
                 log.warning(
                     "file is gone; it had been read as far as was seen",
                     extra={"path": known.path, "read": known.offset},
                 )
+        # The oldest are deleted first: where nothing that was known is left, more may be missing after it.
+        for source, tailer in self._tailers.items():
+            mine = [(file_id, known) for file_id, known in before.items() if _is_of(known, source)]
+            if mine and not tailer.is_recognised and not any(known.path in lost for _, known in mine):
+                file_id, known = mine[-1]
+                self._reading.announce(Gap(file_id, str(source.path), known.size, known.size, GONE, True))
 
     def _bound_deleted(self) -> None:
         """Beyond `retain_deleted_bytes`, the oldest deleted files are let go of, and what they held is a gap."""
@@ -169,3 +179,7 @@ class Reader:
             excess -= file.unread
             start, lost = file.end, file.abandon()
             self._reading.announce(Gap(file.id, str(file.path), start, start + lost, "deleted"))
+
+
+def _is_of(known: Position, source: Source) -> bool:
+    return known.path.startswith(str(source.path))

@@ -140,6 +140,11 @@ class Tailer:
             file.note_size()
         return max((file.wrote_at for file in self.files), default=self._began_at)
 
+    @property
+    def is_recognised(self) -> bool:
+        """Some of its files had been read before."""
+        return self._intake.recognised
+
     async def run(self) -> None:
         """Reads until the source is gone and everything read of it is settled."""
         async with asyncio.TaskGroup() as self._tasks:

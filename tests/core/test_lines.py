@@ -83,6 +83,7 @@ def test_a_cri_stamp_is_read_only_from_a_line_of_the_grammar() -> None:
         (b'{"log":"\\n"}', ("stdout", b"", False)),
         (b'{"log":1}', None),
         (b'{"log":"a', None),
+        (b'{"log":"\xe6\xff"}', None),
         (b'{"log":' + b"[" * 100_000, None),
         (b'{"attrs":' + b'{"a":' * 100_000, None),
     ],

@@ -179,7 +179,10 @@ async def run(scenario: Scenario, place: Path) -> Outcome:
                 acts.create_task(_trouble_the_process(world, writing))
                 acts.create_task(_change_the_weather(world, writing))
             await world.set_weather(None)
-            await _settled(world)
+            try:
+                await _settled(world)
+            except TimeoutError:
+                outcome.problems.append(f"not settled after {PATIENCE_SECONDS:.0f} s: {await world.metrics()}"[:600])
             await world.terminate()
         finally:
             if world.agent is not None and world.agent.process.returncode is None:
@@ -190,9 +193,9 @@ async def run(scenario: Scenario, place: Path) -> Outcome:
 
 
 async def _found(world: World) -> None:
-    """Until the first file is in hand: what is rotated away on a host before that is none of ours."""
+    """Until the first file is in hand, and on record: what is rotated away before that is none of ours."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (await world.metrics())["files_open"]:
+        while not ((await world.metrics())["files_open"] and (world.place / "state" / "checkpoint.json").exists()):
             await asyncio.sleep(0.05)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import fuzz
 from tests.faults.scenario import run
 from tests.faults.scenarios import QUICK, drawn, named
 
@@ -18,6 +19,11 @@ async def test_nothing_is_lost_without_a_word(name: str, tmp_path: Path) -> None
 
     assert not outcome.problems, outcome.line()
     assert outcome.written > 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hostile_lines_neither_crash_nor_unbalance_anything(seed: int) -> None:
+    assert fuzz.run(500, seed).records > 500
 
 
 def test_a_seed_always_draws_the_same_scenario() -> None:

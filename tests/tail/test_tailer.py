@@ -662,6 +662,28 @@ async def test_a_known_log_rotated_away_while_the_agent_was_stopped_is_a_gap_of_
     assert [gap.at_least for gap in second.gaps] == [True]
 
 
+async def test_where_nothing_is_left_of_what_was_known_a_gap_of_unknown_size_is_announced(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.write(1)
+    async with following(tmp_path) as first:
+        await first.until(lambda: first.numbers == [1])
+    positions = {file_id: replace(known, complete=True) for file_id, known in first.reader.positions().items()}
+    rotated = container.rotate()
+    container.write(2)
+    async with following(tmp_path, positions=positions) as second:
+        await second.until(lambda: second.numbers == [2])
+    assert not second.gaps
+
+    rotated.unlink()
+    container.rotate().unlink()
+    container.write(3)
+    async with following(tmp_path, positions=positions) as third:
+        await third.until(lambda: third.numbers == [3])
+        await third.looks()
+
+    assert [(gap.end - gap.start, gap.at_least) for gap in third.gaps] == [(0, True)]
+
+
 async def test_a_damaged_compressed_file_is_a_gap_and_the_chain_goes_on(tmp_path: Path) -> None:
     container = Container(tmp_path)
     container.write(*range(1, 2000))

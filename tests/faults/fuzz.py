@@ -1,0 +1,164 @@
+"""Hostile lines through everything that reads them: cutting, joining, decoding, shrinking, batching.
+
+`python -m tests.faults.fuzz --lines 100000 --seed 1` mutates what a real Falco and real runtimes wrote, and lines made
+to hurt, and holds after each file: the records cut in random chunks are those cut in one; each is in a lane or
+settled by a reason; each event is JSON, within CloudWatch's limit and counted right; and the file commits to its end.
+"""
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from agent.core.batch import LARGEST_MESSAGE_BYTES, MOST_BYTES, Waiting
+from agent.core.ledger import Ledger
+from agent.core.lines import Cri, Cutter, Docker, Grammar, Joiner, Plain, Records, recognise
+from agent.core.sift import HOST, Policy, Sieve
+
+DATA = Path(__file__).parent.parent / "data"
+MOST_RECORD_BYTES = 64 * 1024
+LINES_A_FILE = 500
+
+NASTY = (
+    *(b"", b" ", b"\0", b"\r", b"\xff\xfe", b"\xed\xa0\x80", "\u2028\u0085".encode(), b"{", b"}", b"-0", b"1e999"),
+    *(b"[" * 2000, b'{"a":' * 2000, b"9" * 400, b"x" * 70_000, b'"\\ud800"', b'{"log":"'),
+    *(b"stdout F ", b" stdout F ", b" stderr P "),
+    b'{"rule":"","priority":""}',
+    b'{"rule":null,"priority":5}',
+    b'{"rule":"R","priority":"Error","time":"9999-12-31T23:59:59.999999999Z"}',
+    b'{"rule":"R","priority":"Error","output_fields":{"k8s.pod.name":[1]},"kubernetes":0,"falcowatch":{}}',
+    b'{"rule":"R","priority":"Error","output":"' + b"\xff" * 30_000 + b'"}',
+)
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run came to."""
+
+    lines: int = 0
+    records: int = 0
+    events: int = 0
+    slowest_seconds: float = 0.0
+
+
+def corpus() -> list[bytes]:
+    lines: list[bytes] = []
+    for path in sorted(DATA.glob("falco/**/*")) + sorted(DATA.glob("logs/**/*")):
+        if path.is_file() and path.suffix not in (".gz", ".md"):
+            lines += path.read_bytes().split(b"\n")[:60]
+    return [line[:100_000] for line in lines]
+
+
+def hostile(chance: random.Random, seeds: list[bytes]) -> bytes:
+    """A line: a seed, damaged in some of the ways that bytes get damaged, or on purpose."""
+    line = bytearray(chance.choice(seeds) if chance.random() < 0.85 else chance.choice(NASTY))
+    for _ in range(chance.choice((0, 0, 1, 1, 2, 5))):
+        at = chance.randrange(len(line) + 1)
+        match chance.randrange(6):
+            case 0:
+                line[at : at + 1] = bytes([chance.randrange(256)])
+            case 1:
+                line[at:at] = chance.choice(NASTY)
+            case 2:
+                del line[at : at + chance.choice((1, 3, 40))]
+            case 3:
+                line[at:at] = line[at : at + 200]
+            case 4:
+                del line[at:]
+            case 5:
+                other = chance.choice(seeds)
+                line[at:] = other[chance.randrange(len(other) + 1) :]
+    # Longer ones are let go of where the cutter stands when they grow too long, which is tested where it is written.
+    text = bytes(line[: MOST_RECORD_BYTES - 100]).replace(b"\n", b" ")
+    if chance.random() < 0.6:
+        stream, tag = chance.choice((b"stdout", b"stderr")), chance.choice((b"F", b"F", b"F", b"P", b"F:x", b""))
+        text = b"2026-11-23T07:23:01.%d %b %b %b" % (chance.randrange(10**9), stream, tag, text)
+        text = text.replace(b" stdout", b"Z stdout", 1).replace(b" stderr", b"Z stderr", 1)
+    return text
+
+
+def records_of(data: bytes, grammar: Grammar, pieces: list[int]) -> Iterator[tuple[Records, int]]:
+    """The records of each piece, and up to where the file may be committed after it."""
+    cutter, joiner = Cutter(0, grammar.longest_line(MOST_RECORD_BYTES)), Joiner(grammar, MOST_RECORD_BYTES)
+    start = 0
+    for size in [*pieces, len(data)]:
+        cut = cutter.feed(data[start : start + size], 0.0)
+        start += size
+        records = joiner.feed(cut.lines, cut.offset, 0.0)
+        records.odd += [cut.overlong] if cut.overlong else []
+        yield records, joiner.committable(cutter.offset)
+    cut = cutter.finish()
+    records = joiner.feed(cut.lines, cut.offset, 0.0)
+    records.odd += [cut.overlong] if cut.overlong else []
+    yield records, joiner.committable(cutter.offset)
+    yield joiner.give_up(), len(data)
+
+
+def play(lines: list[bytes], chance: random.Random, result: Result) -> None:
+    """One file of these lines; raises AssertionError for what must not be."""
+    data = b"\n".join(lines) + chance.choice((b"", b"\n"))
+    for grammar in (Cri(), Docker(), Plain(), recognise(data[:1024])):
+        sieve, ledger, waiting = Sieve(Policy("notice", drop_rules=("Read*",)), node="n"), Ledger(), Waiting()
+        began = time.perf_counter()
+        pieces = [chance.choice((1, 100, 5000, 70_000)) for _ in range(chance.randrange(60))]
+        seen: list[tuple[int, bytes]] = []
+        for records, end in records_of(data, grammar, pieces):
+            entry = ledger.enter(max(end, ledger.end), len(records))
+            sifted = sieve.sift(records, file="f", grammar=grammar, now_ms=1, find=lambda key, time_ms: HOST)
+            held = sum(map(len, sifted.spans.values()))
+            assert held + sifted.filtered.total() == len(records), "the books do not balance"
+            for span in sifted.spans.values():
+                if len(span):
+                    span.entry = entry
+                    waiting.add(span)
+            if sifted.filtered:
+                entry.settle(sifted.filtered.total())
+            seen += zip(records.offsets, records.payloads, strict=True)
+            seen += [(odd.offset, odd.payload) for odd in records.odd]
+            result.records += len(records)
+        while waiting.events:
+            batch = waiting.take()
+            assert batch.counted_bytes <= MOST_BYTES
+            for event in orjson.loads(batch.encode()):
+                assert len(event["message"].encode()) <= LARGEST_MESSAGE_BYTES
+                assert isinstance(orjson.loads(event["message"]), dict)
+            result.events += batch.events
+            batch.settle()
+        assert ledger.committed == len(data), "something was never settled"
+        whole = [
+            (offset, payload) for records, _ in records_of(data, grammar, []) for offset, payload in _flat(records)
+        ]
+        assert sorted(seen) == sorted(whole), "how it is cut changes what is read"
+        result.slowest_seconds = max(result.slowest_seconds, time.perf_counter() - began)
+    result.lines += len(lines)
+
+
+def _flat(records: Records) -> list[tuple[int, bytes]]:
+    return list(zip(records.offsets, records.payloads, strict=True)) + [
+        (odd.offset, odd.payload) for odd in records.odd
+    ]
+
+
+def run(lines: int, seed: int) -> Result:
+    chance, seeds, result = random.Random(seed), corpus(), Result()
+    while result.lines < lines:
+        play([hostile(chance, seeds) for _ in range(min(LINES_A_FILE, lines - result.lines))], chance, result)
+    return result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.fuzz", description=__doc__)
+    parser.add_argument("--lines", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    sys.stdout.write(f"{run(given.lines, given.seed)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
