@@ -1,0 +1,239 @@
+"""Resident memory: at rest, with ever more to catch up on while CloudWatch cannot be reached, and over a long time.
+
+Backlogs wait in files that kubelet has rotated; connections are refused until the agent has read as much as it may,
+then they are let through. The long time is one of events, not of hours: rotations, restarts of Falco, compressed and
+deleted files, cut connections, as many as in days of a busy node, with everything that was written counted at the sink.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from benchmarks.alerts import log_path, pod_list, write_log
+from benchmarks.api_server import api_server
+from benchmarks.bytecode import kept_bytecode
+from benchmarks.door import Door, door
+from benchmarks.processes import MIB, Sink, Subject, agent, sink
+from benchmarks.results import arguments, publish
+from benchmarks.rotation import FalcoLog
+from benchmarks.start import enrichment
+
+IDLE_GOAL_MB = {"none": 70.0, "file": 105.0, "api": 105.0}
+FLAT = 0.05
+FILLS_THE_BUDGET_MB = 64.0
+LINE_BYTES = 1_066
+SEGMENT_BYTES = 64 * MIB
+"""Of a rotated file."""
+LOOK_SECONDS = 0.25
+ROTATIONS_OF_A_DAY = 144
+"""One in ten minutes: 17 alerts a second at kubelet's default of 10 MB a file."""
+
+
+def main() -> None:
+    parser = arguments("Resident memory")
+    parser.add_argument("--most", type=float, metavar="MB", help="largest backlog; default: 10,000")
+    parser.add_argument(
+        "--rotations", type=int, metavar="N", help=f"default: {ROTATIONS_OF_A_DAY}, a day of ten minutes each"
+    )
+    chosen = parser.parse_args()
+    most = chosen.most or (4.0 if chosen.quick else 10_000.0)
+    sizes = [size for size in (10.0, 100.0, 1_000.0, 10_000.0) if size < most] + [most]
+    sizes = sizes[-2:] if chosen.quick else sizes
+    rotations = chosen.rotations or (8 if chosen.quick else ROTATIONS_OF_A_DAY)
+    patience = 0.5 if chosen.quick else 15.0
+
+    with tempfile.TemporaryDirectory() as directory, kept_bytecode(Path(directory)), api_server(Path(directory)):
+        place = Path(directory)
+        (place / "pods.json").write_bytes(pod_list())
+        _idle(place / "first", "api", 0.0)  # compiles
+        idle = [_idle(place / kind, kind, patience) for kind in (("none",) if chosen.quick else IDLE_GOAL_MB)]
+        backlogs = [_backlog(place / "backlog", size, patience) for size in sizes]
+        day = _long_time(place / "day", rotations, 200 if chosen.quick else 10_000)
+
+    rows = _table(idle, backlogs, day)
+    publish(
+        "memory", "resident MB: at rest, with a backlog, over a long time", rows, chosen,
+        flat_within=FLAT, idle=idle, backlogs=backlogs, long_time=day,
+    )  # fmt: skip
+
+
+def _idle(place: Path, kind: str, seconds: float) -> dict[str, Any]:
+    """After its first alert, at rest."""
+    write_log(log_path(place / "pods"), 1)
+    with sink(place, tls=True) as target, agent(place, target, **enrichment(kind, place.parent)) as subject:
+        target.wait_for(1, subject)
+        watched = list(_watch(subject, seconds))
+        used = subject.stop()
+    resident = median(watched)
+    goal = IDLE_GOAL_MB[kind]
+    return {
+        "enrichment": kind,
+        "resident_mb": resident,
+        "peak_mb": used.peak_bytes / MIB,
+        "goal_mb": goal,
+        "met": resident <= goal,
+    }
+
+
+def _backlog(place: Path, megabytes: float, patience: float) -> dict[str, Any]:
+    alerts = _fill(place / "pods", int(megabytes * 1e6))
+    with _behind_a_door(place) as (target, way, subject):
+        away = list(_watch(subject, patience))
+        refused = target.report()["events"]
+        way.open()
+        began = time.monotonic()
+        draining = list(_watch_until(target, alerts, subject))
+        seconds = time.monotonic() - began
+        after = list(_watch(subject, patience / 3))
+        arrived = target.report()["events"]
+        used = subject.stop()
+    shutil.rmtree(place)
+    return {
+        "backlog_mb": megabytes,
+        "alerts": alerts,
+        "arrived": arrived - refused,
+        "away_mb": median(away),
+        "away_most_mb": max(away),
+        "draining_mb": median(draining),
+        "draining_most_mb": max(draining),
+        "first_quarter_mb": median(draining[: len(draining) // 4 + 1]),
+        "last_quarter_mb": median(draining[-len(draining) // 4 - 1 :]),
+        "after_mb": median(after),
+        "peak_mb": used.peak_bytes / MIB,
+        "drained_seconds": seconds,
+        "cpu_seconds": used.cpu_seconds,
+    }
+
+
+def _fill(root: Path, backlog_bytes: int) -> int:
+    """Rotated files and a live one, as kubelet leaves them. Returns alerts."""
+    log = FalcoLog(root)
+    left = max(1, backlog_bytes // LINE_BYTES)
+    alerts = left
+    while left:
+        written = min(left, SEGMENT_BYTES // LINE_BYTES)
+        log.write(written)
+        left -= written
+        if left:
+            log.rotate(keep=None)
+    return alerts
+
+
+def _long_time(place: Path, rotations: int, alerts_each: int) -> list[dict[str, Any]]:
+    """Rows by eighths of the time."""
+    log = FalcoLog(place / "pods")
+    log.write(1)
+    written = 1
+    rows = []
+    with _behind_a_door(place) as (target, way, subject):
+        way.open()
+        for number in range(1, rotations + 1):
+            if number % 12 == 0:
+                way.shut()
+            for _ in range(4):
+                log.write(alerts_each // 4)
+            written += alerts_each // 4 * 4
+            if number % 12 == 0:
+                list(_watch(subject, LOOK_SECONDS))
+                way.open()
+            target.wait_for(written, subject)
+            log.restart() if number % 6 == 0 else log.rotate()
+            rows.append(
+                {
+                    "resident_mb": subject.resident_bytes / MIB,
+                    "open_files": _open_files(subject),
+                    "cpu_seconds": subject.cpu_seconds,
+                }
+            )
+        arrived = target.report()["events"]
+        subject.stop()
+    eighth = max(1, rotations // 8)
+    return [
+        _part(rows[start : start + eighth], start, rows) | {"arrived_more_than_written": arrived - written}
+        for start in range(0, rotations, eighth)
+    ]
+
+
+def _part(part: list[dict[str, Any]], start: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "rotations": start + len(part),
+        "resident_mb": median(row["resident_mb"] for row in part),
+        "most_mb": max(row["resident_mb"] for row in part),
+        "open_files": max(row["open_files"] for row in part),
+        "cpu_seconds": rows[start + len(part) - 1]["cpu_seconds"],
+    }
+
+
+def _table(
+    idle: list[dict[str, Any]], backlogs: list[dict[str, Any]], day: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One table of the three."""
+    rows = [
+        _row(f"idle, enrichment {row['enrichment']}", row["resident_mb"], row["peak_mb"], row["met"]) for row in idle
+    ]
+    # A backlog that the budget holds whole says nothing; the others are held against the smallest of them.
+    base = next((row for row in backlogs if row["backlog_mb"] >= FILLS_THE_BUDGET_MB), backlogs[0])
+    for row in backlogs:
+        size = f"{row['backlog_mb']:,.0f} MB"
+        rows.append(_row(f"CloudWatch away, {size} wait", row["away_mb"], row["away_most_mb"]))
+        flat = _flat(row["draining_mb"], base["draining_mb"]) if row["backlog_mb"] > base["backlog_mb"] else None
+        rows.append(_row(f"catching up on {size}", row["draining_mb"], row["draining_most_mb"], flat))
+    # The first part warms up, so the others are held against the second.
+    settled = day[min(1, len(day) - 1)]["resident_mb"]
+    for number, row in enumerate(day):
+        flat = _flat(row["resident_mb"], settled) if number > 1 else None
+        rows.append(_row(f"after {row['rotations']} rotations", row["resident_mb"], row["most_mb"], flat))
+    return rows
+
+
+def _row(when: str, resident_mb: float, most_mb: float, met: bool | None = None) -> dict[str, Any]:
+    verdict = "" if met is None else "met" if met else "missed"
+    return {"when": when, "resident_mb": resident_mb, "most_mb": most_mb, "goal": verdict}
+
+
+def _flat(value: float, base: float) -> bool:
+    return abs(value / base - 1) <= FLAT
+
+
+@contextmanager
+def _behind_a_door(place: Path) -> Iterator[tuple[Sink, Door, Subject]]:
+    settings = enrichment("file", place.parent)
+    # What an agent is told of a sink is where it listens, and the door has that.
+    with sink(place) as target, door(target.port) as way, agent(place, cast(Sink, way), **settings) as subject:
+        yield target, way, subject
+
+
+def _watch(subject: Subject, seconds: float) -> Iterator[float]:
+    """Resident MB, until the time is up; at least once."""
+    deadline = time.monotonic() + seconds
+    while True:
+        yield subject.resident_bytes / MIB
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def _watch_until(target: Sink, events: int, subject: Subject) -> Iterator[float]:
+    """Resident MB, until so many have arrived."""
+    while True:
+        yield subject.resident_bytes / MIB
+        if target.report()["events"] >= events:
+            return
+        if not subject.is_alive:
+            raise RuntimeError(f"the agent ended:\n{subject.last_words()}")
+        time.sleep(0.05)
+
+
+def _open_files(subject: Subject) -> int:
+    return sum(1 for _ in Path(f"/proc/{subject.pid}/fd").iterdir())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""What an alert costs as there are more of them, more files, more pods beside Falco's; and what it costs to wait.
+
+CPU of a running agent, from the moment the alerts appear in its tree until all have arrived, so that its start is not
+in it. Few alerts are given several times, and the median counts. At rest nothing is written for a while, once with
+nothing else going on and once with an unrelated pod made or removed every second.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.alerts import cri_lines, log_path, pod_list
+from benchmarks.bytecode import kept_bytecode
+from benchmarks.processes import MIB, Sink, Subject, agent, sink
+from benchmarks.results import arguments, publish
+from benchmarks.start import enrichment
+
+FLAT = 0.10
+IDLE_GOAL_PERCENT = 0.5
+SCAN_GOAL_MS = 5.0
+WARM_ALERTS = 20_000
+"""The interpreter has specialised its code after so many, and memory has grown to its size."""
+SETTLED_SECONDS = 8.0
+"""Files that were read stay busy for a while: they are looked at again, and progress is written."""
+_CHUNK_LINES = 10_000
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = arguments("Cost against alerts, files and pods")
+    parser.add_argument("--most", type=int, metavar="N", help="alerts; default: 10,000,000")
+    parser.add_argument("--idle-seconds", type=float, metavar="S", help="default: 15")
+    chosen = parser.parse_args()
+    most = chosen.most or (2_000 if chosen.quick else 10_000_000)
+    idle_seconds = chosen.idle_seconds or (1.0 if chosen.quick else 15.0)
+    settled_seconds = 1.0 if chosen.quick else SETTLED_SECONDS
+    sizes = [size for size in (10**power for power in range(3, 8)) if size < most] + [most]
+    files = (1, 10) if chosen.quick else (1, 10, 100, 500)
+    pods = (1, 20) if chosen.quick else (1, 100, 1_000, 5_000)
+    shared = min(most, 200_000)
+
+    with tempfile.TemporaryDirectory() as directory, kept_bytecode(Path(directory)):
+        place = Path(directory)
+        (place / "pods.json").write_bytes(pod_list())
+        with _warm_agent(place, "compiles"):
+            pass
+        alerts_rows = [_alerts(place, size) for size in sizes]
+        files_rows = [_files(place, number, shared, settled_seconds, idle_seconds) for number in files]
+        pods_rows = [_pods(place, number, shared, settled_seconds, idle_seconds) for number in pods]
+
+    rows = [*_compared(alerts_rows, -1), *_compared(files_rows, 0), *_compared(pods_rows, 0)]
+    publish(
+        "scale", "CPU of an alert and of waiting", rows, chosen, flat_within=FLAT,
+        idle_goal_percent=IDLE_GOAL_PERCENT, scan_goal_ms_per_second=SCAN_GOAL_MS,
+        alerts=alerts_rows, files=files_rows, pods=pods_rows,
+    )  # fmt: skip
+
+
+def _alerts(place: Path, alerts: int) -> Row:
+    """So many in one file."""
+    times = max(1, min(9, 100_000 // alerts))
+    with _warm_agent(place, f"alerts-{alerts}") as (target, subject, tree):
+        costs = [_cost(target, subject, lambda: tree.appear(alerts, [0]), alerts) for _ in range(times)]
+        return {"scaled": "alerts", "number": alerts, "us_per_alert": median(costs), "times": times} | _size(subject)
+
+
+def _files(place: Path, files: int, alerts: int, settled_seconds: float, idle_seconds: float) -> Row:
+    """The same alerts in so many files of as many Falco pods, then rest."""
+    with _warm_agent(place, f"files-{files}") as (target, subject, tree):
+        cost = _cost(target, subject, lambda: tree.appear(alerts, range(files)), alerts)
+        time.sleep(settled_seconds)
+        idle = _idle_ms(subject, idle_seconds)
+        return _row("files", files, cost, idle) | _size(subject)
+
+
+def _pods(place: Path, pods: int, alerts: int, settled_seconds: float, idle_seconds: float) -> Row:
+    """So many unrelated pods, each with a container and its log; then rest, and rest while pods come and go."""
+    with _warm_agent(place, f"pods-{pods}", pods) as (target, subject, tree):
+        cost = _cost(target, subject, lambda: tree.appear(alerts, [0]), alerts)
+        time.sleep(settled_seconds)
+        idle = _idle_ms(subject, idle_seconds)
+        coming_and_going = _idle_ms(subject, idle_seconds, tree.come_and_go)
+        return _row("pods", pods, cost, idle) | {"churning_ms_per_second": coming_and_going} | _size(subject)
+
+
+def _row(scaled: str, number: int, cost: float, idle_ms: float) -> Row:
+    return {
+        "scaled": scaled,
+        "number": number,
+        "us_per_alert": cost,
+        "times": 1,
+        "idle_ms_per_second": idle_ms,
+        "idle_percent": idle_ms / 10,
+    }
+
+
+def _size(subject: Subject) -> Row:
+    return {"resident_mb": subject.resident_bytes / MIB}
+
+
+def _cost(target: Sink, subject: Subject, appear: Callable[[], None], alerts: int) -> float:
+    """Microseconds of CPU an alert."""
+    wanted = target.report()["events"] + alerts
+    before = subject.cpu_seconds
+    appear()
+    target.wait_for(wanted, subject)
+    return (subject.cpu_seconds - before) / alerts * 1e6
+
+
+def _idle_ms(subject: Subject, seconds: float, every_second: Callable[[], None] = lambda: None) -> float:
+    """Milliseconds of CPU a second."""
+    before, began = subject.cpu_seconds, time.monotonic()
+    while (elapsed := time.monotonic() - began) < seconds:
+        every_second()
+        time.sleep(min(1.0, max(0.0, seconds - elapsed)))
+    return (subject.cpu_seconds - before) / (time.monotonic() - began) * 1e3
+
+
+def _compared(rows: list[Row], base_at: int) -> Iterator[Row]:
+    """The rows for the table, with what each costs against one of them."""
+    base = rows[base_at]["us_per_alert"]
+    for row in rows:
+        yield {
+            "scaled": row["scaled"],
+            "number": row["number"],
+            "us_per_alert": row["us_per_alert"],
+            "against_base": f"{row['us_per_alert'] / base - 1:+.0%}",
+            "idle_percent": row.get("idle_percent", ""),
+            "churning_ms_per_second": row.get("churning_ms_per_second", ""),
+            "resident_mb": row["resident_mb"],
+            "goal": "met" if _meets(row, base) else "missed",
+        }
+
+
+def _meets(row: Row, base: float) -> bool:
+    change, idle_percent = row["us_per_alert"] / base - 1, row.get("idle_percent", 0.0)
+    return bool(abs(change) <= FLAT and idle_percent < IDLE_GOAL_PERCENT)
+
+
+class Tree:
+    """kubelet's tree below `place`, and a way to put whole files into it at once."""
+
+    def __init__(self, place: Path, unrelated: int) -> None:
+        self._root = place / "pods"
+        self._aside = place / "aside"
+        self._aside.mkdir(parents=True)
+        self._lines = cri_lines(time.time_ns() - 3600 * 10**9)
+        self._restarts = itertools.count()
+        self._pods = itertools.count()
+        self._here: list[Path] = []
+        for _ in range(unrelated):
+            self._come()
+
+    def appear(self, alerts: int, falcos: range | list[int]) -> None:
+        """So many alerts, in a new file of each of those Falco pods. Written elsewhere first, then moved in at once."""
+        restart = next(self._restarts)
+        written = []
+        for position, number in enumerate(falcos):
+            share = alerts * (position + 1) // len(falcos) - alerts * position // len(falcos)
+            path = self._aside / f"{number}.log"
+            with path.open("wb") as file:
+                for begun in range(0, share, _CHUNK_LINES):
+                    file.write(b"".join(itertools.islice(self._lines, min(_CHUNK_LINES, share - begun))))
+            written.append((path, log_path(self._root, number).with_name(f"{restart}.log")))
+        for path, place in written:
+            path.rename(place)
+
+    def come_and_go(self) -> None:
+        """One pod more or less, in turns."""
+        number = len(self._here)
+        if number % 2:
+            shutil.rmtree(self._here.pop())
+        else:
+            self._come()
+
+    def _come(self) -> None:
+        number = next(self._pods)
+        pod = self._root / f"shop_web-7d4b9c6f5-{number:05}_1b9d6a7e-1c2d-4e3f-8a9b-{number:012}"
+        (pod / "web").mkdir(parents=True)
+        (pod / "web" / "0.log").write_bytes(b"2026-11-23T10:00:00.000000000Z stdout F ready\n")
+        self._here.append(pod)
+
+
+@contextmanager
+def _warm_agent(place: Path, name: str, unrelated: int = 0) -> Iterator[tuple[Sink, Subject, Tree]]:
+    """An agent of its own, which has shipped enough to be at its usual speed."""
+    here = place / name
+    tree = Tree(here, unrelated)
+    tree.appear(WARM_ALERTS, [0])
+    try:
+        with sink(here, tls=True) as target, agent(here, target, **enrichment("file", place)) as subject:
+            target.wait_for(WARM_ALERTS, subject)
+            yield target, subject, tree
+            subject.stop()
+    finally:
+        shutil.rmtree(here)
+
+
+if __name__ == "__main__":
+    main()
