@@ -1,4 +1,4 @@
-"""That these benchmarks still run and leave behind what docs/benchmarks.md is made from. Numbers are not judged here."""
+"""That these benchmarks still run and leave behind what docs/benchmarks.md is made of. Numbers are not judged here."""
 
 from __future__ import annotations
 
