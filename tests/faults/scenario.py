@@ -166,6 +166,7 @@ class World:
 
 async def run(scenario: Scenario, place: Path) -> Outcome:
     """Plays it in an empty directory and proves what came of it."""
+    place.mkdir(parents=True, exist_ok=True)
     outcome = Outcome()
     world = World(place, scenario, outcome)
     async with _cloudwatch(place / "cloudwatch") as endpoint:

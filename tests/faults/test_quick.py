@@ -1,24 +1,24 @@
 """Some scenarios of the fault kit, small: `make faults` plays them all, and more, for longer."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.faults import fuzz
-from tests.faults.scenario import run
+from tests.faults.scenario import Scenario, run
 from tests.faults.scenarios import QUICK, drawn, named
 
 
-@pytest.mark.parametrize("name", QUICK)
-async def test_nothing_is_lost_without_a_word(name: str, tmp_path: Path) -> None:
-    scenario = named(name)
-    quick = replace(scenario, bursts=min(40, scenario.bursts), kills=min(2, scenario.kills))
+async def test_nothing_is_lost_without_a_word(tmp_path: Path) -> None:
+    """Side by side, since each of them waits most of its time."""
+    async with asyncio.TaskGroup() as plays:
+        playing = {name: plays.create_task(run(_small(named(name)), tmp_path / name)) for name in QUICK}
+    outcomes = {name: task.result() for name, task in playing.items()}
 
-    outcome = await run(quick, tmp_path)
-
-    assert not outcome.problems, outcome.line()
-    assert outcome.written > 100
+    assert {name: outcome.problems for name, outcome in outcomes.items() if outcome.problems} == {}
+    assert all(outcome.written > 100 for outcome in outcomes.values())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -28,3 +28,7 @@ def test_hostile_lines_neither_crash_nor_unbalance_anything(seed: int) -> None:
 
 def test_a_seed_always_draws_the_same_scenario() -> None:
     assert [drawn(seed) for seed in range(20)] == [drawn(seed) for seed in range(20)]
+
+
+def _small(scenario: Scenario) -> Scenario:
+    return replace(scenario, bursts=min(40, scenario.bursts), kills=min(2, scenario.kills))
