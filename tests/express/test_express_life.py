@@ -20,6 +20,11 @@ def alert(priority: bytes) -> bytes:
     return b'{"output":"o","priority":"%b","rule":"R","source":"syscall","time":"2026-11-23T07:23:01Z"}' % priority
 
 
+written = st.tuples(
+    st.sampled_from([b"Critical", b"Notice"]), st.sampled_from([1, 1, 1, 2, 3]), st.sampled_from([True, True, False])
+)
+
+
 class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -46,8 +51,12 @@ class Life(RuleBasedStateMachine):
         self.under_way: list[tuple[Entry | ExpressEntry, list[int]]] = []
         self.shipped: set[int] = set()
 
-    @rule(priority=st.sampled_from([b"Critical", b"Notice"]), parts=st.integers(1, 3), ends=st.booleans())
-    def write(self, priority: bytes, parts: int, ends: bool) -> None:
+    @rule(some=st.lists(written, min_size=1, max_size=6))
+    def write(self, some: list[tuple[bytes, int, bool]]) -> None:
+        for priority, parts, ends in some:
+            self.write_record(priority, parts, ends)
+
+    def write_record(self, priority: bytes, parts: int, ends: bool) -> None:
         """One record, or some of its parts; one that is open goes on."""
         if self.open_at is None:
             self.open_at, self.rest = len(self.content), alert(priority)
@@ -117,6 +126,7 @@ class Life(RuleBasedStateMachine):
         islands = {*self.islands, *self.books.settled}
         self.saved = committed, frozenset(offset for offset in islands if offset >= committed)
 
+    @precondition(lambda self: self.shipped)
     @rule()
     def crash(self) -> None:
         self.start()
@@ -147,4 +157,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestLife.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
