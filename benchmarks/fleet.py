@@ -100,8 +100,6 @@ def _beyond(fits: list[Row], seed: int, seconds: float) -> Iterator[Row]:
     for fit in fits:
         for factor in (0.95, 1.25, 2.0, 4.0):
             nodes = int(fit["nodes"] * factor)
-            if nodes > NODES[-1]:
-                continue
             outcome = run(nodes, fit["quota"], LOADS[fit["load"]], seed, seconds)
             yield {"load": fit["load"], "quota": fit["quota"], "nodes": nodes, "of_what_fits": factor} | _row(outcome)
 
@@ -122,7 +120,7 @@ def _row(outcome: Outcome) -> Row:
     routine, urgent = outcome.latency["routine"], outcome.latency["urgent"]
     return {
         "throttled_percent": 100 * outcome.throttled / max(1, outcome.throttled + outcome.puts),
-        "puts_per_second": outcome.puts / outcome.seconds,
+        "puts_per_node": outcome.puts / outcome.nodes / outcome.seconds,
         "alerts_per_put": outcome.alerts / max(1, outcome.puts),
         "routine_p50": routine.percentile(50),
         "routine_p99": routine.percentile(99),

@@ -30,6 +30,9 @@ FULL = min(MOST_EVENTS, MOST_BYTES // COUNTED_BYTES)
 PUT_SECONDS = (0.02, 0.08)
 """A put within the region takes between these; assumed, evenly spread."""
 
+MOST_NODES = 250
+"""Of a larger fleet so many are simulated, with their share of the quota: what a node is left with is what counts."""
+
 LONGEST_SECONDS = 4 * 3600.0
 """A storm that is not drained by then is reported as if it were."""
 
@@ -69,6 +72,8 @@ class Latency:
 class Outcome:
     """What a fleet did."""
 
+    nodes: int = 0
+    """That were simulated."""
     puts: int = 0
     throttled: int = 0
     alerts: int = 0
@@ -85,9 +90,12 @@ def run(nodes: int, quota: float, load: Load, seed: int, seconds: float = LONGES
     What is still on its way at the end counts with the time it has taken so far.
     """
     outcome = Outcome()
+    part = min(nodes, MOST_NODES)
+    account = Account(quota * part / nodes, Random(seed), outcome)
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        runner.run(_live(nodes, Account(quota, Random(seed), outcome), load, seconds))
+        runner.run(_live(part, account, load, seconds))
     outcome.drained_at.sort()
+    outcome.nodes = part
     return outcome
 
 
@@ -116,7 +124,7 @@ class Account:
     def __init__(self, quota: float, random: Random, outcome: Outcome) -> None:
         self.random = random
         self.outcome = outcome
-        self._pace = Pace(quota, self.now, burst=quota)
+        self._pace = Pace(quota, self.now, burst=max(1.0, quota))
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
