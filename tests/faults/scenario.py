@@ -72,7 +72,7 @@ class Outcome:
     duplicated: int = 0
     duplicated_bytes: int = 0
     in_flight_bytes: int = 0
-    """Bytes written and not yet on record as settled, summed over all kills: what may be sent twice."""
+    """Bytes read in a life and not on record as settled at its end, summed over all lives: what may be sent twice."""
     gap_bytes: int = 0
     gaps: int = 0
     kills: int = 0
@@ -100,8 +100,10 @@ class World:
         self.endpoint = ""
         self.agent: Agent | None = None
         self._starts = 0
+        self._committed_at_start = 0
 
     async def start_agent(self) -> Agent:
+        self._committed_at_start = self._committed_bytes()
         log_path = self.place / f"agent-{self._starts}.log"
         self._starts += 1
         settings = {"cloudwatch__timeout_seconds": "2", "drain_seconds": "5"}
@@ -120,15 +122,17 @@ class World:
 
     async def kill(self) -> None:
         if self.agent is not None:
+            read = await self._read_bytes()
             self.agent.process.kill()
             await self.agent.process.wait()
             self.outcome.kills += 1
-            self.outcome.in_flight_bytes += max(0, self.writer.written_bytes - self._committed_bytes())
+            self._count_in_flight(read)
 
     async def terminate(self) -> None:
         """As kubelet does it; an exit code other than 0, or one that comes too late, is a problem."""
         if self.agent is not None:
             await self.agent.url()
+            read = await self._read_bytes()
             self.agent.process.send_signal(signal.SIGTERM)
             began = time.monotonic()
             async with asyncio.timeout(30):
@@ -136,8 +140,7 @@ class World:
             self.outcome.terminations += 1
             if code != 0 or time.monotonic() - began > 15:
                 self.outcome.problems.append(f"SIGTERM: exit code {code} after {time.monotonic() - began:.1f} s")
-            # What a drain that met its deadline left behind is sent again.
-            self.outcome.in_flight_bytes += max(0, self.writer.written_bytes - self._committed_bytes())
+            self._count_in_flight(read)  # what a drain that met its deadline left behind is sent again
 
     async def set_weather(self, name: str | None) -> None:
         faults = [] if name is None else [{"operation": "PutLogEvents", **WEATHER[name]}]
@@ -155,6 +158,18 @@ class World:
             for sample in family.samples:
                 sums[sample.name.removeprefix("falcowatch_")] += sample.value
         return dict(sums)
+
+    async def _read_bytes(self) -> float:
+        """In this life; 0 while it starts."""
+        try:
+            async with asyncio.timeout(0.5):
+                return (await self.metrics())["read_bytes_total"]
+        except (TimeoutError, aiohttp.ClientError, AssertionError):
+            return 0.0
+
+    def _count_in_flight(self, read: float) -> None:
+        on_record = self._committed_bytes() - self._committed_at_start
+        self.outcome.in_flight_bytes += max(0, int(read) - on_record)
 
     def _committed_bytes(self) -> int:
         try:
@@ -211,7 +226,9 @@ async def _trouble_the_process(world: World, writing: asyncio.Task[None]) -> Non
     deeds = [world.kill] * world.scenario.kills + [world.terminate] * world.scenario.terminations
     world.random.shuffle(deeds)
     for deed in deeds:
-        # Also while it starts: some of these are shorter than a start takes.
+        # Now and then while it starts.
+        if world.agent is not None and world.random.random() < 0.8:
+            await world.agent.url()
         pause = world.random.choice((0.1, 0.7, 1.0, 1.5, 2.5))
         await asyncio.sleep(pause * world.random.random())
         if writing.done():

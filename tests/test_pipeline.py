@@ -1,0 +1,121 @@
+"""From a log file to CloudWatch and back to the committed offset, in one process, over real files and real HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+from agent.app import run_agent
+from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
+from agent.settings import load_settings
+from tests.process.driver import alert, append, container, cri, environment
+
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in environment(tmp_path, "").items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+
+
+@asynccontextmanager
+async def agent(place: Path, cloudwatch: EmbeddedCloudWatch, **settings: str) -> AsyncIterator[None]:
+    (place / "pods").mkdir(exist_ok=True)
+    loaded = load_settings(environment(place, cloudwatch.url, **settings)).settings
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_agent(loaded, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await running
+
+
+async def arrived(cloudwatch: EmbeddedCloudWatch, count: int) -> list[dict[str, object]]:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await cloudwatch.until(lambda: cloudwatch.count("falco") >= count)
+    return [orjson.loads(event.message) for event in cloudwatch.events("falco")]
+
+
+def positions(place: Path) -> list[dict[str, object]]:
+    return list(orjson.loads((place / "state" / "checkpoint.json").read_bytes())["files"].values())
+
+
+async def test_an_alert_arrives_as_it_was_written_and_its_offset_is_on_record(tmp_path: Path) -> None:
+    log, line = container(tmp_path) / "0.log", alert(1)
+    append(log, cri(line))
+    async with EmbeddedCloudWatch() as cloudwatch:
+        async with agent(tmp_path, cloudwatch):
+            await arrived(cloudwatch, 1)
+        (event,) = cloudwatch.events("falco")
+
+    assert event.message.startswith(line[:-1])
+    assert [(known["offset"], known["size"]) for known in positions(tmp_path)] == [(log.stat().st_size,) * 2]
+
+
+async def test_what_is_filtered_moves_the_offset_too(tmp_path: Path) -> None:
+    log = container(tmp_path) / "0.log"
+    append(log, cri(alert(1, priority="Debug")), cri(b""), cri(alert(2)), cri(alert(3, priority="Debug")))
+    async with EmbeddedCloudWatch() as cloudwatch, agent(tmp_path, cloudwatch, falco__minimum_priority="notice"):
+        await arrived(cloudwatch, 1)
+
+    assert [known["offset"] for known in positions(tmp_path)] == [log.stat().st_size]
+
+
+async def test_with_a_dead_cloudwatch_it_ends_by_its_deadline_and_the_next_life_ships_everything(
+    tmp_path: Path,
+) -> None:
+    log = container(tmp_path) / "0.log"
+    append(log, *[cri(alert(number)) for number in range(100)])
+    async with EmbeddedCloudWatch() as cloudwatch:
+        cloudwatch.faults.add(Fault("reset"))
+        async with agent(tmp_path, cloudwatch, drain_seconds="0.2"):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await cloudwatch.until(lambda: cloudwatch.faults.hits() > 0)
+        assert [known["offset"] for known in positions(tmp_path)] == [0]
+
+        cloudwatch.faults.clear()
+        async with agent(tmp_path, cloudwatch):
+            events = await arrived(cloudwatch, 100)
+
+    assert sorted(int(str(event["output"])) for event in events) == list(range(100))
+
+
+async def test_a_gap_is_announced_in_cloudwatch_with_file_from_to_and_why(tmp_path: Path) -> None:
+    log = container(tmp_path) / "0.log"
+    append(log, cri(alert(1)))
+    async with EmbeddedCloudWatch() as cloudwatch:
+        async with agent(tmp_path, cloudwatch):
+            await arrived(cloudwatch, 1)
+        read = log.stat().st_size
+        log.unlink()
+        append(log, cri(alert(2)))
+        async with agent(tmp_path, cloudwatch):
+            events = await arrived(cloudwatch, 3)
+
+    (gap,) = [event for event in events if event["rule"] == "Falcowatch: gap"]
+    assert gap["priority"] == "Critical"
+    assert isinstance(gap["output_fields"], dict)
+    assert {key: gap["output_fields"][key] for key in ("path", "from", "to", "why", "at_least")} == {
+        "path": str(log), "from": read, "to": read, "why": "deleted while the agent was stopped", "at_least": True,
+    }  # fmt: skip
+
+
+async def test_a_record_over_cloudwatch_s_limit_ships_smaller_and_its_bytes_are_kept(tmp_path: Path) -> None:
+    line = alert(1)[:-1] + b',"fat":"' + b"x" * (1 << 20) + b'"}'
+    append(container(tmp_path) / "0.log", *[cri(line[at : at + 16_384], tag="P") for at in range(0, len(line), 16_384)])
+    append(container(tmp_path) / "0.log", cri(b""), cri(alert(2)))
+    async with EmbeddedCloudWatch() as cloudwatch, agent(tmp_path, cloudwatch, tail__max_record_bytes="4194304"):
+        events = await arrived(cloudwatch, 2)
+
+    (small,) = [event for event in events if "truncated" in event]
+    assert isinstance(small["truncated"], dict)
+    assert small["truncated"]["size"] == len(line)
+    (letters,) = (tmp_path / "state" / "dead-letters").glob("*.jsonl")
+    assert orjson.loads(letters.read_bytes())["message"].encode() == line
