@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.alerts import cri_lines, log_path, pod_list
-from benchmarks.bytecode import kept_bytecode
+from benchmarks.image import as_in_the_image
 from benchmarks.processes import MIB, Sink, Subject, agent, sink
 from benchmarks.results import arguments, publish
 from benchmarks.start import enrichment
@@ -48,7 +48,7 @@ def main() -> None:
     pods = (1, 20) if chosen.quick else (1, 100, 1_000, 5_000)
     shared = min(most, 200_000)
 
-    with tempfile.TemporaryDirectory() as directory, kept_bytecode(Path(directory)):
+    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)):
         place = Path(directory)
         (place / "pods.json").write_bytes(pod_list())
         with _warm_agent(place, "compiles"):

@@ -1,8 +1,8 @@
 """How long from the start of the process to the first put, with an alert waiting in the log; and what it weighs then.
 
-The agent is `falcowatch run` as it comes, with compiled bytecode as in the image; the first start of each kind, which
-compiles it, is not counted. The sink has group and stream already. Time on the wall, so the machine's load shows:
-CPU up to the first put stands beside it.
+The agent is `falcowatch run` as it comes in the image, with compiled bytecode and trimmed models; the first start of
+each kind, which compiles, is not counted. The sink has group and stream already. It is time on the wall, so the
+machine's load shows: CPU up to the first put stands beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.alerts import log_path, pod_list, write_log
 from benchmarks.api_server import api_server
-from benchmarks.bytecode import kept_bytecode
+from benchmarks.image import as_in_the_image
 from benchmarks.processes import MIB, agent, sink
 from benchmarks.results import arguments, middle, publish
 
@@ -42,7 +42,7 @@ def main() -> None:
     rounds = chosen.rounds or (1 if chosen.quick else 15)
     kinds = KINDS[1:2] if chosen.quick else KINDS
 
-    with tempfile.TemporaryDirectory() as directory, kept_bytecode(Path(directory)), api_server(Path(directory)):
+    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)), api_server(Path(directory)):
         place = Path(directory)
         (place / "pods.json").write_bytes(pod_list())
         write_log(log_path(place / "pods"), 1)
