@@ -1,0 +1,163 @@
+"""Two kinds of plots as SVG: lines over an axis, and bars with their numbers. Same input, same bytes.
+
+Nothing is fetched and no script runs: text, lines and boxes on a white ground, so that it reads in a browser, in a
+README and in print alike. What is plotted, and whether it is good, is the report's to say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+WIDTH: Final = 760
+HEIGHT: Final = 380
+LEFT: Final = 70
+RIGHT: Final = 200
+TOP: Final = 46
+BOTTOM: Final = 52
+BAR_LEFT: Final = 210
+BAR_RIGHT: Final = 90
+BAR_STEP: Final = 30
+COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito's, told apart by the colour-blind too."""
+GREY: Final = "#6b7280"
+_FONT: Final = "font-family='system-ui, sans-serif' font-size='13' fill='#1f2937'"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """From `least` on; a logarithmic one from the power of ten below the data."""
+
+    name: str
+    logarithmic: bool = False
+    least: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    name: str
+    points: Sequence[tuple[float, float]]
+    is_goal: bool = False
+    """Dashed and grey."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    name: str
+    value: float
+    colour: int = 0
+
+
+def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
+    """Lines, their names at the right."""
+    across = _Scale.over(x, [point[0] for line in drawn for point in line.points], LEFT, WIDTH - RIGHT)
+    up = _Scale.over(y, [point[1] for line in drawn for point in line.points], HEIGHT - BOTTOM, TOP)
+    parts = []
+    for value in up.ticks():
+        at = up.at(value)
+        parts.append(f"<path d='M{LEFT} {at:.1f}H{WIDTH - RIGHT}' stroke='#e5e7eb'/>")
+        parts.append(_text(LEFT - 8, at + 4, _short(value), "end"))
+    for value in across.ticks():
+        at = across.at(value)
+        parts.append(f"<path d='M{at:.1f} {HEIGHT - BOTTOM}v5' stroke='{GREY}'/>")
+        parts.append(_text(at, HEIGHT - BOTTOM + 20, _short(value), "middle"))
+    parts.append(f"<path d='M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}' stroke='{GREY}'/>")
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x.name, "middle"))
+    parts.append(_text(LEFT - 54, TOP - 10, y.name))
+    colours = iter(COLOURS * (len(drawn) // len(COLOURS) + 1))
+    for number, line in enumerate(drawn):
+        colour = GREY if line.is_goal else next(colours)
+        dashes = " stroke-dasharray='6 4'" if line.is_goal else ""
+        path = "M" + "L".join(f"{across.at(left):.1f} {up.at(high):.1f}" for left, high in line.points)
+        parts.append(f"<path d='{path}' fill='none' stroke='{colour}' stroke-width='2'{dashes}/>")
+        if not line.is_goal and len(line.points) <= 20:
+            parts += [
+                f"<circle cx='{across.at(left):.1f}' cy='{up.at(high):.1f}' r='3' fill='{colour}'/>"
+                for left, high in line.points
+            ]
+        legend = TOP + 12 + 22 * number
+        parts.append(f"<path d='M{WIDTH - RIGHT + 14} {legend - 4}h22' stroke='{colour}' stroke-width='2'{dashes}/>")
+        parts.append(_text(WIDTH - RIGHT + 42, legend, line.name))
+    return _picture(title, HEIGHT, parts)
+
+
+def bars(title: str, unit: str, drawn: Sequence[Bar], goal: float | None = None) -> str:
+    """Bars from zero, each with its number; `goal` is a dashed line across them."""
+    height = TOP + BAR_STEP * len(drawn) + (34 if goal is not None else 14)
+    most = max([*(bar.value for bar in drawn), goal or 0.0]) or 1.0
+    per_unit = (WIDTH - BAR_LEFT - BAR_RIGHT) / most
+    parts = []
+    for number, bar in enumerate(drawn):
+        top = TOP + BAR_STEP * number
+        parts.append(
+            f"<rect x='{BAR_LEFT}' y='{top}' width='{bar.value * per_unit:.1f}' height='{BAR_STEP - 10}' "
+            f"fill='{COLOURS[bar.colour % len(COLOURS)]}'/>"
+        )
+        parts.append(_text(BAR_LEFT - 8, top + 15, bar.name, "end"))
+        parts.append(_text(BAR_LEFT + bar.value * per_unit + 6, top + 15, f"{_short(bar.value)} {unit}"))
+    if goal is not None:
+        at = BAR_LEFT + goal * per_unit
+        parts.append(f"<path d='M{at:.1f} {TOP - 6}V{height - 30}' stroke='{GREY}' stroke-dasharray='6 4'/>")
+        parts.append(_text(at, height - 12, f"goal: {_short(goal)} {unit}", "middle"))
+    return _picture(title, height, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Values to places."""
+
+    least: float
+    most: float
+    start: float
+    end: float
+    logarithmic: bool
+
+    @classmethod
+    def over(cls, axis: Axis, values: Sequence[float], start: float, end: float) -> _Scale:
+        if axis.logarithmic:
+            low = math.floor(math.log10(max(min(values), 1e-3)))
+            return cls(low, max(low + 1, math.ceil(math.log10(max(values)))), start, end, True)
+        least = min(values) if axis.least is None else axis.least
+        step = _step(max(values) - least)
+        return cls(least, max(least + step, math.ceil(max(values) / step) * step), start, end, False)
+
+    def at(self, value: float) -> float:
+        place = max(self.least, math.log10(max(value, 1e-3))) if self.logarithmic else value
+        return self.start + (place - self.least) / (self.most - self.least) * (self.end - self.start)
+
+    def ticks(self) -> Iterator[float]:
+        if self.logarithmic:
+            yield from (10.0**power for power in range(round(self.least), round(self.most) + 1))
+            return
+        step = _step(self.most - self.least)
+        for number in range(math.ceil(self.least / step), math.floor(self.most / step + 1e-9) + 1):
+            yield number * step
+
+
+def _step(span: float) -> float:
+    """A round number that divides the span into at most six."""
+    if span <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(span / 6))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor * 6 >= span * (1 - 1e-9))
+
+
+def _short(value: float) -> str:
+    if abs(value) >= 1_000_000:
+        return f"{value / 1e6:,.3g} M"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _text(left: float, baseline: float, words: str, anchor: str = "start") -> str:
+    return f"<text x='{left:.1f}' y='{baseline:.1f}' text-anchor='{anchor}' {_FONT}>{escape(words)}</text>"
+
+
+def _picture(title: str, height: int, parts: Sequence[str]) -> str:
+    size = f"width='{WIDTH}' height='{height}' viewBox='0 0 {WIDTH} {height}'"
+    head = f"<svg xmlns='http://www.w3.org/2000/svg' {size} role='img'><title>{escape(title)}</title>"
+    ground = f"<rect width='{WIDTH}' height='{height}' fill='white'/>"
+    name = f"<text x='16' y='22' font-weight='600' {_FONT}>{escape(title)}</text>"
+    return "\n".join([head, ground, name, *parts, "</svg>"]) + "\n"
