@@ -27,7 +27,10 @@ class Entry:
         self._tied: tuple[Entry, int] | None = None
 
     def tie(self, before: Entry, records: int) -> None:
-        """So many records that began in `before`, in the file before this one, end here and settle with this entry."""
+        """So many records that began in `before`, in the file before this one, end here.
+
+        They settle there when this entry is committed: else a crash would find their last parts without the first.
+        """
         self._tied = (before, records)
 
     def settle(self, records: int) -> None:
@@ -36,16 +39,18 @@ class Entry:
             raise ValueError(f"settled {records} of {self.pending} records at {self.start}")
         self.pending -= records
         if not self.pending:
-            if self._tied is not None:
-                before, crossing = self._tied
-                self._tied = None
-                before.settle(crossing)
             self._ledger._advance()
 
     def release(self) -> None:
         """One of those that held it is settled."""
         self.holds -= 1
         self._ledger._advance()
+
+    def _committed(self) -> None:
+        if self._tied is not None:
+            before, crossing = self._tied
+            self._tied = None
+            before.settle(crossing)
 
 
 class Ledger:
@@ -88,4 +93,6 @@ class Ledger:
     def _advance(self) -> None:
         entries = self._entries
         while entries and not entries[0].pending and not entries[0].holds:
-            self.committed = entries.popleft().end
+            entry = entries.popleft()
+            self.committed = entry.end
+            entry._committed()

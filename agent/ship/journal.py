@@ -73,6 +73,7 @@ class Journal:
         self._segments: list[Path] = []
         self._leftover: list[Path] = []
         """Segments of the life before this one, until what they ask has been answered."""
+        self._leftover_bytes = 0
         self._live: dict[int, _Kept] = {}
         self._passed_bytes = 0
         """In segments, of intents that are not live any more."""
@@ -86,6 +87,7 @@ class Journal:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._leftover = sorted(self._directory.glob(f"*{_SUFFIX}"))
+            self._leftover_bytes = sum(path.stat().st_size for path in self._leftover)
             intents = [intent for path in self._leftover for intent in _read(path)]
         except OSError as error:
             raise StateUnwritable(
@@ -98,6 +100,7 @@ class Journal:
     def resumed(self) -> None:
         """What was left over has been asked for; it is forgotten with the next checkpoint."""
         self._segments = self._leftover + self._segments
+        self._passed_bytes += self._leftover_bytes
         self._leftover = []
 
     async def intend(self, destination: Destination, batch: Batch) -> None:

@@ -181,3 +181,18 @@ def test_unusual_records_stay_when_others_are_taken_out():
     whole.crossed = 1
 
     assert (without(whole, {0}).offsets, without(whole, {0}).crossed) == ([10], 1)
+
+
+def test_a_record_from_the_file_before_settles_there_only_when_it_is_committed_here():
+    before, after, books = Ledger(), Ledger(), ExpressBooks()
+    crossing = before.enter(100, 1)
+    ahead = books.enter((30,), 0.0)
+    entry = after.enter(60, 1, 0.0, 1)
+    entry.tie(crossing, 1)
+    ahead.hold(entry)
+
+    entry.settle(1)
+    assert (before.committed, after.committed) == (0, 0)
+
+    ahead.settle(1)
+    assert (before.committed, after.committed) == (100, 60)

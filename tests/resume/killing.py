@@ -99,12 +99,12 @@ async def cloudwatch_process(data: Path) -> AsyncIterator[str]:
         await process.communicate()
 
 
-async def kill_again_and_again(place: Path, *, kills: int, seed: int, resume: str) -> Outcome:
+async def kill_again_and_again(place: Path, *, kills: int, seed: int, resume: str, express_bytes: int) -> Outcome:
     """Runs to the end: the last life of the agent is left alone until everything has arrived."""
     chance = random.Random(seed)
     writer = Writer(container(place), seed)
     stop = asyncio.Event()
-    settings = {"cloudwatch__resume": resume, "cloudwatch__log_group": "falco"}
+    settings = {"cloudwatch__resume": resume, "falco__express_bytes": str(express_bytes)}
     async with cloudwatch_process(place / "cloudwatch") as url, asyncio.TaskGroup() as tasks:
         writing = tasks.create_task(writer.write(stop))
         for _ in range(kills):
@@ -149,10 +149,17 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", choices=("exact", "at_least_once"), default="exact")
+    parser.add_argument("--express-bytes", type=int, default=20_000, help="backlog beyond which urgent alerts go ahead")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         outcome = asyncio.run(
-            kill_again_and_again(Path(place), kills=given.kills, seed=given.seed, resume=given.resume)
+            kill_again_and_again(
+                Path(place),
+                kills=given.kills,
+                seed=given.seed,
+                resume=given.resume,
+                express_bytes=given.express_bytes,
+            )
         )
     sys.stdout.write(f"{outcome}\n")
 

@@ -12,7 +12,7 @@ NEVER_ANSWERED = Fault("hang", operation="PutLogEvents", accepted=True)
 
 
 async def test_killed_again_and_again_it_loses_nothing_and_sends_nothing_twice(tmp_path):
-    outcome = await kill_again_and_again(tmp_path, kills=5, seed=3, resume="exact")
+    outcome = await kill_again_and_again(tmp_path, kills=5, seed=3, resume="exact", express_bytes=20_000)
 
     assert outcome.written
     assert (outcome.lost, outcome.duplicated) == (0, 0)

@@ -135,6 +135,20 @@ async def test_what_a_crash_left_stays_until_it_has_been_asked_for(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_what_was_asked_for_goes_with_the_next_checkpoint_though_less_is_under_way(tmp_path):
+    journal, _ = life(tmp_path)
+    await journal.intend(STREAM, batch_of("f00", *range(100)))
+    second, _ = life(tmp_path)
+    second.resumed()
+    await second.intend(STREAM, batch_of("f00", 500))
+
+    cut = second.cut({"f00": 0})
+    assert cut is not None
+    await second.forget(cut)
+
+    assert offsets(life(tmp_path)[1]) == [("f00", (500,))]
+
+
 async def test_a_torn_last_line_is_a_batch_that_was_never_put(tmp_path):
     journal, _ = life(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10))
