@@ -158,15 +158,19 @@ def agent(place: Path, target: Sink, **settings: str) -> Iterator[Subject]:
 
 @contextmanager
 def peer(name: str, command: str, place: Path, target: Sink) -> Iterator[Subject]:
-    """Another shipper. In its command {logs}, {state}, {pods}, {host}, {port} and {certificate} are filled in."""
+    """Another shipper; what it needs to know is in its environment, and its configuration in `peers/` (HERE)."""
     state = place / f"state-{name}"
     state.mkdir(exist_ok=True)
-    filled = command.format(
-        logs=place / "pods", state=state, pods=place / "pods.json", host="127.0.0.1", port=target.port,
-        certificate=target.certificate or "", tls="on" if target.certificate else "off",
-    )  # fmt: skip
-    environment = dict(os.environ) | _CREDENTIALS
-    with _running(Subject(name, shlex.split(filled), environment, place / f"{name}.log")) as it:
+    told = {
+        "HERE": str(Path(__file__).parent / "peers"),
+        "LOGS": str(place / "pods"),
+        "STATE": str(state),
+        "HOST": "127.0.0.1",
+        "PORT": str(target.port),
+        "CERTIFICATE": str(target.certificate or ""),
+    }
+    environment = dict(os.environ) | _CREDENTIALS | told
+    with _running(Subject(name, shlex.split(command), environment, place / f"{name}.log")) as it:
         yield it
 
 
