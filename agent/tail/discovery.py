@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from agent.core.kubelet import PodDirectory, Selection, parse_log_name, parse_pod_directory
 from agent.errors import DiscoveryError
@@ -24,6 +24,9 @@ _MAGIC: Final = re.compile(r"[*?\[]")
 _ROTATED: Final = re.compile(r"[.-][-.\w]*\d[-.\w]*")
 _TICK_NS: Final = 50_000_000
 
+MOST_LISTINGS: Final = 5
+"""Of a directory at one look, however busily it changes."""
+
 T = TypeVar("T")
 
 
@@ -32,6 +35,13 @@ class _Listing:
     changed: int
     """The directory's time of change in nanoseconds; -1: too recent to be relied on."""
     content: list[Any]
+
+
+class _Entry(NamedTuple):
+    name: str
+    device: int
+    inode: int
+    written_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,6 @@ class FoundFile:
     compressed: bool
     device: int
     inode: int
-    size: int
 
     @property
     def live(self) -> bool:
@@ -102,12 +111,13 @@ class Discovery:
         for pod_directory, pod in self._pods(root):
             for container in self._listed(pod_directory, self._containers):
                 directory = pod_directory / container
-                for name, found in self._listed(directory, _log_files):
-                    log = parse_log_name(name)
+                for entry in self._listed(directory, _log_files):
+                    log = parse_log_name(entry.name)
                     if log is not None:
                         live = (pod_directory.name, container, f"{log.restart}.log")
                         source = Source(root, live, pod.namespace, pod.pod, pod.uid, container)
-                        yield source, FoundFile((*live[:2], name), log.rotated, log.compressed, *found)
+                        path = (*live[:2], entry.name)
+                        yield source, FoundFile(path, log.rotated, log.compressed, entry.device, entry.inode)
 
     def _pods(self, root: Path) -> list[tuple[Path, PodDirectory]]:
         try:
@@ -156,37 +166,44 @@ class Discovery:
             relative = Path(path).relative_to(root).parts
             source = Source(root, relative)
             directory = root.joinpath(*relative[:-1])
-            for name, found in self._listed(directory, _log_files):
-                suffix = name.removeprefix(relative[-1])
-                if name.startswith(relative[-1]) and (not suffix or _ROTATED.fullmatch(suffix)):
-                    rotated = _rotation(directory / name, suffix)
-                    yield source, FoundFile((*relative[:-1], name), rotated, suffix.endswith(".gz"), *found)
-
-
-def _rotation(path: Path, suffix: str) -> str:
-    """logrotate counts upwards with age (`.1`, `.2.gz`) or writes dates, so the last write is what sorts."""
-    if not suffix:
-        return ""
-    try:
-        return f"{os.stat(path, follow_symlinks=False).st_mtime_ns:020d}{suffix}"
-    except OSError:
-        return f"{0:020d}{suffix}"
+            for entry in self._listed(directory, _log_files):
+                suffix = entry.name.removeprefix(relative[-1])
+                if entry.name.startswith(relative[-1]) and (not suffix or _ROTATED.fullmatch(suffix)):
+                    # logrotate counts upwards with age or writes dates, so the last write is what sorts.
+                    rotated = f"{entry.written_ns:020d}{suffix}" if suffix else ""
+                    found = (*relative[:-1], entry.name)
+                    yield source, FoundFile(found, rotated, suffix.endswith(".gz"), entry.device, entry.inode)
 
 
 def _age(file: FoundFile) -> tuple[bool, str]:
     return file.live, file.rotated
 
 
-def _log_files(directory: Path) -> list[tuple[str, tuple[int, int, int]]]:
+def _log_files(directory: Path) -> list[_Entry]:
+    """The regular files, by name; listed until two listings agree.
+
+    A name that moves while a directory is read may be missed under the old and under the new one.
+    """
+    entries = _listing(directory)
+    for _ in range(MOST_LISTINGS):
+        again = _listing(directory)
+        if [(entry.name, entry.inode) for entry in again] == [(entry.name, entry.inode) for entry in entries]:
+            break
+        entries = again
+    return entries
+
+
+def _listing(directory: Path) -> list[_Entry]:
     with os.scandir(directory) as entries:
-        seen = ((entry.name, _seen(entry)) for entry in entries)
-        return [(name, found) for name, found in seen if found is not None]
+        return sorted(seen for entry in entries if (seen := _seen(entry)) is not None)
 
 
-def _seen(entry: os.DirEntry[str]) -> tuple[int, int, int] | None:
-    """Device, inode, size of a regular file or of what a link leads to; opening decides whether that is allowed."""
+def _seen(entry: os.DirEntry[str]) -> _Entry | None:
+    """A regular file or what a link leads to; opening decides whether that is allowed."""
     try:
         status = entry.stat()
     except OSError:
         return None
-    return (status.st_dev, status.st_ino, status.st_size) if stat.S_ISREG(status.st_mode) else None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return _Entry(entry.name, status.st_dev, status.st_ino, status.st_mtime_ns)

@@ -65,6 +65,7 @@ class Intake:
             self.unsure = True
         else:
             self._looked = True
+        _order(files, found)
 
     @property
     def is_waiting(self) -> bool:
@@ -214,6 +215,13 @@ class Intake:
 
     def _path(self, seen: FoundFile) -> str:
         return str(self._source.root.joinpath(*seen.relative))
+
+
+def _order(files: list[OpenFile], found: tuple[FoundFile, ...]) -> None:
+    """Those whose turn has not come, oldest first also where one was found later than the next; deleted ones lead."""
+    begun = sum(file.begun for file in files)
+    places = {(seen.device, seen.inode): number for number, seen in enumerate(found)}
+    files[begun:] = sorted(files[begun:], key=lambda file: places.get((file.found.device, file.found.inode), -1))
 
 
 def _has_a_stamp(head: bytes) -> bool:

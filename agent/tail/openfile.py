@@ -113,7 +113,7 @@ class OpenFile:
         if self.found.compressed:
             return 0 if self.ended else most
         size = self.note_size()
-        self.replaced = size < self._cutter.end
+        self._check()
         return max(0, min(most, size - self._cutter.end))
 
     def note_size(self) -> int:
@@ -184,7 +184,8 @@ class OpenFile:
     def has_ended(self, found: tuple[FoundFile, ...]) -> bool:
         """Its writer has gone on to another file, or there is no writer any more."""
         if self.replaced:
-            return self._looks_since_replaced >= LOOKS_FOR_A_COPY
+            waited = time.monotonic() - self._active_at >= SETTLE_SECONDS
+            return waited and self._looks_since_replaced >= LOOKS_FOR_A_COPY
         if self.found.compressed or self.found.rotated:
             return True
         if found:
@@ -306,6 +307,8 @@ class OpenFile:
             self.replaced = self._content.before(self._cutter.end) not in (None, self._tail)
         else:
             self.replaced = self._content.before(len(self._head)) not in (None, self._head)
+        if self.replaced:
+            self._active_at = time.monotonic()
 
     def _place(self, offset: int) -> None:
         self._tail = self._content.seek(offset)

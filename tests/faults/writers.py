@@ -241,3 +241,5 @@ WRITERS: dict[str, type[Writer]] = {
 }
 DELETES = {"kubelet-deletes", "crashing-container", "moving-pod", "recreating"}
 """What these delete while the agent is down, nobody can read."""
+LEAVES_NO_TRACE = {"crashing-container", "moving-pod"}
+"""What these begin *and* delete while the agent is down, nobody can know of."""
