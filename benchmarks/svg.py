@@ -16,8 +16,9 @@ WIDTH: Final = 760
 HEIGHT: Final = 380
 LEFT: Final = 70
 RIGHT: Final = 200
-TOP: Final = 46
+TOP: Final = 64
 BOTTOM: Final = 52
+BAR_TOP: Final = 44
 BAR_LEFT: Final = 210
 BAR_RIGHT: Final = 90
 BAR_STEP: Final = 30
@@ -25,6 +26,8 @@ COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e
 """Okabe and Ito's, told apart by the colour-blind too."""
 GREY: Final = "#6b7280"
 _FONT: Final = "font-family='system-ui, sans-serif' font-size='13' fill='#1f2937'"
+_HALO: Final = "paint-order='stroke' stroke='white' stroke-width='4'"
+"""A line that crosses a word does not strike it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
         parts.append(_text(at, HEIGHT - BOTTOM + 20, _short(value), "middle"))
     parts.append(f"<path d='M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}' stroke='{GREY}'/>")
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x.name, "middle"))
-    parts.append(_text(LEFT - 54, TOP - 10, y.name))
+    parts.append(_text(LEFT - 54, TOP - 18, y.name))
     colours = iter(COLOURS * (len(drawn) // len(COLOURS) + 1))
     for number, line in enumerate(drawn):
         colour = GREY if line.is_goal else next(colours)
@@ -86,22 +89,22 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
 
 def bars(title: str, unit: str, drawn: Sequence[Bar], goal: float | None = None) -> str:
     """Bars from zero, each with its number; `goal` is a dashed line across them."""
-    height = TOP + BAR_STEP * len(drawn) + (34 if goal is not None else 14)
+    height = BAR_TOP + BAR_STEP * len(drawn) + (34 if goal is not None else 14)
     most = max([*(bar.value for bar in drawn), goal or 0.0]) or 1.0
     per_unit = (WIDTH - BAR_LEFT - BAR_RIGHT) / most
     parts = []
+    if goal is not None:
+        at = BAR_LEFT + goal * per_unit
+        parts.append(f"<path d='M{at:.1f} {BAR_TOP - 6}V{height - 30}' stroke='{GREY}' stroke-dasharray='6 4'/>")
+        parts.append(_text(at, height - 12, f"goal: {_short(goal)} {unit}", "middle"))
     for number, bar in enumerate(drawn):
-        top = TOP + BAR_STEP * number
+        top = BAR_TOP + BAR_STEP * number
         parts.append(
             f"<rect x='{BAR_LEFT}' y='{top}' width='{bar.value * per_unit:.1f}' height='{BAR_STEP - 10}' "
             f"fill='{COLOURS[bar.colour % len(COLOURS)]}'/>"
         )
         parts.append(_text(BAR_LEFT - 8, top + 15, bar.name, "end"))
         parts.append(_text(BAR_LEFT + bar.value * per_unit + 6, top + 15, f"{_short(bar.value)} {unit}"))
-    if goal is not None:
-        at = BAR_LEFT + goal * per_unit
-        parts.append(f"<path d='M{at:.1f} {TOP - 6}V{height - 30}' stroke='{GREY}' stroke-dasharray='6 4'/>")
-        parts.append(_text(at, height - 12, f"goal: {_short(goal)} {unit}", "middle"))
     return _picture(title, height, parts)
 
 
@@ -152,7 +155,7 @@ def _short(value: float) -> str:
 
 
 def _text(left: float, baseline: float, words: str, anchor: str = "start") -> str:
-    return f"<text x='{left:.1f}' y='{baseline:.1f}' text-anchor='{anchor}' {_FONT}>{escape(words)}</text>"
+    return f"<text x='{left:.1f}' y='{baseline:.1f}' text-anchor='{anchor}' {_HALO} {_FONT}>{escape(words)}</text>"
 
 
 def _picture(title: str, height: int, parts: Sequence[str]) -> str:
