@@ -32,10 +32,11 @@ def test_every_case_is_measured_in_the_order_in_which_the_page_judges_them(tmp_p
 def test_missed_goals_stand_on_the_page_before_those_that_were_met():
     page = report({"latency": latency()}).page
 
+    missed = "50 a second: 5.5 puts a second (at most 5); Critical in a flood: none arrived; the flood left 900 Notices"
     assert (
-        "- **Missed:** 50 a second: 5.5 puts a second (at most 5); Critical in a flood: none arrived.\n- Met: a" in page
+        f"- **Missed:** {missed} waiting (at least 1,000,000).\n- Met: a lone alert: 30 ms at p99 (at most 50);" in page
     )
-    assert "3 of 5 met" in page
+    assert "3 of 6 met" in page
     assert "| 2026-11-23 x86_64 | 2 | 3.11.7 | orjson 3.13.0 |" in page
 
 
@@ -116,7 +117,7 @@ def test_bars_end_in_their_numbers():
 
 
 def latency() -> dict[str, Any]:
-    row = {"alerts": 30, "p50_ms": 9.0, "p99_ms": 30.0, "worst_ms": 30.0, "puts_a_second": 5.5}
+    row = {"alerts": 30, "p50_ms": 9.0, "p99_ms": 30.0, "worst_ms": 30.0, "puts_a_second": 5.5, "still_waiting": 900}
     nothing = {"p50_ms": None, "p99_ms": None, "worst_ms": None}
     cases = ("a lone alert", "50 a second", "2,000 a second", "Critical in a flood")
     rows = [{"case": case} | row | (nothing if "Critical" in case else {}) for case in cases]
