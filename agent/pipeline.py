@@ -39,6 +39,9 @@ from agent.telemetry.metrics import LARGEST_RULE_COUNT
 from agent.watch import Notices, Saying
 from agent.watch.saying import message, storm
 
+SAVE_ALL_THE_SAME_SECONDS = 10.0
+"""Where nothing was read or settled: what is there of each file may have grown."""
+
 SAVE_SECONDS = 1.0
 """Between two checkpoints. More often would only save duplicates after a crash, at an fsync each."""
 
@@ -219,14 +222,19 @@ async def keep_progress(
     reader: Reader, checkpoint: Checkpoint, journal: Journal | None, telemetry: Telemetry, report: SaveReport
 ) -> None:
     """Writes the settled positions down again and again, until cancelled."""
+    written, written_at = None, 0.0
     while True:
         await asyncio.sleep(SAVE_SECONDS)
-        await save_progress(reader, checkpoint, journal, telemetry, report)
+        progress, now = reader.progress, time.monotonic()
+        if progress == written and now - written_at < SAVE_ALL_THE_SAME_SECONDS:
+            report(None)
+        elif await save_progress(reader, checkpoint, journal, telemetry, report):
+            written, written_at = progress, now
 
 
 async def save_progress(
     reader: Reader, checkpoint: Checkpoint, journal: Journal | None, telemetry: Telemetry, report: SaveReport
-) -> None:
+) -> bool:
     """Writes the settled positions down once; a disk that refuses is counted, and shipping goes on."""
     positions = reader.positions()
     cut = None if journal is None else journal.cut({file: position.offset for file, position in positions.items()})
@@ -238,5 +246,6 @@ async def save_progress(
         telemetry.checkpoint_errors.inc()
         log.error("checkpoint was not written", extra={"why": str(error)})
         report(str(error))
-    else:
-        report(None)
+        return False
+    report(None)
+    return True

@@ -40,7 +40,8 @@ JUST_NOW_SECONDS: Final = 1.0
 """A stream that was created so recently is not created again for the batches that missed it too."""
 
 ROUTINE_BACKOFF: Final = Backoff(0.2, 20.0)
-URGENT_BACKOFF: Final = Backoff(0.1, 2.0)
+URGENT_BACKOFF: Final = Backoff(0.1, 0.5)
+"""Few and small: a fleet over its quota stays there because of the routine ones, which wait."""
 DENIED_BACKOFF: Final = Backoff(1.0, 30.0)
 """Somebody has to mend a policy or a role: no hurry, but no long wait after they did."""
 

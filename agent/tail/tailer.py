@@ -228,8 +228,11 @@ class Tailer:
                 budget.adjust(-ahead)
                 break
             self._reading.telemetry.read_bytes.inc(len(data))
-            cut = file.cut(data, time.monotonic())
-            await self._enter(file, file.join(cut), ahead)
+            records = file.join(file.cut(data, time.monotonic()))
+            # Whoever waits for the budget next holds no bytes outside of it: with many files that adds up.
+            del data
+            await self._enter(file, records, ahead)
+            del records
             # A flood in one file must not starve the loop.
             await asyncio.sleep(0)
         file.caught_up_at = time.monotonic()
