@@ -11,6 +11,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,7 +160,7 @@ def _anchor(title: str) -> str:
 
 
 def _alt(picture: str) -> str:
-    return picture.partition("<title>")[2].partition("</title>")[0]
+    return unescape(picture.partition("<title>")[2].partition("</title>")[0])
 
 
 def _files(made: Report, docs: Path) -> Iterator[tuple[Path, str]]:
