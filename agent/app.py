@@ -7,7 +7,6 @@ hand under a deadline, write progress down, leave. What is left is in the log fi
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from agent import letters
+from agent import letters, memory
 from agent.core.express import Spotter
 from agent.core.kubelet import Selection
 from agent.core.values import Destination, Lane
@@ -57,20 +56,11 @@ async def run_agent(
                 settings.http, agent.telemetry, report=status.report, health=status.health, readiness=status.readiness
             ) as port:
                 log.info("listening", extra={"host": settings.http.host, "port": port})
-                _forget_what_stays()
+                memory.forget_what_stays()
                 listening(port)
                 await agent.run(stop)
     finally:
         checkpoint.close()
-
-
-def _forget_what_stays() -> None:
-    """Takes modules and models, which live as long as the process, out of the garbage collector's rounds.
-
-    A full round over them would hold the loop for 10 ms, with Kubernetes' models for 40.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 class Agent:

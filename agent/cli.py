@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
-import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,15 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
+from agent import memory
 from agent.errors import FalcowatchError, SettingsError
 
 N = TypeVar("N", int, float)
 SECRETS = frozenset({"cloudwatch.external_id"})
-
-MIB = 1024 * 1024
-
-GARBAGE_THRESHOLD = 50_000
-"""Containers made before the collector looks; a batch alone makes thousands, none of them in a cycle. CPython: 700."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,16 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    _keep_large_blocks()
-    # What is imported stays for good, so the collector is kept from looking through it, now and whenever it runs.
-    gc.disable()
-    from agent.app import run_agent, stopped_by_signals
-    from agent.settings import load_settings
-    from agent.telemetry import configure_logging
+    memory.suit_a_flow_of_batches()
+    with memory.no_collections():
+        from agent.app import run_agent, stopped_by_signals
+        from agent.settings import load_settings
+        from agent.telemetry import configure_logging
 
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
-    gc.enable()
     settings = load_settings(os.environ, arguments.config).settings
     configure_logging(settings.log.level, settings.log.format)
 
@@ -63,18 +53,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
     asyncio.run(run())
     return 0
-
-
-def _keep_large_blocks() -> None:
-    """Has glibc reuse the megabytes of one batch for the next; by default each is new from the kernel, page by page.
-
-    It saves a tenth of the CPU of catching up. Elsewhere (musl) there is nothing to set.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        m_mmap_threshold, m_trim_threshold = -3, -1  # malloc.h
-        mallopt(m_mmap_threshold, 8 * MIB)
-        mallopt(m_trim_threshold, 32 * MIB)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -28,9 +28,10 @@ from agent.enrich import Enricher
 from agent.errors import StateUnwritable
 from agent.flow import Budget
 from agent.settings import Settings
+from agent.ship.burial import bury
 from agent.ship.deadletter import DeadLetters, dead_letter
 from agent.ship.journal import Journal
-from agent.ship.shipper import Shipper, bury
+from agent.ship.shipper import Shipper
 from agent.tail.checkpoint import Checkpoint
 from agent.tail.reader import Reader
 from agent.tail.tailer import Chunk, Gap

@@ -22,8 +22,9 @@ from agent.core.values import Destination, Lane, PutReply
 from agent.errors import Denied, Invalid, Missing, PutError, Refused, StateUnwritable, Throttled, WrongToken
 from agent.flow import Budget, Pace, Slots
 from agent.settings import CloudWatch
+from agent.ship.burial import bury
 from agent.ship.cloudwatch import LogsClient
-from agent.ship.deadletter import DeadLetter, DeadLetters, dead_letter
+from agent.ship.deadletter import DeadLetters, dead_letter
 from agent.ship.journal import Journal
 from agent.ship.outlet import Outlet
 from agent.telemetry import Occasional, Telemetry
@@ -343,16 +344,3 @@ class Shipper:
         )
         await bury(self._dead_letters, letters, self._telemetry)
         return spans
-
-
-async def bury(dead_letters: DeadLetters, letters: list[DeadLetter], telemetry: Telemetry) -> None:
-    """Writes dead letters; a disk that will not take them does not stop the shipping."""
-    for letter in letters:
-        telemetry.dead_letters.labels(letter.reason).inc()
-    try:
-        removed = await asyncio.to_thread(dead_letters.bury, letters)
-    except StateUnwritable as error:
-        log.error("dead letters were not kept", extra={"letters": len(letters), "why": str(error)})
-        return
-    if removed:
-        log.error("oldest dead letters were removed for room", extra={"letters": removed})
