@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 from agent.core.falco import PRIORITIES, SEVERITY, NotAnAlert, decode_alert
+from agent.core.grammar import Docker, Grammar
 from agent.core.ledger import Entry
-from agent.core.lines import Docker, Grammar, Records
+from agent.core.lines import Records
 
 
 class Spotter:

@@ -18,7 +18,8 @@ import orjson
 
 from agent.core.batch import LARGEST_MESSAGE_BYTES, Span
 from agent.core.falco import SEVERITY, Alert, Clock, NotAnAlert, OutputFields, decode_alert, decode_leniently
-from agent.core.lines import Grammar, Mark, Records
+from agent.core.grammar import Grammar
+from agent.core.lines import Mark, Records
 from agent.core.shrink import shrink
 from agent.core.storm import Fold, Storm
 from agent.core.values import Fragment, Lane, PodKey

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from agent.core.lines import Plain, recognise
+from agent.core.grammar import Plain, recognise
 from agent.settings import Tail
 from agent.tail.checkpoint import Position
 from agent.tail.discovery import FoundFile, Source

@@ -12,8 +12,9 @@ from collections.abc import Set
 from typing import Final
 
 from agent.core.express import ExpressBooks, ExpressEntry
+from agent.core.grammar import recognise
 from agent.core.ledger import Entry, Ledger
-from agent.core.lines import Cut, Cutter, Joiner, Records, recognise
+from agent.core.lines import Cut, Cutter, Joiner, Records
 from agent.tail.checkpoint import Position
 from agent.tail.discovery import FoundFile, Source
 from agent.tail.files import MARKER_BYTES, LogBytes, digest

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.lines import Cri, Cutter, Docker, Grammar, Joiner, Mark, Odd, Plain, Records, recognise
+from agent.core.grammar import Cri, Docker, Grammar, Plain, recognise
+from agent.core.lines import Cutter, Joiner, Mark, Odd, Records
 
 LOGS = Path(__file__).parent.parent / "data" / "logs"
 STAMP = b"2026-11-23T07:23:01.156686905Z"

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.batch import LARGEST_MESSAGE_BYTES
-from agent.core.lines import Cri, Mark, Odd, Plain, Records
+from agent.core.grammar import Cri, Plain
+from agent.core.lines import Mark, Odd, Records
 from agent.core.sift import HOST, MOST_KINDS, Policy, Sieve, Sifted, _Pass
 from agent.core.values import Fragment, Lane, PodKey
 

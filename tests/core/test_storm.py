@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.falco import decode_alert
+from agent.core.grammar import Cri
 from agent.core.ledger import Ledger
-from agent.core.lines import Cri, Records
+from agent.core.lines import Records
 from agent.core.sift import HOST, FindFragment, Policy, Sieve, Sifted
 from agent.core.storm import GRACE_MS, MINUTE_MS, MOST_IDS, MOST_RECORDS, MOST_WINDOWS, Fold, Storm
 from agent.core.values import Lane, PodKey

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.express import ExpressBooks, Spotter, without
+from agent.core.grammar import Cri, Docker, Plain
 from agent.core.ledger import Ledger
-from agent.core.lines import Cri, Docker, Joiner, Plain, Records
+from agent.core.lines import Joiner, Records
 
 STAMP = b"2026-11-23T07:23:01.156686905Z"
 LONGEST = 1 << 20

@@ -17,8 +17,9 @@ from pathlib import Path
 import orjson
 
 from agent.core.batch import LARGEST_MESSAGE_BYTES, MOST_BYTES, Waiting
+from agent.core.grammar import Cri, Docker, Grammar, Plain, recognise
 from agent.core.ledger import Ledger
-from agent.core.lines import Cri, Cutter, Docker, Grammar, Joiner, Plain, Records, recognise
+from agent.core.lines import Cutter, Joiner, Records
 from agent.core.sift import HOST, Policy, Sieve
 
 DATA = Path(__file__).parent.parent / "data"

@@ -2,8 +2,9 @@
 
 import pytest
 
+from agent.core.grammar import Cri
 from agent.core.identity import RecordId, record_id
-from agent.core.lines import Cri, Joiner, Mark, Odd, Records
+from agent.core.lines import Joiner, Mark, Odd, Records
 from agent.core.sift import HOST, Policy, Sieve, Sifted
 from agent.core.values import Lane
 
