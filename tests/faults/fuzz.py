@@ -20,7 +20,8 @@ from agent.core.batch import LARGEST_MESSAGE_BYTES, MOST_BYTES, Waiting
 from agent.core.grammar import Cri, Docker, Grammar, Plain, recognise
 from agent.core.ledger import Ledger
 from agent.core.lines import Cutter, Joiner, Records
-from agent.core.sift import HOST, Policy, Sieve
+from agent.core.sift import Sieve
+from agent.core.sifted import HOST, Policy
 
 DATA = Path(__file__).parent.parent / "data"
 MOST_RECORD_BYTES = 64 * 1024

@@ -259,7 +259,7 @@ async def _settled(world: World) -> None:
             balance += books["records_in_flight"]
             if books["records_read_total"] != balance:
                 world.outcome.problems.append(f"books: read {books['records_read_total']:.0f}, accounted {balance:.0f}")
-            if books["records_in_flight"] or books["lag_bytes"] or not books["files_open"]:
+            if books["records_in_flight"] or books["lag_bytes"]:
                 quiet_since = time.monotonic()
 
 

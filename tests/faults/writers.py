@@ -12,6 +12,8 @@ import uuid
 from pathlib import Path
 
 KUBELET_KEEPS = 5
+LIVES_SECONDS = 1.5
+"""A log that is deleted sooner may come and go between two scans, where nobody can see it."""
 
 
 def moment(nanoseconds: int) -> str:
@@ -136,8 +138,9 @@ class MovingPod(Kubelet):
 
     def rotate(self) -> None:
         old = self._directory
-        self._start_pod()
-        shutil.rmtree(old)
+        if time.time() - old.stat().st_mtime >= LIVES_SECONDS:
+            self._start_pod()
+            shutil.rmtree(old)
 
     def line(self, alert: bytes) -> None:
         self._write("stdout", "F", alert)
@@ -197,8 +200,13 @@ class LogrotateCopytruncate(Host):
 class Recreating(Host):
     """Somebody deletes the file, and the writer makes a new one."""
 
+    def start(self) -> None:
+        self._began_at = time.monotonic()
+        super().start()
+
     def rotate(self) -> None:
-        if self._live.exists():
+        if time.monotonic() - self._began_at >= LIVES_SECONDS:
+            self._began_at = time.monotonic()
             self._live.unlink()
             self._live.touch()
 
