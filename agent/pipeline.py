@@ -22,7 +22,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from agent.core.batch import Span
-from agent.core.sift import FindFragment, Kind, Policy, Sieve, Sifted
+from agent.core.sift import Sieve
+from agent.core.sifted import FindFragment, Kind, Policy, Sifted
 from agent.core.values import Destination, Fragment, PodKey
 from agent.enrich import Enricher
 from agent.errors import StateUnwritable

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.batch import LARGEST_MESSAGE_BYTES
+from agent.core.careful import CarefulPass
 from agent.core.grammar import Cri, Plain
 from agent.core.lines import Mark, Odd, Records
-from agent.core.sift import HOST, MOST_KINDS, Policy, Sieve, Sifted, _Pass
+from agent.core.sift import MOST_KINDS, Sieve
+from agent.core.sifted import HOST, Policy, Sifted
 from agent.core.values import Fragment, Lane, PodKey
 
 DATA = Path(__file__).parent.parent / "data" / "falco"
@@ -270,7 +272,7 @@ def carefully(records: Records, policy: Policy) -> Sifted:
     """The same pass with every record on the careful path."""
     sieve = Sieve(policy, node="node-1", cluster="here")
     out = sieve.sift(Records(), file="f00", grammar=Cri(), now_ms=NOW_MS, find=find)
-    one_by_one = _Pass(sieve, out, "f00", Cri(), NOW_MS, find)
+    one_by_one = CarefulPass(sieve, out, "f00", Cri(), NOW_MS, find)
     for payload, offset, line in zip(records.payloads, records.offsets, records.lines, strict=True):
         one_by_one.add(payload, offset, line)
     out.seen = [(kind, kind.seen) for kind in sieve._kinds.values() if kind.seen]

@@ -12,7 +12,8 @@ from agent.core.falco import decode_alert
 from agent.core.grammar import Cri
 from agent.core.ledger import Ledger
 from agent.core.lines import Records
-from agent.core.sift import HOST, FindFragment, Policy, Sieve, Sifted
+from agent.core.sift import Sieve
+from agent.core.sifted import HOST, FindFragment, Policy, Sifted
 from agent.core.storm import GRACE_MS, MINUTE_MS, MOST_IDS, MOST_RECORDS, MOST_WINDOWS, Fold, Storm
 from agent.core.values import Lane, PodKey
 

@@ -5,7 +5,8 @@ import pytest
 from agent.core.grammar import Cri
 from agent.core.identity import RecordId, record_id
 from agent.core.lines import Joiner, Mark, Odd, Records
-from agent.core.sift import HOST, Policy, Sieve, Sifted
+from agent.core.sift import Sieve
+from agent.core.sifted import HOST, Policy, Sifted
 from agent.core.values import Lane
 
 LONGEST = 1 << 20
