@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Set
 from typing import Final, Protocol
 
 from agent.core.backoff import Backoff
@@ -27,6 +27,9 @@ no time), and short for a restart. A record that shows later than that arrives t
 
 LOOK_SECONDS: Final = 0.5
 """Between two looks."""
+
+NEARBY_MS: Final = 1_000
+"""Ranges so close to each other are asked for in one call: the account has but ten of them a second."""
 
 BACKOFF: Final = Backoff(0.5, 20.0)
 
@@ -58,32 +61,13 @@ async def arrived(client: ReadsBack, intents: Iterable[Intent]) -> dict[str, set
 async def _in_stream(client: ReadsBack, stream: Destination, intents: list[Intent]) -> set[RecordId]:
     loop = asyncio.get_running_loop()
     found: set[RecordId] = set()
-    failures = 0
     deadline = loop.time() + ARRIVAL_SECONDS
     while intents:
         last = loop.time() >= deadline
-        try:
-            await _look(client, stream, intents, found)
-        except Missing:
-            break  # no stream, so nothing is in it
-        except PutError as error:
-            if not _may_pass(error):
-                log.error(
-                    "what arrived before the crash cannot be read back, it may be sent again; "
-                    "cloudwatch.resume: exact needs the permission logs:GetLogEvents",
-                    extra={"group": stream.group, "stream": stream.stream, "why": str(error)},
-                )
-                break
-            failures += 1
-            log.warning(
-                "reading back did not succeed, it will be tried again",
-                extra={"stream": stream.stream, "reason": error.reason, "why": str(error)},
-            )
-            if isinstance(error, Denied):
-                await client.reopen()
-            await asyncio.sleep(BACKOFF.seconds(failures, random.random()))
-            continue
-        failures = 0
+        wanted = set().union(*map(_ids, intents))
+        for start_ms, end_ms in _ranges(intents):
+            if not await _look(client, stream, start_ms, end_ms, wanted, found):
+                return found
         intents = [intent for intent in intents if not _ids(intent) <= found]
         if last:
             break
@@ -92,18 +76,42 @@ async def _in_stream(client: ReadsBack, stream: Destination, intents: list[Inten
     return found
 
 
+async def _look(
+    client: ReadsBack, stream: Destination, start_ms: int, end_ms: int, wanted: Set[RecordId], found: set[RecordId]
+) -> bool:
+    """Adds to `found` what is wanted and there. False: there is no use in asking."""
+    failures = 0
+    while True:
+        try:
+            async for _, message in client.read_back(stream, start_ms, end_ms):
+                identity = record_id(message)
+                if identity is not None and identity in wanted:
+                    found.add(identity)
+        except Missing:
+            return False  # no stream, so nothing is in it
+        except PutError as error:
+            if not _may_pass(error):
+                log.error(
+                    "what arrived before the crash cannot be read back, it may be sent again; "
+                    "cloudwatch.resume: exact needs the permission logs:GetLogEvents",
+                    extra={"group": stream.group, "stream": stream.stream, "why": str(error)},
+                )
+                return False
+            failures += 1
+            log.warning(
+                "reading back did not succeed, it will be tried again",
+                extra={"stream": stream.stream, "reason": error.reason, "why": str(error)},
+            )
+            if isinstance(error, Denied):
+                await client.reopen()
+            await asyncio.sleep(BACKOFF.seconds(failures, random.random()))
+        else:
+            return True
+
+
 def _may_pass(error: PutError) -> bool:
     """A missing permission stays missing; credentials that expired or are not there yet come back."""
     return isinstance(error, Throttled | Unavailable) or (isinstance(error, Denied) and error.reason != "denied")
-
-
-async def _look(client: ReadsBack, stream: Destination, intents: Sequence[Intent], found: set[RecordId]) -> None:
-    wanted = set().union(*map(_ids, intents))
-    for start_ms, end_ms in _ranges(intents):
-        async for _, message in client.read_back(stream, start_ms, end_ms):
-            identity = record_id(message)
-            if identity in wanted:
-                found.add(identity)
 
 
 def _ids(intent: Intent) -> set[RecordId]:
@@ -111,10 +119,10 @@ def _ids(intent: Intent) -> set[RecordId]:
 
 
 def _ranges(intents: Iterable[Intent]) -> list[tuple[int, int]]:
-    """Their times, each read once where they overlap; the end is excluded."""
+    """Their times, read together where they overlap or nearly do; the end is excluded."""
     ranges: list[tuple[int, int]] = []
     for start, end in sorted((intent.earliest_ms, intent.latest_ms + 1) for intent in intents):
-        if ranges and start <= ranges[-1][1]:
+        if ranges and start <= ranges[-1][1] + NEARBY_MS:
             ranges[-1] = (ranges[-1][0], max(ranges[-1][1], end))
         else:
             ranges.append((start, end))

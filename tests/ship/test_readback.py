@@ -52,6 +52,17 @@ async def test_what_arrived_of_several_batches_is_found_in_one_read_where_their_
     assert cloudwatch.requests.count("GetLogEvents") == 2
 
 
+async def test_a_fault_in_one_range_does_not_ask_for_the_others_again(cloudwatch, client):
+    await put(client, *(event(offset) for offset in range(0, 100_000, 5_000)))
+    cloudwatch.requests.clear()
+    cloudwatch.faults.add(Fault("error", operation="GetLogEvents", count=1, skip=20))
+
+    found = await arrived(client, [intent(offset) for offset in range(0, 100_000, 5_000)])
+
+    assert found == {"f00": set(range(0, 100_000, 5_000))}
+    assert cloudwatch.requests.count("GetLogEvents") <= 20 * 2 + 2
+
+
 async def test_other_records_of_the_stream_and_events_of_our_own_do_not_count(client):
     own = {"timestamp": NOW_MS + 1, "message": '{"rule":"Falcowatch: heartbeat","falcowatch":{"node":"node-a"}}'}
     await put(client, event(0), own, event(2))
