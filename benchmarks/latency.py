@@ -1,125 +1,229 @@
-"""How long an alert is on its way: from being written to its log file until CloudWatch has it.
+"""How long an alert is on its way: from the moment it is written until CloudWatch has taken it, and in how many puts.
 
-A lone alert after quiet, steady streams, and the case that matters most: a Critical in the midst of a flood of
-Notices, while CloudWatch takes only ten puts a second. The alert carries the time it was written; the sink, on the
-same machine, notes when it came.
+Alone after quiet, 50 and 2,000 a second, and Criticals within a flood that CloudWatch cannot take: a million alerts
+wait already, 50,000 more come every second, and all but 10 puts a second are refused. The agent is `falcowatch run`
+as it comes; each alert's own time is the moment of its writing, and the sink notes when an accepted put was whole.
 """
 
 from __future__ import annotations
 
+import platform
+import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Final
 
-from benchmarks.alerts import cri_line, log_path
+from benchmarks.alerts import cri_line, log_path, pod_list, write_log
+from benchmarks.image import as_in_the_image
 from benchmarks.processes import Sink, Subject, agent, sink
 from benchmarks.results import arguments, publish
 
-TICK_SECONDS = 0.01
-THROTTLED_PUTS = 10.0
-SETTLE_SECONDS = 1.0
+TICK_SECONDS: Final = 0.01
+"""The writer's beat in a flood; Falco, too, writes what came meanwhile at once."""
+FLOOD_PER_SECOND: Final = 50_000
+FLOOD_PUTS_PER_SECOND: Final = 10.0
+CRITICAL_SECONDS: Final = 0.25
+SETTLED_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 30.0
+_HERE: Final = b"YYYY-MM-DDTHH:MM:SS.nnnnnnnnnZ"
+
+Write = Callable[[IO[bytes]], "Writing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What was written, and how far behind its own schedule the writer fell: that much is the machine's doing."""
+
+    alerts: int
+    seconds: float
+    late_seconds: Sequence[float]
+    criticals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way of writing alerts."""
+    """What is written, and which of it is watched."""
 
     name: str
-    notices_per_second: float
-    seconds: float
-    criticals_per_second: float = 0.0
-    puts_per_second: float = 0.0
-    """What CloudWatch takes; 0: all."""
+    write: Write
     watched: str = "Notice"
+    waiting: int = 0
+    """Alerts in the file before the agent starts."""
+    quota: float = 0.0
+    """Puts a second that are taken; 0: all."""
 
 
 def main() -> None:
-    chosen = arguments("Latency from the log file to CloudWatch").parse_args()
-    long = 1.0 if chosen.quick else 20.0
-    cases = [
-        Case("a lone alert after quiet", 0.5, 4 if chosen.quick else 60),
-        Case("50 a second", 50, long),
-        Case("2,000 a second", 2_000, long),
-        Case(
-            "Critical in 50,000 Notices a second, 10 puts a second",
-            2_000 if chosen.quick else 50_000, long, 2, THROTTLED_PUTS, "Critical",
-        ),
-    ]  # fmt: skip
-    rows = [_measure(case) for case in cases]
-    publish("latency", "From written to received, in milliseconds", rows, chosen)
+    parser = arguments("From write to receipt")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of each load; default: 30")
+    parser.add_argument("--alone", type=int, metavar="N", help="lone alerts; default: 30")
+    parser.add_argument("--waiting", type=int, metavar="N", help="alerts before the flood; default: 1,000,000")
+    chosen = parser.parse_args()
+    seconds = chosen.seconds or (1.0 if chosen.quick else 30.0)
+    alone = chosen.alone or (2 if chosen.quick else 30)
+    waiting = chosen.waiting or (20_000 if chosen.quick else 1_000_000)
+    flood = 2_000 if chosen.quick else FLOOD_PER_SECOND
+    settled = 0.5 if chosen.quick else SETTLED_SECONDS
+    cases = (
+        Case("a lone alert after quiet", _alone(alone, 0.3 if chosen.quick else 2.0)),
+        Case("50 a second", _steadily(50, seconds)),
+        Case("2,000 a second", _steadily(2_000, seconds)),
+        Case("Critical in a flood", _flooding(flood, seconds), "Critical", waiting, FLOOD_PUTS_PER_SECOND),
+    )
+
+    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)):
+        (Path(directory) / "pods.json").write_bytes(pod_list())
+        with _started(Path(directory) / "compiles", cases[0], 0.0):
+            pass
+        measured = [_measure(Path(directory) / str(number), case, settled) for number, case in enumerate(cases)]
+
+    rows = [{name: value for name, value in row.items() if not isinstance(value, list)} for row in measured]
+    publish(
+        "latency", "from write to receipt", rows, chosen, date=f"{datetime.now(UTC):%Y-%m-%d}",
+        machine=platform.machine(), seconds_of_each=seconds, alerts_waiting_before_the_flood=waiting,
+        flood_per_second=flood, flood_quota_puts_per_second=FLOOD_PUTS_PER_SECOND,
+        distributions={row["case"]: row["percentiles_ms"] for row in measured},
+    )  # fmt: skip
 
 
-def _measure(case: Case) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as directory:
-        place = Path(directory)
-        log = log_path(place / "pods")
-        with (
-            sink(place, tls=True, puts_per_second=case.puts_per_second, watch=True) as target,
-            agent(place, target, enrich__mode="none") as subject,
-        ):
-            _warm(log, target, subject)
-            before = target.report()
-            criticals = _write(log, case, lambda: subject.is_alive)
-            report = _received(target, subject, case, before, criticals)
-            ways = sorted(report["way_seconds"][case.watched][len(before["way_seconds"].get(case.watched, [])) :])
-            elapsed = report["last_at"] - before["last_at"]
-            return {
-                "case": case.name,
-                "alerts": len(ways),
-                "p50_ms": _quantile(ways, 0.5) * 1000,
-                "p99_ms": _quantile(ways, 0.99) * 1000,
-                "worst_ms": ways[-1] * 1000,
-                "puts_a_second": (report["puts"] - before["puts"]) / elapsed,
-                "still_waiting": max(0, int(case.notices_per_second * case.seconds) - report["events"]),
-            }
+def _measure(place: Path, case: Case, settled: float) -> dict[str, Any]:
+    with _started(place, case, settled) as (target, subject, log):
+        before, cpu_before, began = target.report(), subject.cpu_seconds, time.monotonic()
+        with log.open("ab", buffering=0) as file:
+            writing = case.write(file)
+        wanted = writing.criticals if case.watched == "Critical" else writing.alerts
+        after, ways = _arrived(target, subject, case.watched, before, wanted)
+        cpu_seconds, ended = subject.cpu_seconds - cpu_before, time.monotonic()
+        subject.stop()
+    log.unlink()
+    # The first put comes at once, so n of them make n - 1 waits.
+    putting_seconds = max(writing.seconds, after["last_at"] - began)
+    written = case.waiting + writing.alerts + writing.criticals
+    return {
+        "case": case.name,
+        "alerts": wanted,
+        "missing": wanted - len(ways),
+        "p50_ms": percentile(ways, 50) * 1e3,
+        "p99_ms": percentile(ways, 99) * 1e3,
+        "worst_ms": max(ways, default=float("inf")) * 1e3,
+        "puts_a_second": max(0, after["puts"] - before["puts"] - 1) / putting_seconds,
+        "refused_a_second": (after["refused"] - before["refused"]) / putting_seconds,
+        "still_waiting": max(0, written - after["events"]) if case.waiting else 0,
+        "cpu_percent": 100 * cpu_seconds / (ended - began),
+        "writer_late_p99_ms": percentile(writing.late_seconds, 99) * 1e3,
+        "percentiles_ms": [percentile(ways, percent) * 1e3 for percent in range(101)],
+    }
 
 
-def _warm(log: Path, target: Sink, subject: Subject) -> None:
-    """Connections and streams exist before anything is measured."""
-    log.write_bytes(cri_line("Notice") + cri_line("Critical"))
-    target.wait_for(2, subject)
-    time.sleep(SETTLE_SECONDS)
+@contextmanager
+def _started(place: Path, case: Case, settled: float) -> Iterator[tuple[Sink, Subject, Path]]:
+    """An agent that has shipped its first alerts and then had nothing new for a while."""
+    log = log_path(place / "pods")
+    write_log(log, case.waiting or 1)
+    with (
+        sink(place, tls=True, puts_per_second=case.quota, watch=True) as target,
+        agent(place, target, enrich__file=str(place.parent / "pods.json")) as subject,
+    ):
+        target.wait_for(1, subject)
+        time.sleep(settled)
+        yield target, subject, log
 
 
-def _write(log: Path, case: Case, going: Callable[[], bool]) -> int:
-    """Writes at the case's pace, in ticks; how many Criticals."""
-    began = time.monotonic()
-    notices = criticals = 0
-    with log.open("ab", buffering=0) as file:
-        while (elapsed := time.monotonic() - began) < case.seconds and going():
-            due = int(elapsed * case.notices_per_second) + 1 - notices
-            if due > 0:
-                # Within a tick only the first of a flood is made anew: the writer must not use the core of the agent.
-                file.write(cri_line("Notice", number=notices) * due)
-                notices += due
-            if int(elapsed * case.criticals_per_second) + 1 > criticals and case.criticals_per_second:
-                file.write(cri_line("Critical", number=criticals))
-                criticals += 1
-            time.sleep(TICK_SECONDS)
-    return criticals
-
-
-def _received(target: Sink, subject: Subject, case: Case, before: dict[str, Any], criticals: int) -> dict[str, Any]:
-    """The report when all that is watched has come; the Notices of a flood are not waited for."""
-    deadline = time.monotonic() + 60
+def _arrived(
+    target: Sink, subject: Subject, watched: str, before: dict[str, Any], wanted: int
+) -> tuple[dict[str, Any], list[float]]:
+    """The report in which all that is watched has arrived, or the last one; and their seconds, sorted."""
+    known = len(before["way_seconds"].get(watched, ()))
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         report = target.report()
-        came = len(report["way_seconds"].get(case.watched, []))
-        wanted = criticals if case.watched == "Critical" else None
-        already = len(before["way_seconds"].get(case.watched, []))
-        if wanted is None:
-            time.sleep(SETTLE_SECONDS)
-            return target.report()
-        if came - already >= wanted or time.monotonic() > deadline or not subject.is_alive:
-            return report
+        ways = report["way_seconds"].get(watched, [])[known:]
+        if len(ways) >= wanted or time.monotonic() > deadline:
+            return report, sorted(ways)
+        if not subject.is_alive:
+            raise RuntimeError(f"the agent ended:\n{subject.last_words()}")
         time.sleep(0.1)
 
 
-def _quantile(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+def percentile(values: Sequence[float], percent: int) -> float:
+    """By the nearest rank, so that it is one that was measured: of fewer than 100, the 99th is the largest."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-percent * len(ordered) // 100) - 1)] if ordered else float("inf")
+
+
+def _alone(alerts: int, apart_seconds: float) -> Write:
+    def write(file: IO[bytes]) -> Writing:
+        began = time.monotonic()
+        # Never in step with the agent's own beats.
+        chance = random.Random(1)
+        for number in range(alerts):
+            time.sleep(apart_seconds * chance.uniform(0.75, 1.25))
+            file.write(cri_line("Notice", number=number))
+        return Writing(alerts, time.monotonic() - began, [0.0])
+
+    return write
+
+
+def _steadily(per_second: int, seconds: float) -> Write:
+    def write(file: IO[bytes]) -> Writing:
+        late, written = [], 0
+        for elapsed, behind in _ticks(max(TICK_SECONDS, 1 / per_second), seconds):
+            due = int(elapsed * per_second)
+            for number in range(written, due):
+                file.write(cri_line("Notice", number=number))
+            written = max(written, due)
+            late.append(behind)
+        return Writing(written, seconds, late)
+
+    return write
+
+
+def _flooding(per_second: int, seconds: float) -> Write:
+    def write(file: IO[bytes]) -> Writing:
+        late, written, criticals = [], 0, 0
+        block = Block(int(per_second * TICK_SECONDS))
+        for elapsed, behind in _ticks(TICK_SECONDS, seconds):
+            while written + block.alerts <= elapsed * per_second:
+                file.write(block.now())
+                written += block.alerts
+            if elapsed >= (criticals + 1) * CRITICAL_SECONDS:
+                file.write(cri_line("Critical", number=criticals))
+                criticals += 1
+            late.append(behind)
+        return Writing(written, seconds, late, criticals)
+
+    return write
+
+
+class Block:
+    """So many Notices to be written at once, all of that moment: making them costs hardly more than a copy."""
+
+    def __init__(self, alerts: int) -> None:
+        self.alerts = alerts
+        lines = (cri_line("Notice", number=number) for number in range(alerts))
+        self._lines = b"".join(line.replace(line[: len(_HERE)], _HERE) for line in lines)
+
+    def now(self) -> bytes:
+        return self._lines.replace(_HERE, cri_line("Notice")[: len(_HERE)])
+
+
+def _ticks(beat_seconds: float, seconds: float) -> Iterator[tuple[float, float]]:
+    """At each beat: seconds since the first, and how many too late it is."""
+    began = time.monotonic()
+    for number in count(1):
+        due = number * beat_seconds
+        if (ahead := began + due - time.monotonic()) > 0:
+            time.sleep(ahead)
+        elapsed = time.monotonic() - began
+        yield elapsed, elapsed - due
+        if elapsed >= seconds:
+            return
 
 
 if __name__ == "__main__":

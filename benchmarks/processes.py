@@ -136,6 +136,7 @@ class Subject:
             self._process.kill()
         _, _, usage = os.wait4(self.pid, 0)
         self._process.returncode = 0
+        self._exited = True
         return Used(usage.ru_utime + usage.ru_stime, peak_bytes)
 
     def last_words(self) -> str:

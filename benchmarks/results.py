@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -56,9 +57,14 @@ def publish(name: str, title: str, rows: Sequence[Row], chosen: argparse.Namespa
 
 
 def setting() -> Mapping[str, object]:
-    """What the numbers depend on, besides the machine."""
+    """What the numbers depend on."""
     packages = ("aiobotocore", "aiohttp", "msgspec", "orjson")
-    return {"python": platform.python_version(), "cores": os.cpu_count()} | {name: version(name) for name in packages}
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "machine": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    } | {name: version(name) for name in packages}
 
 
 def shown(value: object) -> str:
