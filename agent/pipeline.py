@@ -44,7 +44,7 @@ from agent.watch.saying import message, storm
 SAVE_ALL_THE_SAME_SECONDS = 10.0
 """Where nothing was read or settled: what is there of each file may have grown."""
 
-SAVE_SECONDS = 1.0
+SAVE_SECONDS = 0.25
 """Between two checkpoints. More often would only save duplicates after a crash, at an fsync each."""
 
 URGENT_BUDGET_SHARE = 8
