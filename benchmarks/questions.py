@@ -90,6 +90,7 @@ def _catch_up_verdict(found: Found) -> Iterator[Judgement]:
             times = row["us_per_alert"] / ours["us_per_alert"]
             what = f"alerts per CPU-second against {row['shipper']}, side by side"
             yield _judged(what, times, LEAST_TIMES_A_PEER, "×", at_least=True)
+            yield Judgement(f"{row['shipper']} ran without pod metadata, so on smaller events (benchmarks/peers).")
     if found["absent_peers"] != "none":
         yield Judgement(f"Not run beside it, so not compared: {found['absent_peers']}.")
 
