@@ -148,7 +148,7 @@ class Status:
                 for outlet in parts.shipper.outlets
             ],
             files=[
-                FileReport(str(file.path), file.id, file.position.size, file.ledger.committed, _state(file))
+                FileReport(str(file.path), file.id, file.known_size, file.ledger.committed, _state(file))
                 for file in parts.reader.files
             ],
             lag_bytes=self._lag_bytes(),
@@ -204,7 +204,7 @@ class Status:
         return self._parts.reader.in_flight
 
     def _lag_bytes(self) -> int:
-        return sum(max(0, file.position.size - file.ledger.committed) for file in self._parts.reader.files)
+        return sum(max(0, file.known_size - file.ledger.committed) for file in self._parts.reader.files)
 
     def _lag_seconds(self) -> float:
         now = time.monotonic()

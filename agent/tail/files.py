@@ -108,6 +108,10 @@ class LogBytes(Protocol):
         """Bytes there now, as they are on disk."""
         ...
 
+    def whole_size(self) -> int:
+        """Uncompressed bytes there now, as far as that is known without reading them."""
+        ...
+
     def remaining(self) -> int:
         """How many bytes are still to be read. A compressed file cannot be read any more after that."""
         ...
@@ -160,6 +164,9 @@ class PlainBytes:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def whole_size(self) -> int:
+        return self.size()
 
     def remaining(self) -> int:
         return max(0, self.size() - self._offset)
@@ -236,6 +243,11 @@ class GzipBytes:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def whole_size(self) -> int:
+        # The last four bytes of a gzip member are the size of what it holds (RFC 1952); kubelet writes one member.
+        trailer = os.pread(self._descriptor, 4, max(0, self.size() - 4))
+        return int.from_bytes(trailer, "little")
 
     def remaining(self) -> int:
         left = 0

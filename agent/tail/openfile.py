@@ -283,6 +283,11 @@ class OpenFile:
         return self.found.compressed or self.replaced or gone or quiet
 
     @property
+    def known_size(self) -> int:
+        """Uncompressed bytes there, of a compressed file as it says itself; those read, where that is more."""
+        return self.end if self.replaced else max(self.end, self._content.whole_size())
+
+    @property
     def position(self) -> Position:
         size = self.end if self.found.compressed or self.replaced else max(self.end, self._content.size())
         return Position(

@@ -166,3 +166,12 @@ def test_the_id_of_a_long_line_of_json_counts_its_end(tmp_path: Path) -> None:
 
     assert len(ids) == 3
     assert None not in ids
+
+
+def test_a_compressed_file_says_how_much_it_holds_without_being_read(tmp_path: Path) -> None:
+    content = written(tmp_path, b"x" * 123_456, packed=True)
+
+    try:
+        assert content.whole_size() == 123_456
+    finally:
+        content.close()
