@@ -47,6 +47,8 @@ class Intake:
         self._followed = followed
         self._complain = complain
         self._looked = False
+        self._newest = ""
+        """The last rotation that was seen."""
         self._young: dict[tuple[int, int], tuple[FoundFile, LogBytes]] = {}
         """Files in which too little stands yet to tell which they are, open, by device and inode."""
 
@@ -65,7 +67,7 @@ class Intake:
             self.unsure = True
         else:
             self._looked = True
-        _order(files, found)
+        self._order(found, files)
 
     @property
     def is_waiting(self) -> bool:
@@ -81,6 +83,21 @@ class Intake:
         """It is closed; what of it was settled stays known."""
         self._positions[file.id] = file.position
         self._followed.discard(file.id)
+
+    def _order(self, found: tuple[FoundFile, ...], files: list[OpenFile]) -> None:
+        """Those whose turn has not come, oldest first, also where one was found later than the next.
+
+        A file that was renamed and compressed between two looks is found again by its twin; until then, and where
+        it was deleted, it stands where it stood when it was last seen: after all that had been rotated by then.
+        """
+        begun = sum(file.begun for file in files)
+        self._newest = max([self._newest, *(seen.rotated for seen in found)])
+        places = {(seen.device, seen.inode): seen for seen in found}
+        for file in files:
+            seen = places.get((file.found.device, file.found.inode)) or places.get(file.twin)
+            if seen is not None:
+                file.turn = (seen.rotated, 0) if seen.rotated else (self._newest, 1)
+        files[begun:] = sorted(files[begun:], key=lambda file: file.turn)
 
     def _is_in_hand(self, seen: FoundFile, files: list[OpenFile]) -> bool:
         return (seen.device, seen.inode) in self._young or any(file.is_same(seen) for file in files)
@@ -145,6 +162,7 @@ class Intake:
                 copied = held.is_copied_by(content)
                 if not copied and not _has_a_stamp(head):
                     continue
+                held.twin = (seen.device, seen.inode)
                 if copied and held.needs_a_copy:
                     held.move(seen, content)
                 else:
@@ -215,13 +233,6 @@ class Intake:
 
     def _path(self, seen: FoundFile) -> str:
         return str(self._source.root.joinpath(*seen.relative))
-
-
-def _order(files: list[OpenFile], found: tuple[FoundFile, ...]) -> None:
-    """Those whose turn has not come, oldest first also where one was found later than the next; deleted ones lead."""
-    begun = sum(file.begun for file in files)
-    places = {(seen.device, seen.inode): number for number, seen in enumerate(found)}
-    files[begun:] = sorted(files[begun:], key=lambda file: places.get((file.found.device, file.found.inode), -1))
 
 
 def _has_a_stamp(head: bytes) -> bool:

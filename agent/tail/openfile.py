@@ -61,6 +61,10 @@ class OpenFile:
         """It has no name any more; only we keep its bytes."""
         self.caught_up_at = time.monotonic()
         """When there was last nothing unread."""
+        self.turn: tuple[str, int] = (found.rotated, 0)
+        """Sorts the files of a source, oldest first."""
+        self.twin = (0, 0)
+        """Device and inode of the file in which the same log was last seen under another name."""
         self.wrote_at = time.monotonic() - max(0.0, time.time() - content.changed_at())
         """When its writer last wrote, in seconds of the monotonic clock."""
         self._content = content

@@ -336,6 +336,29 @@ async def test_a_name_that_leads_to_another_file_since_the_look_is_not_taken_for
         file.close()
 
 
+async def test_a_file_that_is_renamed_and_compressed_between_two_looks_keeps_its_turn(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.write(1)
+    container.rotate()
+    container.write(2)
+    container.rotate()
+    container.write(3)
+    ((source, files),) = Discovery(Tail(root=tmp_path)).look().items()
+    intake = Intake(source, Tail(root=tmp_path), {}, set(), lambda error: None)
+    held: list[OpenFile] = []
+    intake.take(files, held, at_end=False)
+    order = [file.id for file in held]
+
+    compress(container.rotate())
+    container.write(4)
+    intake.take(next(iter(Discovery(Tail(root=tmp_path)).look().values())), held, at_end=False)
+
+    assert [file.id for file in held][:3] == order
+    assert held[3].path.name == "0.log"
+    for file in held:
+        file.close()
+
+
 async def test_a_log_of_another_pod_or_container_is_not_read(tmp_path: Path) -> None:
     other = Container(tmp_path, pod="falco_nginx-x_3f2b8a34-2f11-4a0a-9d6f-0c5b8f6a7e12")
     other.write(1)
