@@ -41,9 +41,6 @@ from agent.telemetry.metrics import LARGEST_RULE_COUNT
 from agent.watch import Notices, Saying
 from agent.watch.saying import message, storm
 
-SAVE_ALL_THE_SAME_SECONDS = 10.0
-"""Where nothing was read or settled: what is there of each file may have grown."""
-
 SAVE_SECONDS = 0.25
 """Between two checkpoints. More often would only save duplicates after a crash, at an fsync each."""
 
@@ -224,14 +221,9 @@ async def keep_progress(
     reader: Reader, checkpoint: Checkpoint, journal: Journal | None, telemetry: Telemetry, report: SaveReport
 ) -> None:
     """Writes the settled positions down again and again, until cancelled."""
-    written, written_at = None, 0.0
     while True:
         await asyncio.sleep(SAVE_SECONDS)
-        progress, now = reader.progress, time.monotonic()
-        if progress == written and now - written_at < SAVE_ALL_THE_SAME_SECONDS:
-            report(None)
-        elif await save_progress(reader, checkpoint, journal, telemetry, report):
-            written, written_at = progress, now
+        await save_progress(reader, checkpoint, journal, telemetry, report)
 
 
 async def save_progress(

@@ -26,12 +26,6 @@ FORGET_AFTER_SECONDS = 7 * 24 * 3600
 
 GONE: Final = "deleted while the agent was stopped"
 
-MOST_SHARE = 0.003
-"""Looks may take so much of a core: hundreds of files are looked at every few seconds, and inotify wakes us sooner."""
-
-LONGEST_PAUSE_SECONDS = 5.0
-"""However much a look costs."""
-
 log = logging.getLogger(__name__)
 
 
@@ -58,7 +52,6 @@ class Reader:
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    began = time.monotonic()
                     found = self._look()
                     for source in found.keys() - self._tailers.keys():
                         tailer = self._tailers[source] = Tailer(source, self._reading, at_end=at_end)
@@ -74,16 +67,12 @@ class Reader:
                     self.looks += 1
                     self._look_again.clear()
                     try:
-                        async with asyncio.timeout(self._pause_seconds(time.monotonic() - began)):
+                        async with asyncio.timeout(self._reading.settings.scan_seconds):
                             await self._look_again.wait()
                     except TimeoutError:
                         continue
         finally:
             wakeup.close()
-
-    def _pause_seconds(self, look_seconds: float) -> float:
-        """Until the next look, if nothing wakes us: the more a look costs, the rarer they are."""
-        return max(self._reading.settings.scan_seconds, min(look_seconds / MOST_SHARE, LONGEST_PAUSE_SECONDS))
 
     def close(self) -> None:
         """Lets go of every file; after `run` has been cancelled and what was read has been settled."""
@@ -120,13 +109,6 @@ class Reader:
         for source, tailer in self._tailers.items():
             if tailer.is_there:
                 yield source, tailer.wrote_at
-
-    @property
-    def progress(self) -> int:
-        """A number that differs when there may be something new to write down."""
-        return hash(
-            tuple((file.id, file.ledger.committed, file.end, file.ended, len(file.express)) for file in self.files)
-        )
 
     def positions(self) -> dict[str, Position]:
         """How far each file is settled: those open, and those that are remembered."""
