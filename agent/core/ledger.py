@@ -13,7 +13,7 @@ from collections import deque
 class Entry:
     """A stretch of one file: `pending` records of it are unsettled."""
 
-    __slots__ = ("_ledger", "_tied", "end", "holds", "pending", "read_at", "start")
+    __slots__ = ("_followers", "_ledger", "_tied", "end", "holds", "pending", "read_at", "start")
 
     def __init__(self, ledger: Ledger, start: int, end: int, pending: int, read_at: float) -> None:
         self._ledger = ledger
@@ -25,13 +25,20 @@ class Entry:
         self.holds = 0
         """So many others, whose records lie in this stretch, have to be settled as well."""
         self._tied: tuple[Entry, int] | None = None
+        self._followers: list[Entry] = []
+        """Entries tied to this one that wait for its turn."""
 
     def tie(self, before: Entry, records: int) -> None:
         """So many records that began in `before`, in the file before this one, end here.
 
-        They settle there when this entry is committed: else a crash would find their last parts without the first.
+        Both are committed together. They settle in `before` when this entry is committed: else a crash would find
+        their last parts without the first. And this entry waits until all that stands before `before` is settled:
+        else a crash would read the first parts again, without the last, and join them with whatever follows here.
         """
         self._tied = (before, records)
+        if not before._is_next:
+            self.holds += 1
+            before._followers.append(self)
 
     def settle(self, records: int) -> None:
         """`records` more of this entry are shipped, filtered or rejected."""
@@ -45,6 +52,16 @@ class Entry:
         """One of those that held it is settled."""
         self.holds -= 1
         self._ledger._advance()
+
+    @property
+    def _is_next(self) -> bool:
+        """Nothing but its own records keeps it from being committed."""
+        return self._ledger._entries[0] is self and not self.holds
+
+    def _call_followers(self) -> None:
+        followers, self._followers = self._followers, []
+        for entry in followers:
+            entry.release()
 
     def _committed(self) -> None:
         if self._tied is not None:
@@ -96,3 +113,5 @@ class Ledger:
             entry = entries.popleft()
             self.committed = entry.end
             entry._committed()
+        if entries and not entries[0].holds:
+            entries[0]._call_followers()

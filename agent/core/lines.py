@@ -66,10 +66,12 @@ class Records:
 class Run:
     """The parts so far of a record that is not complete."""
 
-    __slots__ = ("_digest", "line", "origin", "parts", "settled", "since", "size", "start")
+    __slots__ = ("_digest", "anchor", "line", "origin", "parts", "settled", "since", "size", "start")
 
     def __init__(self, start: int, line: bytes, since: float) -> None:
         self.start = start
+        self.anchor = start
+        """From where to read again so that no run is cut in two: one of the other stream may reach across `start`."""
         self.line = line
         self.since = since
         self.parts: list[bytes] = []
@@ -208,7 +210,7 @@ class Joiner:
 
     def committable(self, end: int) -> int:
         """Up to where the file may be committed, when lines up to `end` have been fed."""
-        return min((run.start for run in self._runs.values()), default=end)
+        return min((run.anchor for run in self._runs.values()), default=end)
 
     @property
     def open_runs(self) -> int:
@@ -237,7 +239,7 @@ class Joiner:
             if run.origin is None:
                 run.origin = (file_id, run.start)
                 run.settled = run.start in settled
-            run.start = 0
+            run.start = run.anchor = 0
         return before
 
     def _careful(self, line: bytes, offset: int, now: float, records: Records) -> None:
@@ -254,6 +256,7 @@ class Joiner:
                 self._runs[stream] = run
         run.add(text, self._max_record_bytes)
         if not more:
-            if entry is not None:
-                self._runs.pop(stream, None)
+            if entry is not None and self._runs.pop(stream, None) is not None:
+                for other in self._runs.values():
+                    other.anchor = min(other.anchor, run.anchor)
             run.close(records, self._max_record_bytes)

@@ -78,6 +78,8 @@ class OpenFile:
         """The end of this file, when the last part of its last record is in the next one."""
         self._crossed_from: Entry | None = None
         """The `_crossing` of the file before."""
+        self._crossed = 0
+        """Records that began there and ended here, but where this file may not be committed yet."""
         self._active_at = time.monotonic()
         self._looks_since_replaced = 0
         self._skip_first_line = False
@@ -107,7 +109,8 @@ class OpenFile:
         self.joiner.grammar, previous.joiner.grammar = previous.joiner.grammar, self.joiner.grammar
         crossing = previous.ledger.enter(previous._cutter.offset, self.joiner.open_runs, time.monotonic())
         previous._crossing = crossing
-        if (before := self.joiner.cross(previous.id, previous.islands)) and previous._crossed_from is not None:
+        before = self.joiner.cross(previous.id, previous.islands) + previous._crossed
+        if before and previous._crossed_from is not None:
             crossing.tie(previous._crossed_from, before)
         self._crossed_from = crossing
 
@@ -176,8 +179,11 @@ class OpenFile:
         for express in self._under_way:
             express.hold(entry)
         self._under_way = []
-        if records.crossed and self._crossed_from is not None:
-            entry.tie(self._crossed_from, records.crossed)
+        self._crossed += records.crossed
+        is_behind_them = end > entry.start or not self.joiner.open_runs
+        if self._crossed and self._crossed_from is not None and is_behind_them:
+            entry.tie(self._crossed_from, self._crossed)
+            self._crossed = 0
         return entry
 
     def last_line(self) -> Cut | None:

@@ -54,6 +54,38 @@ def test_a_record_that_began_in_the_file_before_settles_there_too_but_not_before
     assert (before.committed, after.committed) == (100, 20)
 
 
+def test_a_file_is_not_committed_beyond_a_record_whose_beginning_a_crash_would_read_again() -> None:
+    before, after = Ledger(), Ledger()
+    earlier = before.enter(50, 1)
+    crossing = before.enter(100, 1)
+    entry = after.enter(20, 1)
+    entry.tie(crossing, 1)
+
+    entry.settle(1)
+    assert (before.committed, after.committed) == (0, 0)
+
+    earlier.settle(1)
+    assert (before.committed, after.committed) == (100, 20)
+
+
+def test_a_record_over_three_files_commits_in_all_of_them_or_in_none() -> None:
+    first, second, third = Ledger(), Ledger(), Ledger()
+    earlier = first.enter(50, 1)
+    crossing = first.enter(100, 1)
+    between = second.enter(0, 1)
+    through = second.enter(70, 1)
+    through.tie(crossing, 1)
+    entry = third.enter(20, 1)
+    entry.tie(through, 1)
+
+    entry.settle(1)
+    between.settle(1)
+    assert (first.committed, second.committed, third.committed) == (0, 0, 0)
+
+    earlier.settle(1)
+    assert (first.committed, second.committed, third.committed) == (100, 70, 20)
+
+
 class Books(RuleBasedStateMachine):
     """The committed offset is never beyond an unsettled record, and never behind the last settled one."""
 

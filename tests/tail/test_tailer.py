@@ -222,6 +222,27 @@ async def test_a_run_of_parts_crosses_a_rotation_and_a_restart(tmp_path: Path) -
         await second.until(lambda: second.payloads == [b"234"])
 
 
+async def test_after_a_crash_no_part_is_joined_with_another_record_of_the_next_file(tmp_path: Path) -> None:
+    """All but the first record is settled, in the file after it too, when the agent dies."""
+    container = Container(tmp_path)
+    container.write("1")
+    async with following(tmp_path, settles=False) as first:
+        await first.until(lambda: first.payloads == [b"1"])
+        container.write("2", tag="P")
+        container.rotate()
+        container.write("3", "4")
+        await first.until(lambda: len(first.payloads) == 3)
+        for chunk in first.chunks[1:]:
+            chunk.entry.settle(len(chunk.records))
+        on_record = first.reader.positions()
+
+    async with following(tmp_path, positions=on_record) as second:
+        container.write("5")
+        await second.until(lambda: b"5" in second.payloads)
+
+    assert sorted(second.payloads) == [b"1", b"23", b"4", b"5"]
+
+
 async def test_a_part_written_late_into_the_rotated_file_still_ends_its_record(tmp_path: Path) -> None:
     container = Container(tmp_path)
     async with following(tmp_path) as seen:
