@@ -2,7 +2,9 @@
 
 IMAGE ?= falcowatch/falcowatch:0.1.0
 BUILDER ?= $(shell command -v docker || command -v podman || command -v buildah)
-DEBIAN_TOOLS := chromium conmon buildah runc debootstrap prometheus prometheus-alertmanager nodejs npm
+# command:package. What is there already is left alone: a node from elsewhere conflicts with Debian's npm.
+DEBIAN_TOOLS := chromium:chromium conmon:conmon buildah:buildah runc:runc debootstrap:debootstrap \
+	promtool:prometheus prometheus-alertmanager:prometheus-alertmanager node:nodejs npm:npm
 GRAFANA := .tools/grafana/node_modules/@grafana/schema
 
 .PHONY: render-manifests check-manifests image image-local test-tools e2e
@@ -23,10 +25,10 @@ image-local: $(VENV)/development ## build it on a base made here by debootstrap,
 	$(BIN)/python -m image.local
 
 test-tools: $(VENV)/development ## install what tests with real parts need: Debian packages (as root), helm, npm, a base image
-	@test "$$(id -u)" = 0 || { echo "make test-tools installs Debian packages ($(DEBIAN_TOOLS)): run it as root. Tests that miss a tool skip, and say which."; exit 1; }
-	@command -v apt-get >/dev/null || { echo "make test-tools knows Debian and Ubuntu only; install yourself: $(DEBIAN_TOOLS)"; exit 1; }
-	@missing=; for tool in chromium conmon buildah runc debootstrap promtool node npm; do command -v $$tool >/dev/null || missing=1; done; \
-	if [ -n "$$missing" ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(DEBIAN_TOOLS); fi
+	@test "$$(id -u)" = 0 || { echo "make test-tools installs Debian packages ($(notdir $(subst :,/,$(DEBIAN_TOOLS)))): run it as root. Tests that miss a tool skip, and say which."; exit 1; }
+	@command -v apt-get >/dev/null || { echo "make test-tools knows Debian and Ubuntu only; install yourself: $(notdir $(subst :,/,$(DEBIAN_TOOLS)))"; exit 1; }
+	@missing=; for tool in $(DEBIAN_TOOLS); do command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; done; \
+	if [ -n "$$missing" ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
 	$(BIN)/python -m helm.scripts.binaries
 	@test -d $(GRAFANA) || npm install --prefix .tools/grafana --no-save --no-fund --no-audit @grafana/schema@13 typescript@5
 	$(BIN)/python -m image.local base
