@@ -55,8 +55,7 @@ async def _put(client: LogsClient, destination: Destination, letters: list[DeadL
     """Puts them in batches; those that were refused."""
     span = Span()
     for number, letter in enumerate(letters):
-        text = letter.message.decode(errors="replace")
-        span.append(letter.timestamp_ms, text, len(text.encode()), number)
+        span.append(letter.timestamp_ms, letter.message.decode(errors="replace").encode(), number)
     waiting = Waiting()
     waiting.add(span)
     refused: list[DeadLetter] = []

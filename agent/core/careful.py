@@ -38,6 +38,7 @@ class CarefulPass:
         self, payload: bytes, offset: int, line: bytes, *, alert: Alert | None = None, mark: Mark | None = None
     ) -> None:
         """Puts one record where it belongs. `alert`: it is decoded already. `mark`: what is unusual about it."""
+        line = line.removesuffix(b"\n")
         if mark is not None and mark.size:
             self._oversized(payload, offset, line, mark)
             return
@@ -48,11 +49,12 @@ class CarefulPass:
                 self._other(payload, offset, line, mark)
                 return
         kind = self._sieve.kind(alert)
+        self._sieve.cases.learn(alert, kind)
         if kind.filtered:
             kind.seen += 1
             self._out.filtered[kind.filtered] += 1
             return
-        time_ms = self._sieve.clock(alert.time)
+        time_ms = self._sieve.clock.moment(alert.time)
         if time_ms is None:
             time_ms = self._stamp(line)
         if kind.folds and mark is None and self.draft is not None and self.draft.folds(alert, payload, time_ms, offset):
@@ -123,11 +125,11 @@ class CarefulPass:
 
     def _stamp(self, line: bytes) -> int:
         """When the runtime wrote the line, else now."""
-        time_ms = self._sieve.clock(self._grammar.stamp(line))
+        time_ms = self._sieve.clock.moment(self._grammar.stamp(line))
         return self._now_ms if time_ms is None else time_ms
 
     def _ship(self, lane: Lane, time_ms: int, message: bytes, offset: int) -> None:
-        self._out.spans[lane].append(max(0, time_ms), message.decode(), len(message), offset)
+        self._out.spans[lane].append(max(0, time_ms), message, offset)
 
 
 def _valid(text: bytes) -> bytes:

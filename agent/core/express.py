@@ -8,13 +8,13 @@ went ahead settle as islands: the ordinary pass passes over them, and is not com
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agent.core.falco import PRIORITIES, SEVERITY, NotAnAlert, decode_alert
 from agent.core.grammar import Docker, Grammar
 from agent.core.ledger import Entry
-from agent.core.lines import Records
+from agent.core.lines import Records, without
 
 
 class Spotter:
@@ -31,9 +31,9 @@ class Spotter:
         """The urgent records in `window`, which holds whole lines and begins at `offset`; in file order."""
         records = Records()
         for start in sorted(self._hits(window, self._escaped if isinstance(grammar, Docker) else self._needles)):
-            line = window[start : window.find(b"\n", start)]
-            payload = self._urgent_alert(line, grammar)
-            if payload is not None and len(line) < max_record_bytes:
+            line = window[start : window.find(b"\n", start) + 1]
+            payload = self._urgent_alert(line[:-1], grammar)
+            if payload is not None and len(line) <= max_record_bytes:
                 records.payloads.append(payload)
                 records.offsets.append(offset + start)
                 records.lines.append(line)
@@ -144,14 +144,3 @@ class ExpressBooks:
     def __len__(self) -> int:
         """How many are remembered."""
         return sum(len(entry.offsets) for entry in self._entries)
-
-
-def without(records: Records, offsets: Set[int]) -> Records:
-    """The same but for those that begin there; the unusual ones stay."""
-    left = Records(odd=records.odd, crossed=records.crossed)
-    for payload, offset, line in zip(records.payloads, records.offsets, records.lines, strict=True):
-        if offset not in offsets:
-            left.payloads.append(payload)
-            left.offsets.append(offset)
-            left.lines.append(line)
-    return left

@@ -8,6 +8,7 @@ Facts: Falco 0.40 to 0.44 write one compact object a line, `time` always with ni
 from __future__ import annotations
 
 import calendar
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -67,6 +68,24 @@ decode_alert = _decode_strictly
 
 WrongType = msgspec.ValidationError
 
+NO_ALERT: Final = Alert(rule="", priority="")
+"""Stands for a line that is none, among those that are."""
+
+
+def decode_alerts(payloads: Sequence[bytes]) -> list[Alert]:
+    """All of them; NO_ALERT for what is none, or none of the usual types."""
+    try:
+        return [*map(decode_alert, payloads)]
+    except (NotAnAlert, ValueError, RecursionError):
+        return [_decoded_or_not(payload) for payload in payloads]
+
+
+def _decoded_or_not(payload: bytes) -> Alert:
+    try:
+        return decode_alert(payload)
+    except (NotAnAlert, ValueError, RecursionError):
+        return NO_ALERT
+
 
 def decode_leniently(payload: bytes) -> Alert:
     """The same for an alert in which a rule printed a pod field as something else than text."""
@@ -115,13 +134,19 @@ class Clock:
     """Falco's and the container runtimes' timestamps → milliseconds since 1970.
 
     `2026-11-23T07:53:51.905525426Z`, and the same with fewer decimals or `+00:00`. Seconds repeat in
-    a flood, so the last ones are remembered.
+    a flood, and so do milliseconds, so the last ones are remembered.
     """
 
-    __slots__ = ("_seconds",)
+    __slots__ = ("_moments", "_seconds")
 
     def __init__(self) -> None:
         self._seconds: dict[str, int] = {}
+        self._moments: dict[str, int] = {}
+
+    def many(self, stamps: Sequence[str]) -> list[int | None]:
+        """Of Falco's timestamps, each; None for what is none."""
+        known, moment = self._moments.get, self.moment
+        return [known(stamp[:23]) or moment(stamp) if stamp[-1:] == "Z" else moment(stamp) for stamp in stamps]
 
     def milliseconds(self, stamp: str) -> int:
         """Raises ValueError for what is no timestamp."""
@@ -132,6 +157,18 @@ class Clock:
         if stamp[-1] == "Z" and (thousandths := _THOUSANDTHS.get(stamp[19:23])) is not None:
             return base + thousandths
         return base + _fraction(stamp) - _zone(stamp)
+
+    def moment(self, stamp: str) -> int | None:
+        """None for what is no timestamp."""
+        try:
+            moment = self.milliseconds(stamp)
+        except (ValueError, IndexError):
+            return None
+        if stamp[-1] == "Z" and stamp[19:23] in _THOUSANDTHS:
+            if len(self._moments) > 4096:
+                self._moments.clear()
+            self._moments[stamp[:23]] = moment
+        return moment
 
     def _learn(self, second: str) -> int:
         if len(self._seconds) > 4096:

@@ -6,7 +6,7 @@ and raises only PutError, whose class says what to do next; retrying, pacing and
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -58,12 +58,12 @@ class LogsClient:
     async def put(
         self,
         destination: Destination,
-        events: bytes,
+        events: Sequence[bytes],
         *,
         token: str | None = None,
         entity: Mapping[str, object] | None = None,
     ) -> PutReply:
-        """Puts `events`, an encoded JSON array of `{"timestamp":…,"message":…}` within the limits of PutLogEvents.
+        """Puts `events`, the pieces of a JSON array of `{"timestamp":…,"message":…}` within the limits of PutLogEvents.
 
         The same arguments make the same body, byte for byte. DataAlreadyAcceptedException is a delivery. Raises
         PutError; the events may have arrived all the same when it is Unavailable.

@@ -182,7 +182,7 @@ def intent_of(destination: Destination, batch: Batch) -> Intent:
     for span, start, stop in batch.parts:
         if span.entry is not None:
             # Read from the message, not from the span: a record that began in the file before has that file's id.
-            for identity in map(record_id, span.messages[start:stop]):
+            for identity in map(record_id, map(span.conclusion, range(start, stop))):
                 if identity is not None:
                     records.setdefault(identity.file, []).append(identity.offset)
     return Intent(

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -177,11 +177,11 @@ class Shipper:
 
     async def _deliver(self, outlet: Outlet, batch: Batch) -> None:
         """Tries until every event of the batch is either accepted or known to be unacceptable."""
-        body = batch.encode()
+        events = batch.encode()
         failures = 0
         while True:
             try:
-                reply = await self._put(outlet, batch, body)
+                reply = await self._put(outlet, batch, events)
             except Invalid as error:
                 if batch.events > 1:
                     first, second = batch.halves()
@@ -209,7 +209,7 @@ class Shipper:
                 await self._acknowledge(outlet, batch, reply)
                 return
 
-    async def _put(self, outlet: Outlet, batch: Batch, body: bytes) -> PutReply:
+    async def _put(self, outlet: Outlet, batch: Batch, events: Sequence[bytes]) -> PutReply:
         """One attempt, measured. Raises PutError."""
         telemetry = self._telemetry
         entity = None if outlet.entity_refused else self._entity
@@ -218,10 +218,10 @@ class Shipper:
         try:
             if (turn := outlet.turn) is not None:
                 async with turn:
-                    reply = await self._client.put(outlet.destination, body, token=outlet.token, entity=entity)
+                    reply = await self._client.put(outlet.destination, events, token=outlet.token, entity=entity)
                     outlet.told_token(reply.next_token, demanded=False)
             else:
-                reply = await self._client.put(outlet.destination, body, entity=entity)
+                reply = await self._client.put(outlet.destination, events, entity=entity)
             outcome = "accepted"
         except WrongToken as error:
             outcome = error.reason
@@ -329,7 +329,7 @@ class Shipper:
                     self._telemetry.records_rejected.labels(reason).inc()
                 letters.append(
                     dead_letter(
-                        span.messages[at].encode(),
+                        span.message(at).encode(),
                         reason=reason,
                         file=span.file,
                         offset=span.offsets[at],

@@ -12,8 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from agent.core.express import ExpressEntry, without
-from agent.core.lines import Records
+from agent.core.express import ExpressEntry
+from agent.core.lines import Records, without
 from agent.tail.openfile import OpenFile
 
 if TYPE_CHECKING:

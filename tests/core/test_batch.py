@@ -28,7 +28,9 @@ HOUR = 3600_000
 def span_of(*events: tuple[int, str], size: int | None = None) -> Span:
     span = Span(read_at=1.0)
     for offset, (time_ms, message) in enumerate(events):
-        span.append(time_ms, message, len(message.encode()) if size is None else size, offset)
+        span.append(time_ms, message.encode(), offset)
+        if size is not None:
+            span.sizes[-1] = size
     return span
 
 
@@ -40,7 +42,7 @@ def waiting_of(*spans: Span) -> Waiting:
 
 
 def texts(batch: Batch) -> list[str]:
-    return [event["message"] for event in orjson.loads(batch.encode())]
+    return [event["message"] for event in orjson.loads(b"".join(batch.encode()))]
 
 
 def test_events_are_sorted_by_time_and_those_of_one_millisecond_stay_in_order() -> None:
@@ -48,7 +50,7 @@ def test_events_are_sorted_by_time_and_those_of_one_millisecond_stay_in_order() 
 
     assert texts(batch) == ["b", "d", "a", "c"]
     assert batch.timestamps == [3, 3, 5, 5]
-    assert [(batch.where(at).span.messages[batch.where(at).at]) for at in range(4)] == ["b", "d", "a", "c"]
+    assert [batch.where(at).span.message(batch.where(at).at) for at in range(4)] == ["b", "d", "a", "c"]
 
 
 def test_there_is_nothing_beyond_the_last_event() -> None:
@@ -59,7 +61,7 @@ def test_there_is_nothing_beyond_the_last_event() -> None:
 def test_a_batch_of_ordered_events_is_encoded_as_it_came() -> None:
     batch = waiting_of(span_of((1, 'a "quoted"'), (2, "ü"))).take()
 
-    assert orjson.loads(batch.encode()) == [
+    assert orjson.loads(b"".join(batch.encode())) == [
         {"timestamp": 1, "message": 'a "quoted"'},
         {"timestamp": 2, "message": "ü"},
     ]

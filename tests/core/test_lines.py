@@ -217,10 +217,10 @@ def test_a_run_that_crosses_a_rotation_is_one_record_and_names_where_it_began(
     whole = records_of(b"".join(cri(*line) for line in lines), [], Cri())
     boundary = sum(len(cri(*line)) for line in before)
 
-    first = joiner.feed([cri(*line)[:-1] for line in before], 0, 0.0)
+    first = joiner.feed([cri(*line) for line in before], 0, 0.0)
     left = joiner.open_runs
     assert joiner.cross("first") == 0
-    second = joiner.feed([cri(*line)[:-1] for line in after], 0, 0.0)
+    second = joiner.feed([cri(*line) for line in after], 0, 0.0)
     rest = joiner.give_up()
 
     found = flat(first)
@@ -236,26 +236,26 @@ def test_a_run_that_crosses_a_rotation_is_one_record_and_names_where_it_began(
 
 def test_a_run_that_crosses_twice_keeps_its_first_origin() -> None:
     joiner = Joiner(Cri(), MOST)
-    joiner.feed([cri("stdout", "P", b"a")[:-1]], 7, 0.0)
+    joiner.feed([cri("stdout", "P", b"a")], 7, 0.0)
 
     assert joiner.cross("one") == 0
     assert joiner.cross("two") == 1
-    records = joiner.feed([cri("stdout", "F", b"b")[:-1]], 0, 0.0)
+    records = joiner.feed([cri("stdout", "F", b"b")], 0, 0.0)
 
-    assert records.odd == [Odd(b"ab", 0, cri("stdout", "P", b"a")[:-1], Mark(origin=("one", 7)))]
+    assert records.odd == [Odd(b"ab", 0, cri("stdout", "P", b"a"), Mark(origin=("one", 7)))]
 
 
 def test_a_file_may_be_committed_up_to_its_oldest_open_run() -> None:
     joiner = Joiner(Cri(), MOST)
 
-    joiner.feed([cri("stdout", "F", b"a")[:-1], cri("stderr", "P", b"b")[:-1]], 0, 5.0)
-    joiner.feed([cri("stdout", "P", b"c")[:-1]], 100, 9.0)
+    joiner.feed([cri("stdout", "F", b"a"), cri("stderr", "P", b"b")], 0, 5.0)
+    joiner.feed([cri("stdout", "P", b"c")], 100, 9.0)
 
     assert joiner.committable(300) == len(cri("stdout", "F", b"a"))
     assert joiner.waiting_since == 5.0
-    joiner.feed([cri("stderr", "F", b"")[:-1]], 200, 9.0)
+    joiner.feed([cri("stderr", "F", b"")], 200, 9.0)
     assert joiner.committable(300) == len(cri("stdout", "F", b"a")), "from 100 on its last part would be read alone"
-    joiner.feed([cri("stdout", "F", b"")[:-1]], 250, 9.0)
+    joiner.feed([cri("stdout", "F", b"")], 250, 9.0)
     assert joiner.committable(300) == 300
     assert joiner.waiting_since is None
 
@@ -264,8 +264,8 @@ def test_a_file_may_be_committed_up_to_its_oldest_open_run() -> None:
 def test_a_record_over_the_limit_keeps_its_head_its_size_and_its_digest(parts: list[bytes]) -> None:
     joiner, whole = Joiner(Cri(), 16), b"".join(parts)
 
-    records = joiner.feed([cri("stdout", "P", part)[:-1] for part in parts[:-1]], 0, 0.0)
-    records = joiner.feed([cri("stdout", "F", parts[-1])[:-1]], 5000, 0.0)
+    records = joiner.feed([cri("stdout", "P", part) for part in parts[:-1]], 0, 0.0)
+    records = joiner.feed([cri("stdout", "F", parts[-1])], 5000, 0.0)
 
     if len(whole) <= 16:
         assert records.payloads == [whole]
@@ -290,11 +290,11 @@ def test_after_a_line_longer_than_is_ever_held_the_file_goes_on_at_the_next_newl
     for start in range(0, len(data), size):
         cut = cutter.feed(data[start : start + size], 0.0)
         odd += [cut.overlong] if cut.overlong else []
-        seen += cut.lines
+        seen += [line[:-1] for line in cut.lines]
     assert cutter.end == len(data)
     last = cutter.finish()
     odd += [last.overlong] if last.overlong else []
-    seen += last.lines
+    seen += [line[:-1] for line in last.lines]
 
     held_whole = [line for line in seen if line == long]
     if not held_whole:
@@ -317,10 +317,8 @@ def test_letting_go_of_no_line_is_a_mistake() -> None:
 @given(
     lines=st.lists(
         st.one_of(
-            junk,
-            st.tuples(st.sampled_from(["stdout", "stderr"]), st.sampled_from("FP"), texts).map(
-                lambda line: cri(*line)[:-1]
-            ),
+            junk.map(lambda line: line + b"\n"),
+            st.tuples(st.sampled_from(["stdout", "stderr"]), st.sampled_from("FP"), texts).map(lambda line: cri(*line)),
         ),
         max_size=20,
     )
@@ -332,7 +330,7 @@ def test_the_fast_path_of_joining_agrees_with_the_careful_one(lines: list[bytes]
     records = joiner.feed(lines, 0, 0.0)
     for line in lines:
         careful._careful(line, offset, 0.0, expected)
-        offset += len(line) + 1
+        offset += len(line)
 
     assert records == expected
     assert joiner.committable(offset) == careful.committable(offset)

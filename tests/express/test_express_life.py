@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agent.core.express import ExpressBooks, ExpressEntry, Spotter, without
+from agent.core.express import ExpressBooks, ExpressEntry, Spotter
 from agent.core.grammar import Cri
 from agent.core.ledger import Entry, Ledger
-from agent.core.lines import Cutter, Joiner, Records
+from agent.core.lines import Cutter, Joiner, Records, without
 
 LONGEST = 1 << 20
 STAMP = b"2026-11-23T07:23:01.156686905Z"

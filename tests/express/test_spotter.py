@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.express import ExpressBooks, Spotter, without
+from agent.core.express import ExpressBooks, Spotter
 from agent.core.grammar import Cri, Docker, Plain
 from agent.core.ledger import Ledger
-from agent.core.lines import Joiner, Records
+from agent.core.lines import Joiner, Records, without
 
 STAMP = b"2026-11-23T07:23:01.156686905Z"
 LONGEST = 1 << 20
@@ -35,7 +35,7 @@ def test_an_urgent_alert_is_found_where_it_begins(priority):
 
     assert records.payloads == [alert(priority)]
     assert records.offsets == [1000 + len(before)]
-    assert records.lines == [urgent[:-1]]
+    assert records.lines == [urgent]
 
 
 def test_what_is_less_urgent_is_left_to_the_ordinary_pass():
@@ -103,7 +103,7 @@ def test_what_goes_ahead_has_the_bytes_and_the_offset_that_the_ordinary_pass_fin
         cut = len(payload) // 2
         lines += [cri(payload)] if whole else [cri(payload[:cut], tag=b"P"), cri(payload[cut:])]
     window = b"".join(lines)
-    ordinary = Joiner(Cri(), LONGEST).feed(window.split(b"\n")[:-1], 0, 0.0)
+    ordinary = Joiner(Cri(), LONGEST).feed(window.splitlines(keepends=True), 0, 0.0)
 
     ahead = spotted(window)
 

@@ -127,7 +127,7 @@ def play(lines: list[bytes], chance: random.Random, result: Result) -> None:
         while waiting.events:
             batch = waiting.take()
             assert batch.counted_bytes <= MOST_BYTES
-            for event in orjson.loads(batch.encode()):
+            for event in orjson.loads(b"".join(batch.encode())):
                 assert len(event["message"].encode()) <= LARGEST_MESSAGE_BYTES
                 assert isinstance(json.loads(event["message"]), dict)
             result.events += batch.events

@@ -20,7 +20,7 @@ def sift(records: Records, *settled: int) -> Sifted:
 
 
 def part(tag: bytes, text: bytes, stream: bytes = b"stdout") -> bytes:
-    return b"%b %b %b %b" % (STAMP, stream, tag, text)
+    return b"%b %b %b %b\n" % (STAMP, stream, tag, text)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_every_event_of_a_record_can_be_told_by_its_id():
     sifted = sift(Records([alert, b"text"], [3, 500], [part(b"F", alert), part(b"F", b"text")], [cut]))
 
     assert record_id(sifted.spans[Lane.ROUTINE].messages[0]) == RecordId("f00", 3)
-    assert list(map(record_id, sifted.spans[Lane.OTHER].messages)) == [RecordId("f00", 500), RecordId("before", 40)]
+    assert list(map(record_id, sifted.spans[Lane.OTHER].messages)) == [RecordId("before", 40), RecordId("f00", 500)]
 
 
 def test_an_unusual_record_that_is_settled_is_not_shipped_again():

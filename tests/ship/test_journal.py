@@ -18,7 +18,7 @@ def span_of(file: str, *offsets: int, ours: bool = True) -> Span:
     span = Span(entry=Ledger().enter(10_000, len(offsets)) if ours else None, file=file)
     for offset in offsets:
         message = f'{{"rule":"R","falcowatch":{{"id":"{file}:{offset}","node":"node-a"}}}}'
-        span.append(1_000 + offset, message, len(message), offset)
+        span.append(1_000 + offset, message.encode(), offset)
     return span
 
 

@@ -39,7 +39,7 @@ async def client(cloudwatch):
 
 
 async def put(client, *events):
-    await client.put(STREAM, orjson.dumps(list(events)))
+    await client.put(STREAM, [orjson.dumps(list(events))])
 
 
 async def test_what_arrived_of_several_batches_is_found_in_one_read_where_their_times_overlap(cloudwatch, client):

@@ -38,7 +38,7 @@ class Shipping:
         span = Span(file="f00", read_at=time.monotonic())
         span.entry = self.ledger.enter(self.ledger.end + 100 * len(messages), len(messages))
         for number, message in enumerate(messages):
-            span.append(int(time.time() * 1000) - age_ms, message, len(message.encode()), number * 100)
+            span.append(int(time.time() * 1000) - age_ms, message.encode(), number * 100)
         self.budget.adjust(span.held_bytes)
         self.shipper.accept(lane, namespace, span)
 

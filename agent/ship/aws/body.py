@@ -9,7 +9,7 @@ have validated is ours to keep valid.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -27,9 +27,14 @@ _FASTEST = 1
 
 
 async def put_body(
-    destination: Destination, events: bytes, *, token: str | None, entity: Mapping[str, object] | None, gzip: bool
+    destination: Destination,
+    events: Sequence[bytes],
+    *,
+    token: str | None,
+    entity: Mapping[str, object] | None,
+    gzip: bool,
 ) -> bytes:
-    """The request's body for `events`, an encoded JSON array. Compressing happens off the loop."""
+    """The request's body for `events`, the pieces of a JSON array. Compressing happens off the loop."""
     head = _destination_head(destination)
     if token is not None:
         head += b'"sequenceToken":' + orjson.dumps(token) + b","
@@ -38,7 +43,7 @@ async def put_body(
     head += b'"logEvents":'
     if gzip:
         return await asyncio.to_thread(_compressed, head, events)
-    return b"".join((head, events, b"}"))
+    return b"".join((head, *events, b"}"))
 
 
 def send_bodies_as_they_are(client: Any, *, gzip: bool) -> None:
@@ -69,6 +74,6 @@ def _destination_head(destination: Destination) -> bytes:
     return names[:-1] + b","
 
 
-def _compressed(head: bytes, events: bytes) -> bytes:
+def _compressed(head: bytes, events: Sequence[bytes]) -> bytes:
     gzip = deflate.compressobj(_FASTEST, deflate.DEFLATED, _GZIP_WINDOW)
-    return b"".join((gzip.compress(head), gzip.compress(events), gzip.compress(b"}"), gzip.flush()))
+    return b"".join((gzip.compress(b"".join((head, *events, b"}"))), gzip.flush()))

@@ -1,0 +1,205 @@
+"""The pass that a flood goes through: plain alerts of known kinds and pods, a chunk at a time, column by column.
+
+What has to be decided is decided once for each case (a kind of alert in one pod) and looked up; what has to be done
+for every record is done by one call over the whole column where there is one. Whatever is unusual about a record is
+left to `core.careful`, and for the usual both come to the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from agent.core.batch import LARGEST_MESSAGE_BYTES, escaped
+from agent.core.falco import Alert, OutputFields
+from agent.core.lines import Records
+from agent.core.sifted import HOST, FindFragment, Kind, Sifted
+from agent.core.values import Fragment, PodKey
+
+if TYPE_CHECKING:
+    from agent.core.sift import Sieve
+
+MOST_CASES: Final = 8192
+"""Some tens of rules in some hundreds of pods. Beyond, all are forgotten and learned anew."""
+
+_QUOTE: Final = len('"')
+_BRACE_AND_QUOTE: Final = -len('}"')
+
+HOST_ALONE: Final = OutputFields(container_id="host")
+"""What an alert about no pod says."""
+
+
+class Place:
+    """A pod as alerts name it, and what is known of it in the chunk at hand."""
+
+    __slots__ = ("added_bytes", "appended", "chunk", "fragment", "is_host", "key")
+
+    def __init__(self, pod: OutputFields) -> None:
+        self.key: PodKey = pod.key()
+        self.is_host = pod == HOST_ALONE
+        self.chunk = 0
+        """The last one in which it was met."""
+        self.fragment: Fragment | None = None
+        """None: not known yet."""
+        self.appended = b""
+        """What follows the alert's own text in the message, escaped, up to the offset in its id."""
+        self.added_bytes = 0
+        """How much longer a message is than the alert and the escaped end of its id."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A kind of alert in one place."""
+
+    kind: Kind
+    place: Place
+
+
+class Cases:
+    """Those that were met; each is learned from its first alert, which goes the careful way."""
+
+    def __init__(self) -> None:
+        self._cases: dict[tuple[str, str, str, OutputFields | None], Case] = {}
+        self._places: dict[OutputFields, Place] = {}
+
+    def of(self, alerts: Sequence[Alert]) -> list[Case | None]:
+        """None for an alert that is not plain, or the first of its case."""
+        get = self._cases.get
+        # An alert that has a key of ours already is not plain: either both are missing, or they differ.
+        return [
+            get((alert.priority, alert.source, alert.rule, alert.output_fields))
+            if alert.kubernetes is alert.falcowatch
+            else None
+            for alert in alerts
+        ]
+
+    def learn(self, alert: Alert, kind: Kind) -> None:
+        pod = alert.output_fields
+        if pod is None or not kind.is_plain:
+            return
+        if len(self._cases) >= MOST_CASES:
+            self.forget()
+        place = self._places.get(pod)
+        if place is None:
+            place = self._places[pod] = Place(pod)
+        self._cases[alert.priority, alert.source, alert.rule, pod] = Case(kind, place)
+
+    def forget(self) -> None:
+        self._cases.clear()
+        self._places.clear()
+
+
+@dataclass(slots=True)
+class Rows:
+    """Records of a chunk, by columns."""
+
+    numbers: Sequence[int]
+    """Which of the chunk's they are."""
+    payloads: Sequence[bytes]
+    offsets: Sequence[int]
+    cases: Sequence[Any]
+    """Of each its Case; until those that have none are let go of, None for them."""
+    times: Sequence[Any]
+    """Milliseconds; None likewise."""
+
+    def keep(self, wanted: list[bool]) -> list[int]:
+        """Lets go of the others. Their numbers."""
+        others = [number for number, keep in zip(self.numbers, wanted, strict=True) if not keep]
+        if others:
+            self.numbers = [*compress(self.numbers, wanted)]
+            self.payloads = [*compress(self.payloads, wanted)]
+            self.offsets = [*compress(self.offsets, wanted)]
+            self.cases = [*compress(self.cases, wanted)]
+            self.times = [*compress(self.times, wanted)]
+        return others
+
+
+class PlainPass:
+    """One chunk's pass."""
+
+    def __init__(self, sieve: Sieve, out: Sifted, file: str, find: FindFragment) -> None:
+        self._sieve = sieve
+        self._out = out
+        self._find = find
+        opening, closing = f',"falcowatch":{{"id":"{file}:', sieve.closing.decode()
+        self._opening, self._closing = escaped(opening), escaped(closing)
+        self._own_bytes = len(opening) + len(closing) - len(self._closing) - len("}")
+
+    def add(self, alerts: Sequence[Alert], records: Records) -> list[int]:
+        """Puts every plain alert into its lane. The numbers of the other records, ascending."""
+        cases = self._sieve.cases.of(alerts)
+        times = self._sieve.clock.many([alert.time for alert in alerts])
+        rows = Rows(range(len(alerts)), records.payloads, records.offsets, cases, times)
+        others: list[int] = []
+        if None in cases or None in times:
+            others += rows.keep([None not in pair for pair in zip(cases, times, strict=True)])
+        self._look_up_places(rows)
+        if self._out.unknown:
+            others += rows.keep([case.place.fragment is not None for case in rows.cases])
+        if (texts := _escaped(rows.payloads)) is None:
+            others += rows.keep([_is_an_object(payload) for payload in rows.payloads])
+            texts = _escaped(rows.payloads) or []
+        ends = [b"%d%b" % (offset, self._closing) for offset in rows.offsets]
+        sizes = [
+            len(payload) + case.place.added_bytes + len(end)
+            for payload, case, end in zip(rows.payloads, rows.cases, ends, strict=True)
+        ]
+        if max(sizes, default=0) > LARGEST_MESSAGE_BYTES:
+            fits = [size <= LARGEST_MESSAGE_BYTES for size in sizes]
+            others += rows.keep(fits)
+            texts, ends, sizes = ([*compress(column, fits)] for column in (texts, ends, sizes))
+        appended = [case.place.appended for case in rows.cases]
+        self._into_lanes(rows.cases, (rows.times, texts, appended, ends, sizes, rows.offsets))
+        return sorted(others)
+
+    def _look_up_places(self, rows: Rows) -> None:
+        """Alerts of one chunk come from few pods within moments, so each pod is looked up once."""
+        chunk = self._sieve.next_chunk()
+        for case, time_ms in dict(zip(rows.cases, rows.times, strict=True)).items():
+            place = case.place
+            if place.chunk != chunk:
+                place.chunk = chunk
+                place.fragment = HOST if place.is_host else self._find(place.key, time_ms)
+                if place.fragment is not None:
+                    place.appended = place.fragment.escaped + self._opening
+                    place.added_bytes = len(place.fragment.plain) + self._own_bytes
+            if place.fragment is None:
+                self._out.unknown.add(place.key)
+
+    def _into_lanes(self, cases: Sequence[Case], columns: tuple[Sequence[Any], ...]) -> None:
+        lanes = set()
+        for case, seen in Counter(cases).items():
+            lanes.add(case.kind.lane)
+            case.kind.seen += seen
+            if case.place.fragment is not None:
+                self._out.enriched[case.place.fragment.result] += seen
+        for lane in lanes:
+            mine = columns
+            if len(lanes) > 1:
+                wanted = [case.kind.lane is lane for case in cases]
+                mine = tuple([*compress(column, wanted)] for column in columns)
+            self._out.spans[lane].extend(*mine)
+
+
+def _escaped(payloads: Sequence[bytes]) -> list[bytes] | None:
+    """Each without its closing brace, as it stands inside a JSON string. None: one of them is no object, or no text."""
+    if {payload[-1:] for payload in payloads} - {b"}"}:
+        return None
+    encode = orjson.dumps
+    try:
+        # One by one: the encoder's buffer for a whole chunk is new memory each time, and costs more than the calls.
+        return [encode(payload.decode())[_QUOTE:_BRACE_AND_QUOTE] for payload in payloads]
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_an_object(payload: bytes) -> bool:
+    try:
+        return payload.decode().endswith("}")
+    except UnicodeDecodeError:
+        return False
