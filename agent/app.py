@@ -22,7 +22,7 @@ from agent.enrich import build_enricher
 from agent.enrich.enricher import PodEnricher
 from agent.flow import Budget
 from agent.http import serve
-from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline, keep_progress, save_progress
+from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline, Progress
 from agent.settings import Settings
 from agent.ship.cloudwatch import LogsClient, open_cloudwatch
 from agent.ship.deadletter import DeadLetters
@@ -112,7 +112,6 @@ class Agent:
         if self._intents:
             reading.allowed.clear()
         self.reader = Reader(reading, restored)
-        self.checkpoint = checkpoint
         parts = Parts(
             settings,
             self.group,
@@ -125,6 +124,10 @@ class Agent:
             self.silence,
         )
         self.status = Status(parts, VERSION)
+        self.progress = Progress(
+            self.reader, self.pipeline, checkpoint, self.journal, self.telemetry, self.status.saved
+        )
+        self.pipeline.tell_again(restored.untold)
 
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as stations:
@@ -134,9 +137,7 @@ class Agent:
                 for name, work in {
                     "shipper": self.shipper.run(),
                     "enricher": self.enricher.run(),
-                    "checkpoint": keep_progress(
-                        self.reader, self.checkpoint, self.journal, self.telemetry, self.status.saved
-                    ),
+                    "checkpoint": self.progress.keep(),
                     "resume": self._resume(),
                     "status": self.status.run(),
                     "drift": watch_drift(self.settings.cloudwatch, self.client, self.group, self.telemetry),
@@ -156,7 +157,7 @@ class Agent:
             await self._drain()
             for task in others:
                 task.cancel()
-        await save_progress(self.reader, self.checkpoint, self.journal, self.telemetry, self.status.saved)
+        await self.progress.save()
         self.reader.close()
         log.info("agent stopped")
 

@@ -5,8 +5,8 @@
 A tailer (`tail`) acquires bytes of the budget, reads a chunk, cuts it into records and enters it in the
 file's ledger. `Pipeline.convey` sifts it in one synchronous pass (`core.sift`): each record is decoded,
 given its pod (`enrich`) and put in its lane, or settled by a rule. The shipper (`ship`) batches each lane
-within CloudWatch's limits, puts, and settles what was acknowledged; the ledgers commit; `keep_progress`
-writes that down. Nothing else moves an offset.
+within CloudWatch's limits, puts, and settles what was acknowledged; the ledgers commit; `Progress` writes
+that down. Nothing else moves an offset.
 
 Counted in records, at every moment: read = shipped + filtered + rejected + in flight.
 """
@@ -18,13 +18,14 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agent.core.batch import Span
-from agent.core.sift import Sieve
+from agent.core.batch import Settles, Span
+from agent.core.sift import MOST_KINDS, Sieve
 from agent.core.sifted import FindFragment, Kind, Policy, Sifted
-from agent.core.values import Destination, Fragment, PodKey
+from agent.core.values import Destination, Fragment, Lane, PodKey
 from agent.enrich import Enricher
 from agent.errors import StateUnwritable
 from agent.flow import Budget
@@ -33,7 +34,7 @@ from agent.ship.burial import bury
 from agent.ship.deadletter import DeadLetters, dead_letter
 from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
-from agent.tail.checkpoint import Checkpoint
+from agent.tail.checkpoint import Checkpoint, Untold
 from agent.tail.reader import Reader
 from agent.tail.tailer import Chunk, Gap
 from agent.telemetry import Telemetry
@@ -43,6 +44,9 @@ from agent.watch.saying import message, storm
 
 SAVE_SECONDS = 0.25
 """Between two checkpoints. More often would only save duplicates after a crash, at an fsync each."""
+
+SAVE_ANYHOW_SECONDS = 5.0
+"""So often also when nothing seems to have moved: what hundreds of files stand at is not gathered in vain."""
 
 URGENT_BUDGET_SHARE = 8
 """One part in so many of the budget is only for the urgent lane."""
@@ -90,10 +94,12 @@ class Pipeline:
         self._own_namespace = "" if set(namespace) & set("*?[") else namespace
         """What stands for `{namespace}` in the names of group and stream for events of our own: Falco's."""
         self._rules_with_series: set[str] = set()
+        self._counts: dict[Kind, tuple[Callable[[float], None], ...]] = {}
         self.last_alerts: deque[tuple[str, str, float]] = deque(maxlen=10)
         """Priority, rule and time of arrival of the last kinds of alert, for a person to look at."""
         self.gaps = 0
         self.gap_bytes = 0
+        self._untold: dict[str, Untold] = {}
 
     async def convey(self, chunk: Chunk) -> None:
         """A chunk's records into their lanes. Waits only for pods that are not known yet, briefly."""
@@ -135,19 +141,42 @@ class Pipeline:
         }
         least = "at least " if gap.at_least else ""
         log.error("bytes were lost before they could be read", extra=fields)
-        self.say(Saying("gap", "Critical", f"{least}{lost} bytes of {gap.path} were lost: {gap.why}", fields))
+        self._insist(
+            self._event(Saying("gap", "Critical", f"{least}{lost} bytes of {gap.path} were lost: {gap.why}", fields))
+        )
 
     def say(self, saying: Saying) -> None:
         """Ships an event of our own, shaped as Falco shapes an alert. It is in no file, so not in the books."""
+        self._send(self._event(saying), saying.kind, saying.lane, saying.stands_for)
+
+    def tell_again(self, untold: Iterable[Untold]) -> None:
+        """What a life before this one had to say of lost bytes, and may not have been able to."""
+        for event in untold:
+            self._insist(event)
+
+    @property
+    def untold(self) -> list[Untold]:
+        """Gaps that CloudWatch has not acknowledged; for the checkpoint."""
+        return list(self._untold.values())
+
+    def _insist(self, event: Untold) -> None:
+        """Ships word of a gap, and keeps it until that is acknowledged: it has to outlive a crash."""
+        self._untold[event.id] = event
+        self._send(event, "gap", Lane.URGENT, _Insisting(self._untold, event.id))
+
+    def _event(self, saying: Saying) -> Untold:
         settings, time_ms = self._settings, int(time.time() * 1000)
         event_id = f"self:{self._started_ns}:{next(self._numbers)}"
         text = message(
             saying, event_id=event_id, time_ms=time_ms, node=settings.node_name, cluster=settings.cluster_name
         )
-        span = Span(saying.stands_for, own=saying.kind, read_at=time.monotonic())
-        span.append(time_ms, text.decode(), len(text), 0)
+        return Untold(event_id, time_ms, text.decode())
+
+    def _send(self, event: Untold, kind: str, lane: Lane, stands_for: Settles | None) -> None:
+        span = Span(stands_for, own=kind, read_at=time.monotonic())
+        span.append(event.time_ms, event.message.encode(), 0)
         self._budget.adjust(span.held_bytes)
-        self._shipper.accept(saying.lane, self._own_namespace, span)
+        self._shipper.accept(lane, self._own_namespace, span)
 
     def tell_storms(self, *, at_once: bool = False) -> None:
         """Ships one event for each fold that is over; `at_once`: for those that are not, too."""
@@ -180,8 +209,8 @@ class Pipeline:
     def _count(self, sifted: Sifted) -> None:
         telemetry = self._telemetry
         for kind, seen in sifted.seen:
-            telemetry.alerts.labels(kind.priority, kind.source).inc(seen)
-            telemetry.alerts_by_rule.labels(self._series(kind)).inc(seen)
+            for count in self._counts.get(kind) or self._learn(kind):
+                count(seen)
             if kind.source == "internal":
                 telemetry.falco_internal.labels(kind.rule).inc(seen)
             self.last_alerts.append((kind.priority, kind.rule, time.time()))
@@ -189,6 +218,15 @@ class Pipeline:
             telemetry.records_filtered.labels(reason).inc(records)
         for result, alerts in sifted.enriched.items():
             telemetry.enrichment.labels(result).inc(alerts)
+
+    def _learn(self, kind: Kind) -> tuple[Callable[[float], None], ...]:
+        """What counts alerts of that kind: to look a labelled series up costs four times what adding to it does."""
+        if len(self._counts) >= MOST_KINDS:
+            self._counts.clear()
+        alerts = self._telemetry.alerts.labels(kind.priority, kind.source)
+        by_rule = self._telemetry.alerts_by_rule.labels(self._series(kind))
+        counts = self._counts[kind] = (alerts.inc, by_rule.inc)
+        return counts
 
     def _series(self, kind: Kind) -> str:
         if kind.rule in self._rules_with_series:
@@ -217,29 +255,54 @@ class Pipeline:
         await bury(self._dead_letters, letters, self._telemetry)
 
 
-async def keep_progress(
-    reader: Reader, checkpoint: Checkpoint, journal: Journal | None, telemetry: Telemetry, report: SaveReport
-) -> None:
-    """Writes the settled positions down again and again, until cancelled."""
-    while True:
-        await asyncio.sleep(SAVE_SECONDS)
-        await save_progress(reader, checkpoint, journal, telemetry, report)
+class _Insisting:
+    """Forgets an event once it is acknowledged."""
+
+    def __init__(self, untold: dict[str, Untold], event_id: str) -> None:
+        self._untold = untold
+        self._id = event_id
+
+    def settle(self, records: int) -> None:
+        del self._untold[self._id]
 
 
-async def save_progress(
-    reader: Reader, checkpoint: Checkpoint, journal: Journal | None, telemetry: Telemetry, report: SaveReport
-) -> bool:
-    """Writes the settled positions down once; a disk that refuses is counted, and shipping goes on."""
-    positions = reader.positions()
-    cut = None if journal is None else journal.cut({file: position.offset for file, position in positions.items()})
-    try:
-        await asyncio.to_thread(checkpoint.save, positions)
-        if journal is not None and cut is not None:
-            await journal.forget(cut)
-    except StateUnwritable as error:
-        telemetry.checkpoint_errors.inc()
-        log.error("checkpoint was not written", extra={"why": str(error)})
-        report(str(error))
-        return False
-    report(None)
-    return True
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What stands on disk, and how it gets there."""
+
+    reader: Reader
+    pipeline: Pipeline
+    checkpoint: Checkpoint
+    journal: Journal | None
+    telemetry: Telemetry
+    report: SaveReport
+
+    async def keep(self) -> None:
+        """Writes the settled positions down whenever they have moved, and now and then in any case; until cancelled."""
+        saved: object = None
+        saved_at = -SAVE_ANYHOW_SECONDS
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            moved = (self.reader.progress, len(self.pipeline.untold))
+            if moved == saved and time.monotonic() - saved_at < SAVE_ANYHOW_SECONDS:
+                continue
+            if await self.save():
+                saved, saved_at = moved, time.monotonic()
+
+    async def save(self) -> bool:
+        """Writes the settled positions down once; a disk that refuses is counted, and shipping goes on."""
+        positions, untold = self.reader.positions(), self.pipeline.untold
+        cut = None
+        if self.journal is not None:
+            cut = self.journal.cut({file: position.offset for file, position in positions.items()})
+        try:
+            await asyncio.to_thread(self.checkpoint.save, positions, untold)
+            if self.journal is not None and cut is not None:
+                await self.journal.forget(cut)
+        except StateUnwritable as error:
+            self.telemetry.checkpoint_errors.inc()
+            log.error("checkpoint was not written", extra={"why": str(error)})
+            self.report(str(error))
+            return False
+        self.report(None)
+        return True

@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ import orjson
 
 from agent.errors import CheckpointCorrupt, StateLocked, StateUnwritable
 
-VERSION: Final = 1
+VERSION: Final = 2
 log = logging.getLogger(__name__)
 
 
@@ -47,6 +48,15 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Untold:
+    """An event of our own that CloudWatch has not acknowledged: it is in no file, so a crash would lose it."""
+
+    id: str
+    time_ms: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Restored:
     """What was on disk."""
 
@@ -54,6 +64,7 @@ class Restored:
     """By file id."""
     first_start: bool
     """There was none: this node has never been read."""
+    untold: tuple[Untold, ...] = ()
 
 
 class Checkpoint:
@@ -85,13 +96,12 @@ class Checkpoint:
             ) from error
         return self._restore()
 
-    def save(self, positions: dict[str, Position]) -> bool:
-        """Makes these positions durable; False when the disk holds them already. Blocks: call it in a thread.
+    def save(self, positions: dict[str, Position], untold: Sequence[Untold] = ()) -> bool:
+        """Makes these durable; False when the disk holds them already. Blocks: call it in a thread.
 
         Raises StateUnwritable.
         """
-        files = {key: asdict(position) for key, position in positions.items()}
-        body = orjson.dumps(files, option=orjson.OPT_SORT_KEYS)
+        body = _body({key: asdict(position) for key, position in positions.items()}, list(map(asdict, untold)))
         # A save that was cancelled still runs in its thread: the next one waits for it.
         with self._turn:
             if body == self._written:
@@ -106,7 +116,7 @@ class Checkpoint:
             self._lock = -1
 
     def _write(self, body: bytes) -> None:
-        document = b'{"version":%d,"sha256":"%s","files":%b}\n' % (VERSION, sha256(body).hexdigest().encode(), body)
+        document = b'{"version":%d,"sha256":"%s",%b}\n' % (VERSION, sha256(body).hexdigest().encode(), body)
         fresh = self._directory / "checkpoint.new.json"
         try:
             with fresh.open("wb") as file:
@@ -138,7 +148,7 @@ class Checkpoint:
                 raise StateUnwritable(f"{path}: cannot be read ({error.strerror}); mend it or remove it") from error
             present = True
             try:
-                return Restored(parse(data), first_start=False)
+                return parse(data)
             except CheckpointCorrupt as error:
                 aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
                 path.replace(aside)
@@ -146,16 +156,21 @@ class Checkpoint:
         return Restored({}, first_start=not present)
 
 
-def parse(data: bytes) -> dict[str, Position]:
+def parse(data: bytes) -> Restored:
     """Raises CheckpointCorrupt for anything but a whole checkpoint of this version."""
     try:
         document = orjson.loads(data)
         if document["version"] != VERSION:
             raise CheckpointCorrupt(f"version {document['version']!r}, this agent reads {VERSION}")
-        files = document["files"]
-        body = orjson.dumps(files, option=orjson.OPT_SORT_KEYS)
-        if sha256(body).hexdigest() != document["sha256"]:
+        files, untold = document["files"], document["untold"]
+        if sha256(_body(files, untold)).hexdigest() != document["sha256"]:
             raise CheckpointCorrupt("its digest does not match")
-        return {key: Position(**{**value, "islands": tuple(value["islands"])}) for key, value in files.items()}
+        positions = {key: Position(**{**value, "islands": tuple(value["islands"])}) for key, value in files.items()}
+        return Restored(positions, False, tuple(Untold(**event) for event in untold))
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise CheckpointCorrupt(f"it is no checkpoint ({error})") from error
+
+
+def _body(files: object, untold: object) -> bytes:
+    """What the digest is of."""
+    return orjson.dumps({"files": files, "untold": untold}, option=orjson.OPT_SORT_KEYS)[1:-1]

@@ -90,11 +90,23 @@ class Discovery:
         self._settings = settings
         self._selection = Selection(settings.namespace, settings.pod, settings.container)
         self._listings: dict[Path, _Listing] = {}
+        self._found: dict[Source, tuple[FoundFile, ...]] | None = None
+        """At the last look, when nothing but the directories that were listed decides about the next one."""
+        self._missed = False
+        """At the last look some directory could not be listed."""
+        self._is_searching = any(_MAGIC.search(pattern) for pattern in settings.paths)
         self.directories: set[Path] = set()
         """Those worth watching for changes."""
 
     def look(self) -> dict[Source, tuple[FoundFile, ...]]:
-        """Every source with its files, oldest first. Raises DiscoveryError when the root cannot be listed."""
+        """Every source with its files, oldest first; the same object as before when no directory has changed.
+
+        Raises DiscoveryError when the root cannot be listed.
+        """
+        if self._found is not None and all(map(self._is_unchanged, self._listings)):
+            return self._found
+        self._found = None
+        self._missed = False
         self.directories = set()
         files: dict[Source, list[FoundFile]] = {}
         if self._settings.root is not None:
@@ -105,7 +117,16 @@ class Discovery:
                 files.setdefault(source, []).append(file)
         for gone in self._listings.keys() - self.directories:
             del self._listings[gone]
-        return {source: tuple(sorted(found, key=_age)) for source, found in files.items()}
+        found = {source: tuple(sorted(its, key=_age)) for source, its in files.items()}
+        if not (self._is_searching or self._missed):
+            self._found = found
+        return found
+
+    def _is_unchanged(self, directory: Path) -> bool:
+        try:
+            return os.stat(directory).st_mtime_ns == self._listings[directory].changed
+        except OSError:
+            return False
 
     def _kubelet(self, root: Path) -> Iterator[tuple[Source, FoundFile]]:
         for pod_directory, pod in self._pods(root):
@@ -151,6 +172,7 @@ class Discovery:
                 settled = time.time_ns() - changed > _TICK_NS
                 known = self._listings[directory] = _Listing(changed if settled else -1, read(directory))
         except OSError:
+            self._missed = True
             return []  # gone since its parent was listed, which kubelet does to pods all the time
         self.directories.add(directory)
         return known.content

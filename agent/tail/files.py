@@ -108,6 +108,10 @@ class LogBytes(Protocol):
         """Bytes there now, as they are on disk."""
         ...
 
+    def state(self) -> tuple[int, int]:
+        """Size and time of the last write in nanoseconds: the same as long as nothing is written."""
+        ...
+
     def whole_size(self) -> int:
         """Uncompressed bytes there now, as far as that is known without reading them."""
         ...
@@ -164,6 +168,10 @@ class PlainBytes:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def state(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_size, status.st_mtime_ns
 
     def whole_size(self) -> int:
         return self.size()
@@ -243,6 +251,10 @@ class GzipBytes:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def state(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_size, status.st_mtime_ns
 
     def whole_size(self) -> int:
         # The last four bytes of a gzip member are the size of what it holds (RFC 1952); kubelet writes one member.

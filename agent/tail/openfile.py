@@ -72,8 +72,10 @@ class OpenFile:
         self._head = head[:MARKER_BYTES]
         self._tail = b""
         """The last bytes read: whether the file still is what it was."""
-        self._noted_size = content.size()
+        self.noted_size = content.size()
+        """Bytes on disk when that was last looked at."""
         self._largest_size = 0
+        self._looked_at = (-1, 0)
         self._crossing: Entry | None = None
         """The end of this file, when the last part of its last record is in the next one."""
         self._crossed_from: Entry | None = None
@@ -127,9 +129,9 @@ class OpenFile:
     def note_size(self) -> int:
         """Bytes there now. That it has grown is noted, whether or not it can be read at once."""
         size = self._content.size()
-        if size > self._noted_size:
+        if size > self.noted_size:
             self.wrote_at = time.monotonic()
-        self._noted_size = size
+        self.noted_size = size
         self._largest_size = max(self._largest_size, size)
         return size
 
@@ -149,7 +151,7 @@ class OpenFile:
         cut = self._cutter.feed(data, now)
         if self._skip_first_line and cut.lines:
             self._skip_first_line = False
-            return Cut(cut.lines[1:], cut.offset + len(cut.lines[0]) + 1, cut.overlong)
+            return Cut(cut.lines[1:], cut.offset + len(cut.lines[0]), cut.overlong)
         return cut
 
     def join(self, cut: Cut) -> Records:
@@ -243,7 +245,10 @@ class OpenFile:
     def note_look(self, found: tuple[FoundFile, ...]) -> None:
         """Discovery has looked again, and this is what it saw of the source."""
         self._looks_since_replaced += self.replaced
-        self._check()
+        state = self._content.state()
+        if state != self._looked_at:  # as long as nobody writes, there is nothing to be found out
+            self._looked_at = state
+            self._check()
         self.deleted = not any(self.is_same(seen) for seen in found)
 
     @property

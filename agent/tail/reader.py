@@ -51,9 +51,10 @@ class Reader:
         at_end = self._reading.settings.start_at == "end" and self._restored.first_start
         try:
             async with asyncio.TaskGroup() as tasks:
+                found: dict[Source, tuple[FoundFile, ...]] = {}
                 while True:
-                    found = self._look()
-                    for source in found.keys() - self._tailers.keys():
+                    before, found = found, self._look()
+                    for source in () if found is before else found.keys() - self._tailers.keys():
                         tailer = self._tailers[source] = Tailer(source, self._reading, at_end=at_end)
                         tasks.create_task(self._follow(source, tailer), name=f"tail {source.path}")
                     if self.problem is None:
@@ -63,7 +64,8 @@ class Reader:
                         if not self._searched:
                             self._search(found.keys())
                         self._bound_deleted()
-                    wakeup.watch(self._discovery.directories)
+                    if found is not before:
+                        wakeup.watch(self._discovery.directories)
                     self.looks += 1
                     self._look_again.clear()
                     try:
@@ -109,6 +111,18 @@ class Reader:
         for source, tailer in self._tailers.items():
             if tailer.is_there:
                 yield source, tailer.wrote_at
+
+    @property
+    def progress(self) -> tuple[int, ...]:
+        """Differs when some position does that has to be on disk soon. Much cheaper to ask for than all of them."""
+        files = list(self.files)
+        return (
+            len(files),
+            len(self._reading.positions),
+            sum(file.ledger.committed for file in files),
+            sum(file.noted_size for file in files),
+            sum(len(file.express) - file.express.in_flight for file in files),
+        )
 
     def positions(self) -> dict[str, Position]:
         """How far each file is settled: those open, and those that are remembered."""

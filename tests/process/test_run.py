@@ -2,12 +2,13 @@
 
 import asyncio
 import re
+import shutil
 import signal
 
 import orjson
 import pytest
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
 from tests.process.driver import PATIENCE_SECONDS, agent, alert, append, container, cri
 
 
@@ -163,3 +164,30 @@ async def test_health_and_readiness_answer_and_the_pages_show_the_books(tmp_path
 
     assert {path: status for path, (status, _) in pages.items()} == dict.fromkeys(pages, 200)
     assert orjson.loads(pages["/status"][1])["books"]["read"] == 1
+
+
+async def test_word_of_lost_bytes_outlives_a_crash_before_cloudwatch_has_it(tmp_path, cloudwatch):
+    checkpoint = tmp_path / "state" / "checkpoint.json"
+
+    async def stands_on_disk(text):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (checkpoint.exists() and text in checkpoint.read_bytes()):
+                await asyncio.sleep(0.05)
+
+    cloudwatch.faults.add(Fault("reset", operation="*"))
+    append(container(tmp_path) / "0.log", cri(alert(0)))
+    async with agent(tmp_path, cloudwatch.url) as first:
+        await stands_on_disk(b"0.log")
+        first.process.kill()
+    shutil.rmtree(container(tmp_path).parent)
+    async with agent(tmp_path, cloudwatch.url) as second:
+        await stands_on_disk(b"Falcowatch: gap")
+        second.process.kill()
+
+    cloudwatch.faults.clear()
+    async with agent(tmp_path, cloudwatch.url) as third:
+        [message] = await arrived(cloudwatch, 1)
+        assert await third.terminate() == 0
+
+    assert orjson.loads(message)["rule"] == "Falcowatch: gap"
+    assert b"Falcowatch: gap" not in checkpoint.read_bytes()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent.errors import CheckpointCorrupt, StateLocked, StateUnwritable
-from agent.tail.checkpoint import Checkpoint, Position, Restored, parse
+from agent.tail.checkpoint import Checkpoint, Position, Restored, Untold, parse
 
 HERE = Position("/var/log/pods/p/falco/0.log", 10, 30, 1, 2, False, (12, 20), 1000.0, "0a")
 
@@ -144,6 +144,17 @@ def test_saves_from_several_threads_take_turns(tmp_path: Path) -> None:
     assert 0 <= restored(tmp_path).positions["f"].offset < 100
 
 
+def test_what_cloudwatch_has_not_been_told_is_kept_with_the_positions(tmp_path: Path) -> None:
+    untold = Untold("self:1:1", 5, '{"rule":"Falcowatch: gap"}')
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.open()
+
+    checkpoint.save({"f": HERE}, [untold])
+    checkpoint.close()
+
+    assert restored(tmp_path) == Restored({"f": HERE}, False, (untold,))
+
+
 @given(data=st.binary(max_size=300))
 def test_any_bytes_are_a_checkpoint_or_corrupt(data: bytes) -> None:
     with pytest.raises(CheckpointCorrupt):
@@ -155,9 +166,9 @@ def test_any_bytes_are_a_checkpoint_or_corrupt(data: bytes) -> None:
     [
         [],
         {},
-        {"version": 2},
-        {"version": 1, "files": {}},
-        {"version": 1, "files": {"f": 5}, "sha256": "x"},
+        {"version": 1},
+        {"version": 2, "files": {}},
+        {"version": 2, "files": {"f": 5}, "untold": [], "sha256": "x"},
         None,
         "text",
     ],
@@ -177,10 +188,10 @@ def test_a_single_changed_byte_is_noticed_or_harmless(
     data[flip % len(data)] ^= value
 
     try:
-        positions = parse(bytes(data))
+        known = parse(bytes(data))
     except CheckpointCorrupt:
         return
-    assert positions == {"f": Position("p", 123456)}
+    assert known.positions == {"f": Position("p", 123456)}
 
 
 class Crashes(RuleBasedStateMachine):
@@ -232,7 +243,7 @@ class Crashes(RuleBasedStateMachine):
     @invariant()
     def the_last_one_is_whole(self) -> None:
         if hasattr(self, "directory") and (path := self.directory / "checkpoint.json").exists():
-            assert parse(path.read_bytes())["f"].offset == self.history[-1]
+            assert parse(path.read_bytes()).positions["f"].offset == self.history[-1]
 
     def teardown(self) -> None:
         if hasattr(self, "checkpoint"):
