@@ -4,7 +4,8 @@ IMAGE ?= falcowatch/falcowatch:0.1.0
 BUILDER ?= $(shell command -v docker || command -v podman || command -v buildah)
 # command:package. What is there already is left alone: a node from elsewhere conflicts with Debian's npm.
 DEBIAN_TOOLS := chromium:chromium conmon:conmon buildah:buildah runc:runc debootstrap:debootstrap \
-	promtool:prometheus prometheus-alertmanager:prometheus-alertmanager node:nodejs npm:npm
+	promtool:prometheus prometheus-alertmanager:prometheus-alertmanager node:nodejs npm:npm \
+	containerd:containerd busybox:busybox-static
 GRAFANA := .tools/grafana/node_modules/@grafana/schema
 
 .PHONY: render-manifests check-manifests image image-local test-tools e2e
