@@ -160,12 +160,12 @@ class World:
         return dict(sums)
 
     async def _read_bytes(self) -> float:
-        """In this life; 0 while it starts."""
+        """In this life; while it starts and does not say, all that there was to be read."""
         try:
             async with asyncio.timeout(0.5):
                 return (await self.metrics())["read_bytes_total"]
         except (TimeoutError, aiohttp.ClientError, AssertionError):
-            return 0.0
+            return self.writer.written_bytes - self._committed_at_start
 
     def _count_in_flight(self, read: float) -> None:
         on_record = self._committed_bytes() - self._committed_at_start
