@@ -90,6 +90,7 @@ class Discovery:
         self._settings = settings
         self._selection = Selection(settings.namespace, settings.pod, settings.container)
         self._listings: dict[Path, _Listing] = {}
+        self._judged: dict[str, PodDirectory | None] = {}
         self._found: dict[Source, tuple[FoundFile, ...]] | None = None
         """At the last look, when nothing but the directories that were listed decides about the next one."""
         self._missed = False
@@ -150,9 +151,15 @@ class Discovery:
             ) from error
 
     def _pod_directories(self, root: Path) -> list[tuple[Path, PodDirectory]]:
-        with os.scandir(root) as entries:
-            parsed = ((entry.name, parse_pod_directory(entry.name)) for entry in entries)
-            return [(root / name, pod) for name, pod in parsed if pod is not None and self._selection.takes_pod(pod)]
+        # Names are judged once: among thousands of pods one comes or goes every second.
+        known, names = self._judged, os.listdir(root)  # noqa: PTH208  # a Path for each of thousands costs more
+        self._judged = {name: known[name] if name in known else self._judge(name) for name in names}
+        return [(root / name, pod) for name, pod in self._judged.items() if pod is not None]
+
+    def _judge(self, name: str) -> PodDirectory | None:
+        """Whose directory it is; None: none that we read."""
+        pod = parse_pod_directory(name)
+        return pod if pod is not None and self._selection.takes_pod(pod) else None
 
     def _containers(self, pod_directory: Path) -> list[str]:
         with os.scandir(pod_directory) as entries:

@@ -93,6 +93,8 @@ class Tailer:
         self._reading = reading
         self._at_end = at_end
         self._found: tuple[FoundFile, ...] = ()
+        self._in_hand = -1
+        """How many files there were when those that were found were last gone through."""
         self._intake = Intake(source, reading.settings, reading.positions, reading.followed, self._complain)
         self._express = Express(reading, self.files, self._hand_on) if reading.spotter is not None else None
         self._tasks: asyncio.TaskGroup | None = None
@@ -102,11 +104,12 @@ class Tailer:
 
     def sighted(self, found: tuple[FoundFile, ...]) -> None:
         """What discovery saw of this source; nothing: it is gone."""
-        changed = found != self._found
+        changed = found is not self._found and found != self._found
         self._found = found
         for file in self.files:
             file.note_look(found)
-        self._take_in()
+        if changed or self._may_find_more:
+            self._take_in()
         if changed or not found or any(file.has_work for file in self.files):
             self._woken.set()
         self._go_ahead()
@@ -170,11 +173,24 @@ class Tailer:
         except OSError as error:
             self._complain(error)
 
+    @property
+    def _may_find_more(self) -> bool:
+        """The same files that were seen at the last look may be others to us by now."""
+        intake, files = self._intake, self.files
+        return (
+            intake.unsure
+            or intake.is_waiting
+            or len(files) != self._in_hand
+            or any(file.replaced or file.deleted for file in files)
+        )
+
     def _take_in(self) -> None:
         try:
             self._intake.take(self._found, self.files, at_end=self._at_end)
         except OSError as error:
             self._complain(error)
+        else:
+            self._in_hand = len(self.files)
 
     async def _advance(self) -> None:
         """Reads all there is now, file after file, and lets go of what is done."""
