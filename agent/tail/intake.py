@@ -137,6 +137,8 @@ class Intake:
             self.unsure = True
         else:
             if file is not None:
+                if seen.live:  # also one that has gone since it was seen: it is younger than what was rotated by then
+                    file.turn = (self._newest, 1)
                 self._followed.add(file.id)
                 self._positions.pop(file.id, None)
                 files.append(file)

@@ -194,13 +194,15 @@ class Tailer:
 
     async def _advance(self) -> None:
         """Reads all there is now, file after file, and lets go of what is done."""
-        previous = None
-        for file in list(self.files):
+        previous, turn = None, 0
+        while turn < len(self.files):
+            file = self.files[turn]
             if not file.begun:
                 file.begin(previous)
             if not await self._has_passed(file):
                 break
-            previous = file
+            # Asked anew: while it was read, one may have been found that stands between it and the next.
+            previous, turn = file, self.files.index(file) + 1
         for file in [file for file in self.files if file.is_done]:
             self._close(file)
 

@@ -243,6 +243,22 @@ async def test_after_a_crash_no_part_is_joined_with_another_record_of_the_next_f
     assert sorted(second.payloads) == [b"1", b"23", b"4", b"5"]
 
 
+async def test_a_file_found_while_the_one_before_it_is_read_has_its_turn_before_the_next_one(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.write("1" * 200_000, "2" * 200_000)
+    container.rotate()
+    container.write("4")
+    async with following(tmp_path, settles=False, budget_bytes=100_000) as seen:
+        await seen.until(lambda: len(seen.chunks) == 1)  # the rest of the file waits for the budget
+        between = container.path.with_name("0.log.20261123-000002")
+        container.write("3", tag="P", to=between)
+        await seen.until(lambda: len(list(seen.reader.files)) == 3)
+        seen.settle()
+        await seen.until(lambda: len(seen.payloads) >= 3)
+
+    assert seen.payloads[2:] == [b"34"]
+
+
 async def test_a_part_written_late_into_the_rotated_file_still_ends_its_record(tmp_path: Path) -> None:
     container = Container(tmp_path)
     async with following(tmp_path) as seen:
