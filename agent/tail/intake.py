@@ -18,7 +18,9 @@ from agent.settings import Tail
 from agent.tail.checkpoint import Position
 from agent.tail.discovery import FoundFile, Source
 from agent.tail.files import DamagedLog, LogBytes, digest, identify, open_log
-from agent.tail.openfile import OpenFile
+from agent.tail.openfile import OpenFile, Turn
+
+_OLDEST: Final[Turn] = ("", -1)
 
 COPYING_SECONDS: Final = 5.0
 """A copy that has not grown for so long is not being made any more."""
@@ -51,23 +53,51 @@ class Intake:
         """The last rotation that was seen."""
         self._young: dict[tuple[int, int], tuple[FoundFile, LogBytes]] = {}
         """Files in which too little stands yet to tell which they are, open, by device and inode."""
+        self._confirmed_young: set[tuple[int, int]] = set()
+        self._missed: Turn | None = None
+        """The turn of the first file that had another name by the time it was to be opened; those after it wait."""
+        self._is_through = False
+        """The files found last were gone through, so another look may tell more."""
 
-    def take(self, found: tuple[FoundFile, ...], files: list[OpenFile], *, at_end: bool) -> None:
-        """Opens what is new among the files found and appends it to `files`, oldest first."""
+    def take(self, found: tuple[FoundFile, ...], files: list[OpenFile], *, at_end: bool, fresh: bool = True) -> None:
+        """Opens what is new among the files found and appends it to `files`, oldest first.
+
+        `fresh`: they were found just now, not at an earlier look.
+        """
         self.unsure = False
+        self._missed = None
+        self._is_through = False
+        before = list(files) if fresh else []
+        if fresh:
+            seen_again = {(seen.device, seen.inode) for seen in found}
+            self._confirmed_young = {key for key in self._young if key in seen_again}
         self.settled = {seen: file_id for seen, file_id in self.settled.items() if seen in found}
         try:
             self._look_at_the_young(found, files)
             ours = 0 if self._looked else self._first_of_ours(found, at_end)
             for number, seen in enumerate(found):
                 if seen not in self.settled and not self._is_in_hand(seen, files):
+                    self._missed = self._turn_of(seen, found)
                     self._take(seen, None, files, ours=number >= ours, at_end=at_end and not self._looked)
+                    self._missed = None
         except FileNotFoundError:
             # Renamed or compressed since the look. Those after it wait, since they are read in order.
             self.unsure = True
+            self._missed = self._missed or _OLDEST
         else:
             self._looked = True
         self._order(found, files)
+        self._confirm(found, before)
+        self._is_through = True
+
+    def may_begin(self, file: OpenFile) -> bool:
+        """Whether nothing that is older can still turn up."""
+        return file.confirmed and (self._missed is None or file.turn < self._missed)
+
+    def wants_another_look(self, files: list[OpenFile]) -> bool:
+        """The next look is worth making at once: some file waits for it to begin."""
+        waits = self._missed is not None or any(not file.confirmed for file in files)
+        return self._is_through and (waits or self._young.keys() > self._confirmed_young)
 
     @property
     def is_waiting(self) -> bool:
@@ -96,8 +126,22 @@ class Intake:
         for file in files:
             seen = places.get((file.found.device, file.found.inode)) or places.get(file.twin)
             if seen is not None:
-                file.turn = (seen.rotated, 0) if seen.rotated else (self._newest, 1)
+                file.turn = self._turn_of(seen, found)
         files[begun:] = sorted(files[begun:], key=lambda file: file.turn)
+
+    def _turn_of(self, seen: FoundFile, found: tuple[FoundFile, ...]) -> Turn:
+        return (seen.rotated, 0) if seen.rotated else (max([self._newest, *(other.rotated for other in found)]), 1)
+
+    def _confirm(self, found: tuple[FoundFile, ...], before: list[OpenFile]) -> None:
+        """Files that were open before this look stand where it saw them.
+
+        A file that was opened after the look may be a younger one: its name and its inode may both have been given
+        anew in between. While it is open its inode is its own.
+        """
+        seen_again = {(seen.device, seen.inode) for seen in found}
+        for file in before:
+            if self._missed is None or {(file.found.device, file.found.inode), file.twin} & seen_again:
+                file.confirmed = True
 
     def _is_in_hand(self, seen: FoundFile, files: list[OpenFile]) -> bool:
         return (seen.device, seen.inode) in self._young or any(file.is_same(seen) for file in files)
@@ -106,7 +150,10 @@ class Intake:
         for key, (seen, content) in list(self._young.items()):
             now = next((other for other in found if (other.device, other.inode) == key), None)
             del self._young[key]
+            held = len(files)
             self._take(now or seen, content, files, gone=now is None)
+            for file in files[held:]:
+                file.confirmed = key in self._confirmed_young
 
     def _take(
         self,

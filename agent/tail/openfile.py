@@ -32,6 +32,10 @@ LOOKS_FOR_A_COPY: Final = 2
 """After so many looks nobody has kept a copy of what stood in a truncated file: it is made before the truncation."""
 
 
+Turn = tuple[str, int]
+"""The rotated name under which a file was seen and 0; of the live one, the last rotated name by then and 1."""
+
+
 class OpenFile:
     """A file, identified and open."""
 
@@ -61,8 +65,10 @@ class OpenFile:
         """It has no name any more; only we keep its bytes."""
         self.caught_up_at = time.monotonic()
         """When there was last nothing unread."""
-        self.turn: tuple[str, int] = (found.rotated, 0)
+        self.turn: Turn = (found.rotated, 0)
         """Sorts the files of a source, oldest first."""
+        self.confirmed = False
+        """A look that was made after it was opened has shown where it stands."""
         self.twin = (0, 0)
         """Device and inode of the file in which the same log was last seen under another name."""
         self.wrote_at = time.monotonic() - max(0.0, time.time() - content.changed_at())

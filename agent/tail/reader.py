@@ -24,6 +24,9 @@ from agent.telemetry import Occasional
 FORGET_AFTER_SECONDS = 7 * 24 * 3600
 """A file that has not been there for so long is not remembered any more."""
 
+SOON_SECONDS: Final = 0.005
+"""Until the second look at files that are new: none is begun before its place among the others is known."""
+
 GONE: Final = "deleted while the agent was stopped"
 
 log = logging.getLogger(__name__)
@@ -68,8 +71,9 @@ class Reader:
                         wakeup.watch(self._discovery.directories)
                     self.looks += 1
                     self._look_again.clear()
+                    soon = self.problem is None and any(tailer.wants_another_look for tailer in self._tailers.values())
                     try:
-                        async with asyncio.timeout(self._reading.settings.scan_seconds):
+                        async with asyncio.timeout(SOON_SECONDS if soon else self._reading.settings.scan_seconds):
                             await self._look_again.wait()
                     except TimeoutError:
                         continue

@@ -109,7 +109,7 @@ class Tailer:
         for file in self.files:
             file.note_look(found)
         if changed or self._may_find_more:
-            self._take_in()
+            self._take_in(fresh=True)
         if changed or not found or any(file.has_work for file in self.files):
             self._woken.set()
         self._go_ahead()
@@ -117,7 +117,7 @@ class Tailer:
     def wake(self) -> None:
         """Something was written."""
         if self._intake.is_waiting:
-            self._take_in()
+            self._take_in(fresh=False)
         self._woken.set()
         self._go_ahead()
 
@@ -130,6 +130,11 @@ class Tailer:
     def is_unsure(self) -> bool:
         """Some file could not be opened at the last look."""
         return self._intake.unsure
+
+    @property
+    def wants_another_look(self) -> bool:
+        """A file is in hand whose place among the others only the next look can tell."""
+        return self._intake.wants_another_look(self.files)
 
     @property
     def is_there(self) -> bool:
@@ -180,13 +185,14 @@ class Tailer:
         return (
             intake.unsure
             or intake.is_waiting
+            or self.wants_another_look
             or len(files) != self._in_hand
             or any(file.replaced or file.deleted for file in files)
         )
 
-    def _take_in(self) -> None:
+    def _take_in(self, *, fresh: bool) -> None:
         try:
-            self._intake.take(self._found, self.files, at_end=self._at_end)
+            self._intake.take(self._found, self.files, at_end=self._at_end, fresh=fresh)
         except OSError as error:
             self._complain(error)
         else:
@@ -198,6 +204,8 @@ class Tailer:
         while turn < len(self.files):
             file = self.files[turn]
             if not file.begun:
+                if not self._intake.may_begin(file):
+                    break
                 file.begin(previous)
             if not await self._has_passed(file):
                 break

@@ -1,5 +1,6 @@
 """In which order a source's files are read, whatever becomes of their names."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from agent.settings import Tail
@@ -24,5 +25,56 @@ def test_a_file_that_was_empty_when_it_was_last_seen_comes_after_what_had_been_r
     intake.take(found[:1], files, at_end=False)
 
     assert [file.look_ahead(0, 100)[-2:] for file in files] == [b"1\n", b"2\n"]
+    for file in files:
+        file.close()
+
+
+def test_no_file_begins_before_a_second_look_has_shown_what_is_older(tmp_path: Path) -> None:
+    """Between the look and the opening two rotations have given its name, and even its inode, to a younger file."""
+    container = Container(tmp_path)
+    container.write("1")
+    container.rotate()
+    container.write("2")
+    settings = Tail(root=tmp_path)
+    ((source, found),) = Discovery(settings).look().items()
+    files = list[OpenFile]()
+    intake = Intake(source, settings, {}, set(), lambda error: None)
+    older, live = found
+
+    intake.take((live,), files, at_end=False)
+    assert [intake.may_begin(file) for file in files] == [False]
+    assert intake.wants_another_look(files)
+
+    intake.take((older, live), files, at_end=False)
+    assert [(file.look_ahead(0, 100)[-2:], intake.may_begin(file)) for file in files] == [
+        (b"1\n", False), (b"2\n", True),
+    ]  # fmt: skip
+
+    intake.take((older, live), files, at_end=False)
+    assert [intake.may_begin(file) for file in files] == [True, True]
+    assert not intake.wants_another_look(files)
+    for file in files:
+        file.close()
+
+
+def test_what_is_younger_than_a_file_that_could_not_be_opened_waits_for_it(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.write("1")
+    container.rotate()
+    container.write("2")
+    settings = Tail(root=tmp_path)
+    ((source, found),) = Discovery(settings).look().items()
+    files = list[OpenFile]()
+    intake = Intake(source, settings, {}, set(), lambda error: None)
+    older, live = found
+    intake.take((live,), files, at_end=False)
+
+    gone = replace(older, relative=(*older.relative[:-1], "0.log.20261123-000000"))
+    intake.take((gone, live), files, at_end=False)
+    assert [intake.may_begin(file) for file in files] == [False]
+
+    intake.take((older, live), files, at_end=False)
+    intake.take((older, live), files, at_end=False)
+    assert [intake.may_begin(file) for file in files] == [True, True]
     for file in files:
         file.close()
