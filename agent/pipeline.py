@@ -283,7 +283,7 @@ class Progress:
         saved_at = -SAVE_ANYHOW_SECONDS
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            moved = (self.reader.progress, len(self.pipeline.untold))
+            moved = (self.reader.progress, self.pipeline.untold)
             if moved == saved and time.monotonic() - saved_at < SAVE_ANYHOW_SECONDS:
                 continue
             if await self.save():

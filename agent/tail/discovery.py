@@ -33,7 +33,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class _Listing:
     changed: int
-    """The directory's time of change in nanoseconds; -1: too recent to be relied on."""
+    """The directory's time of change in nanoseconds; -1: what it tells cannot be relied on."""
     content: list[Any]
 
 
@@ -42,6 +42,7 @@ class _Entry(NamedTuple):
     device: int
     inode: int
     written_ns: int
+    is_link: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,10 @@ class Discovery:
             if known is None or known.changed != changed:
                 # The kernel's clock ticks in milliseconds: what changed just now may change again unseen.
                 settled = time.time_ns() - changed > _TICK_NS
-                known = self._listings[directory] = _Listing(changed if settled else -1, read(directory))
+                content = read(directory)
+                # Where a link leads changes without a trace in the directory that it stands in.
+                lasts = settled and not any(isinstance(item, _Entry) and item.is_link for item in content)
+                known = self._listings[directory] = _Listing(changed if lasts else -1, content)
         except OSError:
             self._missed = True
             return []  # gone since its parent was listed, which kubelet does to pods all the time
@@ -235,4 +239,4 @@ def _seen(entry: os.DirEntry[str]) -> _Entry | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
-    return _Entry(entry.name, status.st_dev, status.st_ino, status.st_mtime_ns)
+    return _Entry(entry.name, status.st_dev, status.st_ino, status.st_mtime_ns, entry.is_symlink())

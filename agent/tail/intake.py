@@ -97,7 +97,7 @@ class Intake:
     def wants_another_look(self, files: list[OpenFile]) -> bool:
         """The next look is worth making at once: some file waits for it to begin."""
         waits = self._missed is not None or any(not file.confirmed for file in files)
-        return self._is_through and (waits or self._young.keys() > self._confirmed_young)
+        return self._is_through and (waits or bool(self._young.keys() - self._confirmed_young))
 
     @property
     def is_waiting(self) -> bool:

@@ -55,6 +55,7 @@ class Reader:
         try:
             async with asyncio.TaskGroup() as tasks:
                 found: dict[Source, tuple[FoundFile, ...]] = {}
+                soon_seconds = SOON_SECONDS
                 while True:
                     before, found = found, self._look()
                     for source in () if found is before else found.keys() - self._tailers.keys():
@@ -71,9 +72,15 @@ class Reader:
                         wakeup.watch(self._discovery.directories)
                     self.looks += 1
                     self._look_again.clear()
-                    soon = self.problem is None and any(tailer.wants_another_look for tailer in self._tailers.values())
+                    scan_seconds = self._reading.settings.scan_seconds
+                    if self.problem is None and any(tailer.wants_another_look for tailer in self._tailers.values()):
+                        # Ever later: a file that is never to be opened by its name must not keep us busy.
+                        wait_seconds = min(scan_seconds, soon_seconds)
+                        soon_seconds *= 2
+                    else:
+                        wait_seconds, soon_seconds = scan_seconds, SOON_SECONDS
                     try:
-                        async with asyncio.timeout(SOON_SECONDS if soon else self._reading.settings.scan_seconds):
+                        async with asyncio.timeout(wait_seconds):
                             await self._look_again.wait()
                     except TimeoutError:
                         continue

@@ -1,32 +1,41 @@
 """In which order a source's files are read, whatever becomes of their names."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from agent.settings import Tail
-from agent.tail.discovery import Discovery
+from agent.tail.discovery import Discovery, FoundFile
 from agent.tail.intake import Intake
 from agent.tail.openfile import OpenFile
 from tests.tail.following import Container
+
+
+@contextmanager
+def intake_of(root: Path) -> Iterator[tuple[Intake, tuple[FoundFile, ...], list[OpenFile]]]:
+    """An intake, the files that are there, and those in hand: none yet."""
+    settings, files = Tail(root=root), list[OpenFile]()
+    ((source, found),) = Discovery(settings).look().items()
+    intake = Intake(source, settings, {}, set(), lambda error: None)
+    yield intake, found, files
+    intake.close()
+    for file in files:
+        file.close()
 
 
 def test_a_file_that_was_empty_when_it_was_last_seen_comes_after_what_had_been_rotated_by_then(tmp_path: Path) -> None:
     container = Container(tmp_path)
     container.write("1")
     container.rotate()
-    settings = Tail(root=tmp_path)
-    discovery, files = Discovery(settings), list[OpenFile]()
-    ((source, found),) = discovery.look().items()
-    intake = Intake(source, settings, {}, set(), lambda error: None)
-    intake.take(found, files, at_end=False)
+    with intake_of(tmp_path) as (intake, found, files):
+        intake.take(found, files, at_end=False)
 
-    container.write("2")
-    container.path.unlink()  # renamed and compressed, and missed under its new name
-    intake.take(found[:1], files, at_end=False)
+        container.write("2")
+        container.path.unlink()  # renamed and compressed, and missed under its new name
+        intake.take(found[:1], files, at_end=False)
 
-    assert [file.look_ahead(0, 100)[-2:] for file in files] == [b"1\n", b"2\n"]
-    for file in files:
-        file.close()
+        assert [file.look_ahead(0, 100)[-2:] for file in files] == [b"1\n", b"2\n"]
 
 
 def test_no_file_begins_before_a_second_look_has_shown_what_is_older(tmp_path: Path) -> None:
@@ -35,26 +44,18 @@ def test_no_file_begins_before_a_second_look_has_shown_what_is_older(tmp_path: P
     container.write("1")
     container.rotate()
     container.write("2")
-    settings = Tail(root=tmp_path)
-    ((source, found),) = Discovery(settings).look().items()
-    files = list[OpenFile]()
-    intake = Intake(source, settings, {}, set(), lambda error: None)
-    older, live = found
+    with intake_of(tmp_path) as (intake, (older, live), files):
+        intake.take((live,), files, at_end=False)
+        assert [intake.may_begin(file) for file in files] == [False]
+        assert intake.wants_another_look(files)
 
-    intake.take((live,), files, at_end=False)
-    assert [intake.may_begin(file) for file in files] == [False]
-    assert intake.wants_another_look(files)
+        intake.take((older, live), files, at_end=False)
+        seen = [(file.look_ahead(0, 100)[-2:], intake.may_begin(file)) for file in files]
+        assert seen == [(b"1\n", False), (b"2\n", True)]
 
-    intake.take((older, live), files, at_end=False)
-    assert [(file.look_ahead(0, 100)[-2:], intake.may_begin(file)) for file in files] == [
-        (b"1\n", False), (b"2\n", True),
-    ]  # fmt: skip
-
-    intake.take((older, live), files, at_end=False)
-    assert [intake.may_begin(file) for file in files] == [True, True]
-    assert not intake.wants_another_look(files)
-    for file in files:
-        file.close()
+        intake.take((older, live), files, at_end=False)
+        assert [intake.may_begin(file) for file in files] == [True, True]
+        assert not intake.wants_another_look(files)
 
 
 def test_what_is_younger_than_a_file_that_could_not_be_opened_waits_for_it(tmp_path: Path) -> None:
@@ -62,19 +63,29 @@ def test_what_is_younger_than_a_file_that_could_not_be_opened_waits_for_it(tmp_p
     container.write("1")
     container.rotate()
     container.write("2")
-    settings = Tail(root=tmp_path)
-    ((source, found),) = Discovery(settings).look().items()
-    files = list[OpenFile]()
-    intake = Intake(source, settings, {}, set(), lambda error: None)
-    older, live = found
-    intake.take((live,), files, at_end=False)
+    with intake_of(tmp_path) as (intake, (older, live), files):
+        intake.take((live,), files, at_end=False)
 
-    gone = replace(older, relative=(*older.relative[:-1], "0.log.20261123-000000"))
-    intake.take((gone, live), files, at_end=False)
-    assert [intake.may_begin(file) for file in files] == [False]
+        gone = replace(older, relative=(*older.relative[:-1], "0.log.20261123-000000"))
+        intake.take((gone, live), files, at_end=False)
+        assert [intake.may_begin(file) for file in files] == [False]
 
-    intake.take((older, live), files, at_end=False)
-    intake.take((older, live), files, at_end=False)
-    assert [intake.may_begin(file) for file in files] == [True, True]
-    for file in files:
-        file.close()
+        intake.take((older, live), files, at_end=False)
+        intake.take((older, live), files, at_end=False)
+        assert [intake.may_begin(file) for file in files] == [True, True]
+
+
+def test_an_empty_file_is_looked_at_again_too_so_that_its_first_line_need_not_wait(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    with intake_of(tmp_path) as (intake, first, files):
+        intake.take(first, files, at_end=False)
+        intake.take(first, files, at_end=False)
+        container.write("1")
+        container.rotate()
+        ((_, found),) = Discovery(Tail(root=tmp_path)).look().items()
+
+        intake.take(found, files, at_end=False)
+        assert intake.wants_another_look(files)
+
+        intake.take(found, files, at_end=False)
+        assert not intake.wants_another_look(files)

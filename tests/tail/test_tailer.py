@@ -333,6 +333,33 @@ async def test_the_first_line_of_an_empty_file_does_not_wait_for_the_next_scan(t
         await seen.until(lambda: seen.numbers == [1])
 
 
+async def test_nor_does_the_first_line_after_a_rotation(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.write(1)
+    async with following(tmp_path, scan_seconds=60.0) as seen:
+        await seen.until(lambda: seen.numbers == [1])
+        container.rotate()
+        await seen.looks(1)
+        container.write(2)
+        await seen.until(lambda: seen.numbers == [1, 2])
+
+
+async def test_a_link_whose_target_is_rotated_leads_to_the_new_file(tmp_path: Path) -> None:
+    """As Docker does it behind the links of /var/log/containers, whose directory does not change."""
+    links, logs = tmp_path / "containers", tmp_path / "docker"
+    links.mkdir()
+    logs.mkdir()
+    target = logs / "falco-json.log"
+    target.write_bytes(plain_alert(1))
+    (links / "falco.log").symlink_to(target)
+    async with following(None, paths=[str(links / "falco.log")], follow_links_into=[logs]) as seen:
+        await seen.until(lambda: seen.payloads)
+        await seen.looks(5)  # until the listing of the links is old enough to be relied on
+        target.rename(logs / "falco-json.log.1")
+        target.write_bytes(plain_alert(2))
+        await seen.until(lambda: len(seen.payloads) == 2)
+
+
 async def test_a_file_that_was_empty_when_it_was_seen_and_is_written_and_deleted_at_once_is_read(
     tmp_path: Path,
 ) -> None:
