@@ -45,7 +45,7 @@ from agent.watch.saying import message, storm
 SAVE_SECONDS = 0.25
 """Between two checkpoints. More often would only save duplicates after a crash, at an fsync each."""
 
-SAVE_ANYHOW_SECONDS = 5.0
+SAVE_ANYHOW_SECONDS = 30.0
 """So often also when nothing seems to have moved: what hundreds of files stand at is not gathered in vain."""
 
 URGENT_BUDGET_SHARE = 8

@@ -15,7 +15,7 @@ from agent.core.express import ExpressBooks, ExpressEntry
 from agent.core.grammar import recognise
 from agent.core.ledger import Entry, Ledger
 from agent.core.lines import Cut, Cutter, Joiner, Records
-from agent.tail.checkpoint import Position
+from agent.tail.checkpoint import Position, this_hour
 from agent.tail.discovery import FoundFile, Source
 from agent.tail.files import MARKER_BYTES, LogBytes, digest
 
@@ -292,6 +292,15 @@ class OpenFile:
         return self.ended or self.replaced or not self.begun or unsettled or self._content.size() != self.end
 
     @property
+    def rests(self) -> bool:
+        """Nothing becomes of it but by its writer."""
+        return not self.has_work and not self.deleted
+
+    def was_written(self, *, closely: bool) -> bool:
+        """Something was written to a file at rest since it was last looked at; not `closely`: it has grown or shrunk."""
+        return self._content.state() != self._looked_at if closely else self._content.size() != self._looked_at[0]
+
+    @property
     def is_done(self) -> bool:
         """It has ended, all of it is settled, and nobody will write to it any more."""
         settled = self.ledger.committed >= self.end and not self.express.in_flight
@@ -319,7 +328,7 @@ class OpenFile:
             inode=self.found.inode,
             complete=self.is_done,
             islands=self._islands(),
-            seen_at=time.time() // 3600 * 3600,
+            seen_at=this_hour(),
             marker=self._committed_marker(),
         )
 

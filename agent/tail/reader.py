@@ -27,6 +27,9 @@ FORGET_AFTER_SECONDS = 7 * 24 * 3600
 SOON_SECONDS: Final = 0.005
 """Until the second look at files that are new: none is begun before its place among the others is known."""
 
+LOOKS_A_SCAN: Final = 5
+"""Where the kernel tells of every change, only one look in so many goes through all directories."""
+
 GONE: Final = "deleted while the agent was stopped"
 
 log = logging.getLogger(__name__)
@@ -40,6 +43,12 @@ class Reader:
         self._restored = restored
         self._discovery = Discovery(reading.settings)
         self._tailers: dict[Source, Tailer] = {}
+        self._found: dict[Source, tuple[FoundFile, ...]] = {}
+        """At the last look."""
+        self._is_settled = False
+        """The last look found what the one before had found, so every directory was watched by then."""
+        self._at_end = reading.settings.start_at == "end" and restored.first_start
+        """What there is at the first look was there before us."""
         self._look_again = asyncio.Event()
         self._occasional = Occasional()
         self._searched = not restored.positions
@@ -51,29 +60,14 @@ class Reader:
 
     async def run(self) -> None:
         wakeup = Wakeup(self._wake, self._look_again.set)
-        at_end = self._reading.settings.start_at == "end" and self._restored.first_start
+        soon_seconds = SOON_SECONDS
+        told = True
         try:
             async with asyncio.TaskGroup() as tasks:
-                found: dict[Source, tuple[FoundFile, ...]] = {}
-                soon_seconds = SOON_SECONDS
                 while True:
-                    before, found = found, self._look()
-                    for source in () if found is before else found.keys() - self._tailers.keys():
-                        tailer = self._tailers[source] = Tailer(source, self._reading, at_end=at_end)
-                        tasks.create_task(self._follow(source, tailer), name=f"tail {source.path}")
-                    if self.problem is None:
-                        for source, tailer in self._tailers.items():
-                            tailer.sighted(found.get(source, ()))
-                        at_end = False
-                        if not self._searched:
-                            self._search(found.keys())
-                        self._bound_deleted()
-                    if found is not before:
-                        wakeup.watch(self._discovery.directories)
-                    self.looks += 1
-                    self._look_again.clear()
+                    self._look(wakeup, tasks, told=told)
                     scan_seconds = self._reading.settings.scan_seconds
-                    if self.problem is None and any(tailer.wants_another_look for tailer in self._tailers.values()):
+                    if self.problem is None and any(tailer.wants_another_look for tailer in self._restless):
                         # Ever later: a file that is never to be opened by its name must not keep us busy.
                         wait_seconds = min(scan_seconds, soon_seconds)
                         soon_seconds *= 2
@@ -81,9 +75,9 @@ class Reader:
                         wait_seconds, soon_seconds = scan_seconds, SOON_SECONDS
                     try:
                         async with asyncio.timeout(wait_seconds):
-                            await self._look_again.wait()
+                            told = await self._look_again.wait()
                     except TimeoutError:
-                        continue
+                        told = False
         finally:
             wakeup.close()
 
@@ -114,7 +108,7 @@ class Reader:
     @property
     def in_flight(self) -> int:
         """Records read and not settled."""
-        return sum(file.in_flight for file in self.files)
+        return sum(file.in_flight for tailer in self._restless for file in tailer.files)
 
     @property
     def sightings(self) -> Iterator[tuple[Source, float]]:
@@ -126,26 +120,60 @@ class Reader:
     @property
     def progress(self) -> tuple[int, ...]:
         """Differs when some position does that has to be on disk soon. Much cheaper to ask for than all of them."""
-        files = list(self.files)
+        restless = [file for tailer in self._restless for file in tailer.files]
         return (
-            len(files),
+            len(restless),
             len(self._reading.positions),
-            sum(file.ledger.committed for file in files),
-            sum(file.noted_size for file in files),
-            sum(len(file.express) - file.express.in_flight for file in files),
+            sum(file.ledger.committed for file in restless),
+            sum(file.noted_size for file in restless),
+            sum(len(file.express) - file.express.in_flight for file in restless),
         )
 
     def positions(self) -> dict[str, Position]:
         """How far each file is settled: those open, and those that are remembered."""
         now = time.time()
-        there = {file_id for tailer in self._tailers.values() for file_id in tailer.settled_ids}
         known = self._reading.positions
         for file_id, position in list(known.items()):
-            if file_id not in there and now - position.seen_at > FORGET_AFTER_SECONDS:
+            if now - position.seen_at > FORGET_AFTER_SECONDS and not self._is_there(file_id):
                 del known[file_id]
-        return known | {file.id: file.position for file in self.files}
+        positions = dict(known)
+        for tailer in self._tailers.values():
+            positions |= tailer.positions()
+        return positions
 
-    def _look(self) -> dict[Source, tuple[FoundFile, ...]]:
+    def _is_there(self, file_id: str) -> bool:
+        """Though all of it is settled, and it is not open."""
+        return any(file_id in tailer.settled_ids for tailer in self._tailers.values())
+
+    def _look(self, wakeup: Wakeup, tasks: asyncio.TaskGroup, *, told: bool) -> None:
+        """Tells each tailer what there is of its source now. `told`: some directory has changed."""
+        self._look_again.clear()
+        before = self._found
+        # A directory that is watched would have told, unless its file system tells nothing.
+        is_heard = self._is_settled and wakeup.hears_all and not told
+        closely = not is_heard or self.looks % LOOKS_A_SCAN == 0
+        if closely:
+            self._found = self._discovered()
+        self._is_settled = self._found is before
+        self.looks += 1
+        if self.problem is not None:
+            return
+        if self._is_settled:
+            for tailer in self._tailers.values():
+                tailer.sighted_again(closely=closely)
+        else:
+            for source in self._found.keys() - self._tailers.keys():
+                tailer = self._tailers[source] = Tailer(source, self._reading, at_end=self._at_end)
+                tasks.create_task(self._follow(source, tailer), name=f"tail {source.path}")
+            for source, tailer in self._tailers.items():
+                tailer.sighted(self._found.get(source, ()))
+            wakeup.watch(self._discovery.directories)
+        self._at_end = False
+        if not self._searched:
+            self._search(self._found.keys())
+        self._bound_deleted()
+
+    def _discovered(self) -> dict[Source, tuple[FoundFile, ...]]:
         try:
             found = self._discovery.look()
         except DiscoveryError as error:
@@ -155,6 +183,11 @@ class Reader:
             return {}
         self.problem = None
         return found
+
+    @property
+    def _restless(self) -> Iterator[Tailer]:
+        """Those that something may still become of, though nobody writes."""
+        return (tailer for tailer in self._tailers.values() if not tailer.rests)
 
     async def _follow(self, source: Source, tailer: Tailer) -> None:
         await tailer.run()
@@ -196,7 +229,7 @@ class Reader:
 
     def _bound_deleted(self) -> None:
         """Beyond `retain_deleted_bytes`, the oldest deleted files are let go of, and what they held is a gap."""
-        deleted = [file for file in self.files if file.deleted and file.unread]
+        deleted = [file for tailer in self._restless for file in tailer.files if file.deleted and file.unread]
         excess = sum(file.unread for file in deleted) - self._reading.settings.retain_deleted_bytes
         for file in deleted:
             if excess <= 0:

@@ -19,7 +19,7 @@ from agent.core.ledger import Entry
 from agent.core.lines import Records
 from agent.flow import Budget
 from agent.settings import Tail
-from agent.tail.checkpoint import Position
+from agent.tail.checkpoint import Position, this_hour
 from agent.tail.discovery import FoundFile, Source
 from agent.tail.express import Express
 from agent.tail.files import DamagedLog
@@ -97,6 +97,11 @@ class Tailer:
         """How many files there were when those that were found were last gone through."""
         self._intake = Intake(source, reading.settings, reading.positions, reading.followed, self._complain)
         self._express = Express(reading, self.files, self._hand_on) if reading.spotter is not None else None
+        self.rests = False
+        """Nothing becomes of it but by somebody writing: all there is has been read and settled."""
+        self._kept: dict[str, Position] | None = None
+        """Where its files stand while it rests, if that was asked for."""
+        self._kept_in = 0.0
         self._tasks: asyncio.TaskGroup | None = None
         self._woken = asyncio.Event()
         self._began_at = time.monotonic()
@@ -104,6 +109,7 @@ class Tailer:
 
     def sighted(self, found: tuple[FoundFile, ...]) -> None:
         """What discovery saw of this source; nothing: it is gone."""
+        self._stir()
         changed = found is not self._found and found != self._found
         self._found = found
         for file in self.files:
@@ -113,9 +119,21 @@ class Tailer:
         if changed or not found or any(file.has_work for file in self.files):
             self._woken.set()
         self._go_ahead()
+        self.rests = bool(self.files) and not self._may_find_more and all(file.rests for file in self.files)
+
+    def sighted_again(self, *, closely: bool) -> None:
+        """Discovery saw the same as at the last look. Not `closely`: it would have been told of any change."""
+        if self.rests:
+            for file in self.files:
+                if file.was_written(closely=closely):
+                    break
+            else:
+                return
+        self.sighted(self._found)
 
     def wake(self) -> None:
         """Something was written."""
+        self._stir()
         if self._intake.is_waiting:
             self._take_in(fresh=False)
         self._woken.set()
@@ -144,9 +162,20 @@ class Tailer:
     @property
     def wrote_at(self) -> float:
         """When it was last written to, in seconds of the monotonic clock; before that is known, when it was found."""
-        for file in self.files:
-            file.note_size()
+        if not self.rests:
+            for file in self.files:
+                file.note_size()
         return max((file.wrote_at for file in self.files), default=self._began_at)
+
+    def positions(self) -> dict[str, Position]:
+        """How far each of its files is settled, by file id."""
+        hour = this_hour()
+        if self._kept is not None and self._kept_in == hour:
+            return self._kept
+        positions = {file.id: file.position for file in self.files}
+        if self.rests:
+            self._kept, self._kept_in = positions, hour
+        return positions
 
     @property
     def is_recognised(self) -> bool:
@@ -166,6 +195,10 @@ class Tailer:
         for file in list(self.files):
             self._close(file)
         self._intake.close()
+
+    def _stir(self) -> None:
+        self.rests = False
+        self._kept = None
 
     def _go_ahead(self) -> None:
         """Starts an express scan when there is a backlog, beside the ordinary pass."""
@@ -253,6 +286,7 @@ class Tailer:
             if not data:
                 budget.adjust(-ahead)
                 break
+            self._stir()
             self._reading.telemetry.read_bytes.inc(len(data))
             records = file.join(file.cut(data, time.monotonic()))
             # Whoever waits for the budget next holds no bytes outside of it: with many files that adds up.

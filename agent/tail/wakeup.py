@@ -33,6 +33,8 @@ class Wakeup:
         self._directories: dict[int, Path] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self.hears_all = False
+        """Every directory is watched that is to be."""
         self._inotify: INotify | None = None
         try:
             self._inotify = INotify(nonblocking=True)
@@ -61,6 +63,7 @@ class Wakeup:
                 continue
             self._watches[fresh] = descriptor
             self._directories[descriptor] = fresh
+        self.hears_all = self._watches.keys() == directories
 
     def close(self) -> None:
         if self._timer is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 REPLACED_WITHIN_SECONDS: Final = 180.0
 """From one pod of a DaemonSet to the next: termination, pulling an image of 100 MB and more, loading a driver."""
@@ -24,8 +24,7 @@ that spells no words (k8s.io/apimachinery/pkg/util/rand).
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One Falco container as its log files show it, or a pod as the API server tells of it."""
 
     key: str
