@@ -1,7 +1,8 @@
 """Which files there are to read, and whose they are.
 
 Looks through kubelet's tree and the extra globs; what has not changed since the last look is not
-listed again, so thousands of unrelated pods cost one stat. Decides nothing about reading.
+listed again, so thousands of unrelated pods cost one stat, and where the kernel tells of changes, what it
+has not told of costs nothing. Decides nothing about reading.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
@@ -33,7 +34,11 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class _Listing:
     changed: int
-    """The directory's time of change in nanoseconds; -1: what it tells cannot be relied on."""
+    """The directory's time of change in nanoseconds."""
+    is_settled: bool
+    """What may have changed after it was listed would show in that time."""
+    has_links: bool
+    """Where those lead changes without a trace in this directory."""
     content: list[Any]
 
 
@@ -84,6 +89,18 @@ class FoundFile:
         return not self.rotated
 
 
+Found = dict[Source, tuple[FoundFile, ...]]
+"""Every source with its files, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    """What a pod's directory came to when it was last gone through."""
+
+    directories: tuple[Path, ...]
+    found: Found
+
+
 class Discovery:
     """Looks again and again; lists a directory anew only when it has changed since the last look."""
 
@@ -91,71 +108,112 @@ class Discovery:
         self._settings = settings
         self._selection = Selection(settings.namespace, settings.pod, settings.container)
         self._listings: dict[Path, _Listing] = {}
-        self._judged: dict[str, PodDirectory | None] = {}
-        self._found: dict[Source, tuple[FoundFile, ...]] | None = None
+        self._linked: set[Path] = set()
+        self._judged: dict[str, tuple[Path, PodDirectory] | None] = {}
+        self._entered: list[tuple[Path, PodDirectory]] = []
+        """The directories of our pods at the last look."""
+        self._pods: dict[Path, _Pod] = {}
+        self._found: Found | None = None
         """At the last look, when nothing but the directories that were listed decides about the next one."""
         self._missed = False
         """At the last look some directory could not be listed."""
+        self._told: Set[Path] | None = None
         self._is_searching = any(_MAGIC.search(pattern) for pattern in settings.paths)
         self.directories: set[Path] = set()
         """Those worth watching for changes."""
 
-    def look(self) -> dict[Source, tuple[FoundFile, ...]]:
-        """Every source with its files, oldest first; the same object as before when no directory has changed.
+    def look(self, told: Set[Path] | None = None) -> Found:
+        """Every source with its files; the same object as before when no directory has changed.
 
+        `told`: the only directories that may have changed since the last look, as far as their own entries go.
         Raises DiscoveryError when the root cannot be listed.
         """
-        if self._found is not None and all(map(self._is_unchanged, self._listings)):
+        self._told = told
+        if self._found is not None and not self._differs():
             return self._found
         self._found = None
         self._missed = False
         self.directories = set()
-        files: dict[Source, list[FoundFile]] = {}
+        found: Found = {}
         if self._settings.root is not None:
-            for source, file in self._kubelet(self._settings.root):
-                files.setdefault(source, []).append(file)
+            found = self._kubelet(self._settings.root)
         for pattern in self._settings.paths:
-            for source, file in self._globbed(pattern):
-                files.setdefault(source, []).append(file)
+            found |= _by_source(self._globbed(pattern))
         for gone in self._listings.keys() - self.directories:
             del self._listings[gone]
-        found = {source: tuple(sorted(its, key=_age)) for source, its in files.items()}
+        self._linked = {directory for directory, listing in self._listings.items() if listing.has_links}
         if not (self._is_searching or self._missed):
             self._found = found
         return found
 
-    def _is_unchanged(self, directory: Path) -> bool:
+    def _differs(self) -> bool:
+        """Whether the files may be others than at the last look."""
+        root = self._settings.root
+        suspected = self._listings.keys() if self._told is None else self._told | self._linked
+        differing = [directory for directory in suspected if self._may_differ(directory)]
+        if root is not None and differing == [root]:
+            return self._pod_directories(root) != self._entered  # most pods that come and go are not ours
+        return bool(differing)
+
+    def _may_differ(self, directory: Path) -> bool:
+        """Whether it has to be listed."""
+        known = self._listings.get(directory)
+        if known is None or known.has_links:
+            return True
+        if self._told is not None:
+            return directory in self._told
         try:
-            return os.stat(directory).st_mtime_ns == self._listings[directory].changed
+            return not known.is_settled or os.stat(directory).st_mtime_ns != known.changed
         except OSError:
-            return False
+            return True
 
-    def _kubelet(self, root: Path) -> Iterator[tuple[Source, FoundFile]]:
-        for pod_directory, pod in self._pods(root):
-            for container in self._listed(pod_directory, self._containers):
-                directory = pod_directory / container
-                for entry in self._listed(directory, _log_files):
-                    log = parse_log_name(entry.name)
-                    if log is not None:
-                        live = (pod_directory.name, container, f"{log.restart}.log")
-                        source = Source(root, live, pod.namespace, pod.pod, pod.uid, container)
-                        path = (*live[:2], entry.name)
-                        yield source, FoundFile(path, log.rotated, log.compressed, entry.device, entry.inode)
+    def _kubelet(self, root: Path) -> Found:
+        before, self._pods = self._pods, {}
+        found: Found = {}
+        self._entered = self._pod_directories(root)
+        for directory, whose in self._entered:
+            pod = before.get(directory)
+            if pod is None or any(map(self._may_differ, pod.directories)):
+                pod = self._gone_through(root, directory, whose)
+            else:
+                self.directories.update(pod.directories)
+            self._pods[directory] = pod
+            found |= pod.found
+        return found
 
-    def _pods(self, root: Path) -> list[tuple[Path, PodDirectory]]:
+    def _gone_through(self, root: Path, directory: Path, whose: PodDirectory) -> _Pod:
+        files: list[tuple[Source, FoundFile]] = []
+        directories = [directory]
+        for container in self._listed(directory, self._containers):
+            logs = directory / container
+            directories.append(logs)
+            for entry in self._listed(logs, _log_files):
+                log = parse_log_name(entry.name)
+                if log is not None:
+                    live = (directory.name, container, f"{log.restart}.log")
+                    source = Source(root, live, whose.namespace, whose.pod, whose.uid, container)
+                    path = (*live[:2], entry.name)
+                    files.append((source, FoundFile(path, log.rotated, log.compressed, entry.device, entry.inode)))
+        return _Pod(tuple(directories), _by_source(files))
+
+    def _pod_directories(self, root: Path) -> list[tuple[Path, PodDirectory]]:
         try:
             with os.scandir(root):
-                return self._listed(root, self._pod_directories)
+                return self._listed(root, self._ours)
         except OSError as error:
             raise DiscoveryError(
                 f"{root}: cannot be listed ({error.strerror}); mount kubelet's log directory there, or set tail.root"
             ) from error
 
-    def _pod_directories(self, root: Path) -> list[tuple[Path, PodDirectory]]:
+    def _ours(self, root: Path) -> list[tuple[Path, PodDirectory]]:
         # Names are judged once: among thousands of pods one comes or goes every second.
-        known, names = self._judged, os.listdir(root)  # noqa: PTH208  # a Path for each of thousands costs more
-        self._judged = {name: known[name] if name in known else self._judge(name) for name in names}
-        return [(root / name, pod) for name, pod in self._judged.items() if pod is not None]
+        names, judged = set(os.listdir(root)), self._judged  # noqa: PTH208  # a Path for each of thousands costs more
+        for gone in judged.keys() - names:
+            del judged[gone]
+        for name in names - judged.keys():
+            pod = self._judge(name)
+            judged[name] = None if pod is None else (root / name, pod)
+        return [ours for ours in judged.values() if ours is not None]
 
     def _judge(self, name: str) -> PodDirectory | None:
         """Whose directory it is; None: none that we read."""
@@ -173,20 +231,18 @@ class Discovery:
     def _listed(self, directory: Path, read: Callable[[Path], list[T]]) -> list[T]:
         """What `read` makes of a directory, remembered for as long as it does not change."""
         try:
-            changed = os.stat(directory).st_mtime_ns
-            known = self._listings.get(directory)
-            if known is None or known.changed != changed:
+            if self._may_differ(directory):
+                changed = os.stat(directory).st_mtime_ns
                 # The kernel's clock ticks in milliseconds: what changed just now may change again unseen.
-                settled = time.time_ns() - changed > _TICK_NS
+                is_settled = time.time_ns() - changed > _TICK_NS
                 content = read(directory)
-                # Where a link leads changes without a trace in the directory that it stands in.
-                lasts = settled and not any(isinstance(item, _Entry) and item.is_link for item in content)
-                known = self._listings[directory] = _Listing(changed if lasts else -1, content)
+                has_links = any(isinstance(item, _Entry) and item.is_link for item in content)
+                self._listings[directory] = _Listing(changed, is_settled, has_links, content)
         except OSError:
             self._missed = True
             return []  # gone since its parent was listed, which kubelet does to pods all the time
         self.directories.add(directory)
-        return known.content
+        return self._listings[directory].content
 
     def _globbed(self, pattern: str) -> Iterator[tuple[Source, FoundFile]]:
         parts = Path(pattern).parts
@@ -206,6 +262,13 @@ class Discovery:
                     rotated = f"{entry.written_ns:020d}{suffix}" if suffix else ""
                     found = (*relative[:-1], entry.name)
                     yield source, FoundFile(found, rotated, suffix.endswith(".gz"), entry.device, entry.inode)
+
+
+def _by_source(files: Iterable[tuple[Source, FoundFile]]) -> Found:
+    by_source: dict[Source, list[FoundFile]] = {}
+    for source, file in files:
+        by_source.setdefault(source, []).append(file)
+    return {source: tuple(sorted(its, key=_age)) for source, its in by_source.items()}
 
 
 def _age(file: FoundFile) -> tuple[bool, str]:

@@ -297,7 +297,7 @@ class OpenFile:
         return not self.has_work and not self.deleted
 
     def was_written(self, *, closely: bool) -> bool:
-        """Something was written to a file at rest since it was last looked at; not `closely`: it has grown or shrunk."""
+        """Somebody wrote to a file at rest since the last look; not `closely`: it has grown or shrunk."""
         return self._content.state() != self._looked_at if closely else self._content.size() != self._looked_at[0]
 
     @property

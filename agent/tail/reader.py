@@ -15,7 +15,7 @@ from typing import Final
 
 from agent.errors import DiscoveryError
 from agent.tail.checkpoint import Position, Restored
-from agent.tail.discovery import Discovery, FoundFile, Source
+from agent.tail.discovery import Discovery, Found, Source
 from agent.tail.openfile import OpenFile
 from agent.tail.tailer import Gap, Reading, Tailer
 from agent.tail.wakeup import Wakeup
@@ -28,7 +28,7 @@ SOON_SECONDS: Final = 0.005
 """Until the second look at files that are new: none is begun before its place among the others is known."""
 
 LOOKS_A_SCAN: Final = 5
-"""Where the kernel tells of every change, only one look in so many goes through all directories."""
+"""Where the kernel tells of changes, one look in so many goes through all directories nevertheless."""
 
 GONE: Final = "deleted while the agent was stopped"
 
@@ -43,10 +43,8 @@ class Reader:
         self._restored = restored
         self._discovery = Discovery(reading.settings)
         self._tailers: dict[Source, Tailer] = {}
-        self._found: dict[Source, tuple[FoundFile, ...]] = {}
+        self._found: Found = {}
         """At the last look."""
-        self._is_settled = False
-        """The last look found what the one before had found, so every directory was watched by then."""
         self._at_end = reading.settings.start_at == "end" and restored.first_start
         """What there is at the first look was there before us."""
         self._look_again = asyncio.Event()
@@ -61,11 +59,10 @@ class Reader:
     async def run(self) -> None:
         wakeup = Wakeup(self._wake, self._look_again.set)
         soon_seconds = SOON_SECONDS
-        told = True
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    self._look(wakeup, tasks, told=told)
+                    self._look(wakeup, tasks)
                     scan_seconds = self._reading.settings.scan_seconds
                     if self.problem is None and any(tailer.wants_another_look for tailer in self._restless):
                         # Ever later: a file that is never to be opened by its name must not keep us busy.
@@ -75,9 +72,9 @@ class Reader:
                         wait_seconds, soon_seconds = scan_seconds, SOON_SECONDS
                     try:
                         async with asyncio.timeout(wait_seconds):
-                            told = await self._look_again.wait()
+                            await self._look_again.wait()
                     except TimeoutError:
-                        told = False
+                        continue
         finally:
             wakeup.close()
 
@@ -145,37 +142,35 @@ class Reader:
         """Though all of it is settled, and it is not open."""
         return any(file_id in tailer.settled_ids for tailer in self._tailers.values())
 
-    def _look(self, wakeup: Wakeup, tasks: asyncio.TaskGroup, *, told: bool) -> None:
-        """Tells each tailer what there is of its source now. `told`: some directory has changed."""
+    def _look(self, wakeup: Wakeup, tasks: asyncio.TaskGroup) -> None:
+        """Tells each tailer what there is of its source now."""
         self._look_again.clear()
-        before = self._found
-        # A directory that is watched would have told, unless its file system tells nothing.
-        is_heard = self._is_settled and wakeup.hears_all and not told
-        closely = not is_heard or self.looks % LOOKS_A_SCAN == 0
-        if closely:
-            self._found = self._discovered()
-        self._is_settled = self._found is before
+        told = wakeup.stirred()
+        if self.looks % LOOKS_A_SCAN == 0 or self.problem is not None:
+            told = None  # there are file systems that tell of nothing
+        elif told is not None:
+            # What is on its way to us is not told yet, and with these the order of files depends on the look.
+            told |= {tailer.source.path.parent for tailer in self._restless}
+        before, self._found = self._found, self._discovered(told)
         self.looks += 1
         if self.problem is not None:
             return
-        if self._is_settled:
-            for tailer in self._tailers.values():
-                tailer.sighted_again(closely=closely)
-        else:
+        if self._found is not before:
             for source in self._found.keys() - self._tailers.keys():
                 tailer = self._tailers[source] = Tailer(source, self._reading, at_end=self._at_end)
                 tasks.create_task(self._follow(source, tailer), name=f"tail {source.path}")
-            for source, tailer in self._tailers.items():
-                tailer.sighted(self._found.get(source, ()))
             wakeup.watch(self._discovery.directories)
+        for source, tailer in self._tailers.items():
+            found = tailer.found if self._found is before else self._found.get(source, ())
+            tailer.sighted(found, closely=told is None)
         self._at_end = False
         if not self._searched:
             self._search(self._found.keys())
         self._bound_deleted()
 
-    def _discovered(self) -> dict[Source, tuple[FoundFile, ...]]:
+    def _discovered(self, told: Set[Path] | None) -> Found:
         try:
-            found = self._discovery.look()
+            found = self._discovery.look(told)
         except DiscoveryError as error:
             self.problem = str(error)
             if (fields := self._occasional.fields("root")) is not None:

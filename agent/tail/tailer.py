@@ -92,7 +92,8 @@ class Tailer:
         """Oldest first: those that ended and wait to be settled, the one being read, those whose turn will come."""
         self._reading = reading
         self._at_end = at_end
-        self._found: tuple[FoundFile, ...] = ()
+        self.found: tuple[FoundFile, ...] = ()
+        """At the last look."""
         self._in_hand = -1
         """How many files there were when those that were found were last gone through."""
         self._intake = Intake(source, reading.settings, reading.positions, reading.followed, self._complain)
@@ -107,11 +108,18 @@ class Tailer:
         self._began_at = time.monotonic()
         self._occasional = Occasional()
 
-    def sighted(self, found: tuple[FoundFile, ...]) -> None:
-        """What discovery saw of this source; nothing: it is gone."""
+    def sighted(self, found: tuple[FoundFile, ...], *, closely: bool) -> None:
+        """What discovery saw of this source; nothing: it is gone. Not `closely`: any change would have been told."""
+        is_new = found is not self.found
+        if self.rests and not is_new:
+            for file in self.files:
+                if file.was_written(closely=closely):
+                    break
+            else:
+                return
         self._stir()
-        changed = found is not self._found and found != self._found
-        self._found = found
+        changed = is_new and found != self.found
+        self.found = found
         for file in self.files:
             file.note_look(found)
         if changed or self._may_find_more:
@@ -120,16 +128,6 @@ class Tailer:
             self._woken.set()
         self._go_ahead()
         self.rests = bool(self.files) and not self._may_find_more and all(file.rests for file in self.files)
-
-    def sighted_again(self, *, closely: bool) -> None:
-        """Discovery saw the same as at the last look. Not `closely`: it would have been told of any change."""
-        if self.rests:
-            for file in self.files:
-                if file.was_written(closely=closely):
-                    break
-            else:
-                return
-        self.sighted(self._found)
 
     def wake(self) -> None:
         """Something was written."""
@@ -157,7 +155,7 @@ class Tailer:
     @property
     def is_there(self) -> bool:
         """Discovery sees it, though there may be nothing in its file yet, as after a rotation."""
-        return bool(self._found)
+        return bool(self.found)
 
     @property
     def wrote_at(self) -> float:
@@ -185,7 +183,7 @@ class Tailer:
     async def run(self) -> None:
         """Reads until the source is gone and everything read of it is settled."""
         async with asyncio.TaskGroup() as self._tasks:
-            while self._found or self.files:
+            while self.found or self.files:
                 await self._advance()
                 await self._woken.wait()
                 self._woken.clear()
@@ -225,7 +223,7 @@ class Tailer:
 
     def _take_in(self, *, fresh: bool) -> None:
         try:
-            self._intake.take(self._found, self.files, at_end=self._at_end, fresh=fresh)
+            self._intake.take(self.found, self.files, at_end=self._at_end, fresh=fresh)
         except OSError as error:
             self._complain(error)
         else:
@@ -254,7 +252,7 @@ class Tailer:
             if file.ended:
                 await self._read_late(file)
                 return True
-            if not file.has_ended(self._found):
+            if not file.has_ended(self.found):
                 await self._give_up_on_partial(file)
                 return False
             # Once more: what was written between the read and the rename.
@@ -269,7 +267,7 @@ class Tailer:
         except OSError as error:
             self._complain(error)
             # What cannot be read now is tried again at each look, and does not keep back what comes after it.
-            return file.ended or file.has_ended(self._found)
+            return file.ended or file.has_ended(self.found)
         return True
 
     async def _read(self, file: OpenFile) -> None:
@@ -328,7 +326,7 @@ class Tailer:
             log.info("file ended", extra={"path": str(file.path), "file": file.id, "bytes": file.end})
         if file.vanished_bytes:
             self._lose(file, "truncated")
-        if file.joiner.open_runs and (file.replaced or (not self._found and file is self.files[-1])):
+        if file.joiner.open_runs and (file.replaced or (not self.found and file is self.files[-1])):
             await self._enter(file, file.joiner.give_up(), 0)
 
     def _lose(self, file: OpenFile, why: str, *, at_least: bool = False) -> None:

@@ -18,7 +18,7 @@ QUIET_SECONDS: Final = 0.005
 """After a wake-up, so long until the next: what a busy writer does meanwhile comes as one."""
 
 _CHANGES: Final = flags.MODIFY | flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE | flags.ONLYDIR
-_STRUCTURE: Final = flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE | flags.DELETE_SELF
+_STRUCTURE: Final = flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE | flags.DELETE_SELF | flags.IGNORED
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,13 @@ class Wakeup:
         self._moved = moved
         self._watches: dict[Path, int] = {}
         self._directories: dict[int, Path] = {}
+        self._stirred: set[Path] = set()
+        """Where files came or went, or may have before the directory was watched."""
+        self._hears_all = False
+        self._missed_some = False
+        """Events were dropped since that was last asked."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self.hears_all = False
-        """Every directory is watched that is to be."""
         self._inotify: INotify | None = None
         try:
             self._inotify = INotify(nonblocking=True)
@@ -48,13 +51,7 @@ class Wakeup:
         if self._inotify is None:
             return
         for gone in self._watches.keys() - directories:
-            descriptor = self._watches.pop(gone)
-            self._directories.pop(descriptor, None)
-            try:
-                self._inotify.rm_watch(descriptor)
-            except OSError as error:
-                # The directory itself is gone, and its watch with it.
-                log.debug("watch was gone", extra={"path": str(gone), "why": error.strerror})
+            self._forget(gone, self._inotify)
         for fresh in directories - self._watches.keys():
             try:
                 descriptor = self._inotify.add_watch(fresh, _CHANGES)
@@ -63,7 +60,14 @@ class Wakeup:
                 continue
             self._watches[fresh] = descriptor
             self._directories[descriptor] = fresh
-        self.hears_all = self._watches.keys() == directories
+            self._stirred.add(fresh)
+        self._hears_all = self._watches.keys() == directories
+
+    def stirred(self) -> set[Path] | None:
+        """Where files may have come or gone since this was last asked; None: anywhere."""
+        hears_all = self._hears_all and not self._missed_some
+        stirred, self._stirred, self._missed_some = self._stirred, set(), False
+        return stirred if hears_all else None
 
     def close(self) -> None:
         if self._timer is not None:
@@ -89,11 +93,34 @@ class Wakeup:
         moved = False
         for event in inotify.read(timeout=0):
             directory = self._directories.get(event.wd)
-            if event.mask & (_STRUCTURE | flags.Q_OVERFLOW | flags.IGNORED):
+            if event.mask & flags.Q_OVERFLOW:
+                moved = self._missed_some = True
+            elif directory is not None and event.mask & _STRUCTURE:
                 moved = True
+                self._stirred.add(directory)
+                if event.mask & (flags.IGNORED | flags.ISDIR):
+                    self._lose(directory / event.name, inotify)
             elif directory is not None:
                 written.add(directory)
         for directory in written:
             self._written(directory)
         if moved:
             self._moved()
+
+    def _lose(self, directory: Path, inotify: INotify) -> None:
+        """It is gone, or another one stands in its place: to be watched anew, if it is to be watched at all."""
+        if directory not in self._watches:
+            return
+        self._hears_all = False
+        for lost in [watched for watched in self._watches if watched.is_relative_to(directory)]:
+            self._forget(lost, inotify)
+            self._stirred.add(lost)
+
+    def _forget(self, directory: Path, inotify: INotify) -> None:
+        descriptor = self._watches.pop(directory)
+        self._directories.pop(descriptor, None)
+        try:
+            inotify.rm_watch(descriptor)
+        except OSError as error:
+            # The directory itself is gone, and its watch with it.
+            log.debug("watch was gone", extra={"path": str(directory), "why": error.strerror})
