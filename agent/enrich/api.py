@@ -1,8 +1,7 @@
 """The one module that speaks to the Kubernetes API: two requests, list and watch of this node's pods.
 
-kubernetes-asyncio gives configuration, authentication and transport. Its models are never built, but
-importing it costs some 33 MB, so this module is imported only once enrichment is on. Foreign errors
-end here: what leaves is a KubernetesError whose type says what to do next.
+kubernetes-asyncio gives configuration, authentication and transport. Foreign errors end here: what leaves is a
+KubernetesError whose type says what to do next.
 """
 
 from __future__ import annotations
@@ -13,11 +12,16 @@ from pathlib import Path
 
 import aiohttp
 import yaml
-from kubernetes_asyncio import config
-from kubernetes_asyncio.client import ApiClient, Configuration
-from kubernetes_asyncio.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from agent.enrich.answers import Lines, refusal
+from agent.enrich.kubernetes import (
+    SERVICE_TOKEN_FILENAME,
+    ApiClient,
+    ConfigException,
+    Configuration,
+    load_incluster_config,
+    load_kube_config,
+)
 from agent.errors import KubernetesError
 
 PODS = "/api/v1/pods"
@@ -25,7 +29,7 @@ PODS = "/api/v1/pods"
 LIST_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10, sock_read=30)
 
 # The last one: the mounted token is read again in the midst of a request, and may be empty just then.
-_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, config.ConfigException)
+_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ConfigException)
 
 
 class KubernetesApi:
@@ -94,13 +98,13 @@ async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterat
     configuration.disable_strict_ssl_verification = True
     try:
         if kubeconfig is None and Path(SERVICE_TOKEN_FILENAME).exists():
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             path = str(kubeconfig) if kubeconfig else None
             # persist_config would write refreshed tokens into a file that is the user's.
-            await config.load_kube_config(path, client_configuration=configuration, persist_config=False)
+            await load_kube_config(path, client_configuration=configuration, persist_config=False)
         client = ApiClient(configuration)
-    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+    except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise KubernetesError(
             f"no usable configuration of the Kubernetes API ({kubeconfig or 'service account or kubeconfig'}):"
             f" {_told(error)}; mount a service account token, name one in $KUBECONFIG, or set enrich.mode to none"

@@ -39,7 +39,7 @@ async def main(mode, node):
             print((fragment or enricher.unknown(key, "late")).plain[14:].decode(), flush=True)
             await asyncio.sleep(0)
         task.cancel()
-    print(await probe(settings), "kubernetes_asyncio" in sys.modules, flush=True)
+    print(await probe(settings), "kubernetes_asyncio.config" in sys.modules, flush=True)
 
 asyncio.run(main(*sys.argv[1:]))
 """
