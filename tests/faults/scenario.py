@@ -185,19 +185,19 @@ async def run(scenario: Scenario, place: Path) -> Outcome:
     place.mkdir(parents=True, exist_ok=True)
     outcome = Outcome()
     world = World(place, scenario, outcome)
-    async with _cloudwatch(place / "cloudwatch") as endpoint:
+    async with cloudwatch(place / "cloudwatch") as endpoint:
         world.endpoint = endpoint
         world.writer.start()
         await world.start_agent()
         try:
-            await _found(world)
+            await found(world)
             async with asyncio.TaskGroup() as acts:
                 writing = acts.create_task(_write(world))
                 acts.create_task(_trouble_the_process(world, writing))
                 acts.create_task(_change_the_weather(world, writing))
             await world.set_weather(None)
             try:
-                await _settled(world)
+                await settled(world)
             except TimeoutError:
                 outcome.problems.append(f"not settled after {PATIENCE_SECONDS:.0f} s: {await world.metrics()}"[:600])
             await world.terminate()
@@ -205,11 +205,11 @@ async def run(scenario: Scenario, place: Path) -> Outcome:
             if world.agent is not None and world.agent.process.returncode is None:
                 world.agent.process.kill()
                 await world.agent.process.wait()
-    await _prove(world)
+    await prove(world)
     return outcome
 
 
-async def _found(world: World) -> None:
+async def found(world: World) -> None:
     """Until the first file is in hand, and on record: what is rotated away before that is none of ours."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not ((await world.metrics())["files_open"] and (world.place / "state" / "checkpoint.json").exists()):
@@ -249,8 +249,8 @@ async def _change_the_weather(world: World, writing: asyncio.Task[None]) -> None
             await asyncio.sleep(world.random.random() * 0.5)
 
 
-async def _settled(world: World) -> None:
-    """Until the agent says that everything is read and shipped, which it must in the end."""
+async def settled(world: World) -> float:
+    """Until the agent says that everything is read and shipped, which it must in the end; since when, monotonic."""
     quiet_since = time.monotonic()
     async with asyncio.timeout(PATIENCE_SECONDS):
         while time.monotonic() - quiet_since < QUIET_SECONDS:
@@ -262,16 +262,17 @@ async def _settled(world: World) -> None:
                 world.outcome.problems.append(f"books: read {books['records_read_total']:.0f}, accounted {balance:.0f}")
             if books["records_in_flight"] or books["lag_bytes"]:
                 quiet_since = time.monotonic()
+    return quiet_since
 
 
-async def _prove(world: World) -> None:
+async def prove(world: World) -> None:
     outcome, scenario = world.outcome, world.scenario
     outcome.written = world.writer.written
     arrived: Counter[int] = Counter()
     owner: dict[str, int] = {}
     sizes: dict[int, int] = {}
-    async with EmbeddedCloudWatch(world.place / "cloudwatch") as cloudwatch:
-        for event in cloudwatch.events("falco"):
+    async with EmbeddedCloudWatch(world.place / "cloudwatch") as arrivals:
+        for event in arrivals.events("falco"):
             said = orjson.loads(event.message)
             if said.get("rule") == "Falcowatch: gap":
                 outcome.gaps += 1
@@ -298,7 +299,7 @@ async def _prove(world: World) -> None:
 
 
 @asynccontextmanager
-async def _cloudwatch(data: Path) -> AsyncIterator[str]:
+async def cloudwatch(data: Path) -> AsyncIterator[str]:
     """The embedded CloudWatch as a process of its own."""
     process = await asyncio.create_subprocess_exec(
         executable, "-m", "agent.local.cloudwatch", "--data", str(data), stdout=asyncio.subprocess.PIPE

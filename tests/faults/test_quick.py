@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import fuzz
+from tests.faults.outage import play
 from tests.faults.scenario import Scenario, run
 from tests.faults.scenarios import QUICK, drawn, named
 
@@ -19,6 +20,13 @@ async def test_nothing_is_lost_without_a_word(tmp_path: Path) -> None:
 
     assert {name: outcome.problems for name, outcome in outcomes.items() if outcome.problems} == {}
     assert all(outcome.written > 100 for outcome in outcomes.values())
+
+
+async def test_an_outage_is_told_on_metrics_and_bounded_in_memory(tmp_path: Path) -> None:
+    story = await play(tmp_path, seconds=6, rate=6000)
+
+    assert story.outcome.problems == []
+    assert story.outcome.written > 20_000
 
 
 @pytest.mark.parametrize("seed", range(3))
