@@ -146,13 +146,17 @@ class Discovery:
             self._found = found
         return found
 
+    def ignores(self, directory: Path, name: str) -> bool:
+        """Whether a directory of that name in there is nothing to us: most pods that come and go are others'."""
+        return directory == self._settings.root and self._judge(name) is None
+
     def _differs(self) -> bool:
         """Whether the files may be others than at the last look."""
         root = self._settings.root
         suspected = self._listings.keys() if self._told is None else self._told | self._linked
         differing = [directory for directory in suspected if self._may_differ(directory)]
         if root is not None and differing == [root]:
-            return self._pod_directories(root) != self._entered  # most pods that come and go are not ours
+            return self._pod_directories(root) != self._entered
         return bool(differing)
 
     def _may_differ(self, directory: Path) -> bool:

@@ -57,7 +57,7 @@ class Reader:
         """How often discovery has looked."""
 
     async def run(self) -> None:
-        wakeup = Wakeup(self._wake, self._look_again.set)
+        wakeup = Wakeup(self._wake, self._look_again.set, self._discovery.ignores)
         soon_seconds = SOON_SECONDS
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -24,11 +24,17 @@ log = logging.getLogger(__name__)
 
 
 class Wakeup:
-    """Watches directories. `written(directory)` is called for writes, `moved()` when files come or go."""
+    """Watches directories. `written(directory)` is called for writes, `moved()` when files come or go.
 
-    def __init__(self, written: Callable[[Path], None], moved: Callable[[], None]) -> None:
+    Of a directory that comes or goes nobody is told where `ignores(directory it is in, name)`.
+    """
+
+    def __init__(
+        self, written: Callable[[Path], None], moved: Callable[[], None], ignores: Callable[[Path, str], bool]
+    ) -> None:
         self._written = written
         self._moved = moved
+        self._ignores = ignores
         self._watches: dict[Path, int] = {}
         self._directories: dict[int, Path] = {}
         self._stirred: set[Path] = set()
@@ -95,12 +101,16 @@ class Wakeup:
             directory = self._directories.get(event.wd)
             if event.mask & flags.Q_OVERFLOW:
                 moved = self._missed_some = True
-            elif directory is not None and event.mask & _STRUCTURE:
+            elif directory is None:
+                continue
+            elif event.mask & _STRUCTURE:
+                if event.mask & flags.ISDIR and self._ignores(directory, event.name):
+                    continue
                 moved = True
                 self._stirred.add(directory)
                 if event.mask & (flags.IGNORED | flags.ISDIR):
                     self._lose(directory / event.name, inotify)
-            elif directory is not None:
+            else:
                 written.add(directory)
         for directory in written:
             self._written(directory)
