@@ -5,7 +5,7 @@ BUILDER ?= $(shell command -v docker || command -v podman || command -v buildah)
 # command:package. What is there already is left alone: a node from elsewhere conflicts with Debian's npm.
 DEBIAN_TOOLS := chromium:chromium conmon:conmon buildah:buildah runc:runc debootstrap:debootstrap \
 	promtool:prometheus prometheus-alertmanager:prometheus-alertmanager node:nodejs npm:npm \
-	containerd:containerd busybox:busybox-static
+	containerd:containerd busybox:busybox-static faketime:faketime
 GRAFANA := .tools/grafana/node_modules/@grafana/schema
 
 .PHONY: render-manifests check-manifests image image-local test-tools e2e

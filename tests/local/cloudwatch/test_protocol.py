@@ -17,9 +17,9 @@ from .conftest import Client, connected
 
 HEADERS = {
     "Content-Type": "application/x-amz-json-1.1",
-    "X-Amz-Date": "20261123T101112Z",
+    "X-Amz-Date": "NOW",
     "X-Amz-Target": "Logs_20140328.DescribeLogGroups",
-    "Authorization": "AWS4-HMAC-SHA256 Credential=local/20261123/eu-central-1/logs/aws4_request, "
+    "Authorization": "AWS4-HMAC-SHA256 Credential=local/TODAY/eu-central-1/logs/aws4_request, "
     f"SignedHeaders=host;x-amz-date;x-amz-target, Signature={'0' * 64}",
 }
 
@@ -30,9 +30,16 @@ async def http(cloudwatch: EmbeddedCloudWatch) -> AsyncIterator[aiohttp.ClientSe
         yield session
 
 
+def stamp(ahead_seconds: int = 0) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + ahead_seconds))
+
+
 async def post(http: aiohttp.ClientSession, body: bytes | BytesIO = b"{}", **headers: Any) -> tuple[int, str]:
     merged = HEADERS | {name.replace("_", "-"): value for name, value in headers.items()}
-    sent = {name: value for name, value in merged.items() if value is not None}
+    now = stamp()
+    sent = {
+        name: value.replace("NOW", now).replace("TODAY", now[:8]) for name, value in merged.items() if value is not None
+    }
     async with http.post("/", data=body, headers=sent, skip_auto_headers=["Content-Type"]) as reply:
         assert reply.headers["x-amzn-RequestId"]
         decoded = orjson.loads(await reply.read() or b"{}")
@@ -41,6 +48,16 @@ async def post(http: aiohttp.ClientSession, body: bytes | BytesIO = b"{}", **hea
 
 async def test_a_well_formed_request_is_answered(http):
     assert await post(http) == (200, "")
+
+
+@pytest.mark.parametrize(("ahead_seconds", "taken"), [(-400, False), (-200, True), (200, True), (400, False)])
+async def test_a_signature_is_good_for_five_minutes_around_its_time(http, ahead_seconds, taken):
+    date = stamp(ahead_seconds)
+    authorization = HEADERS["Authorization"].replace("TODAY", date[:8])
+
+    answer = await post(http, X_Amz_Date=date, Authorization=authorization)
+
+    assert answer == ((200, "") if taken else (400, "InvalidSignatureException"))
 
 
 @pytest.mark.parametrize(
@@ -53,6 +70,7 @@ async def test_a_well_formed_request_is_answered(http):
         ({"X_Amz_Date": None}, "IncompleteSignatureException"),
         ({"X_Amz_Date": "20261122T101112Z"}, "IncompleteSignatureException"),
         ({"Authorization": HEADERS["Authorization"].replace("/logs/", "/s3/")}, "InvalidSignatureException"),
+        ({"X_Amz_Date": "TODAY, about noon"}, "IncompleteSignatureException"),
         ({"X_Amz_Target": "Logs_20140328.StartQuery"}, "UnknownOperationException"),
         ({"X_Amz_Target": "PutLogEvents"}, "UnknownOperationException"),
         ({"X_Amz_Target": None}, "UnknownOperationException"),
