@@ -77,6 +77,8 @@ def _files(place: Path, files: int, alerts: int, settled_seconds: float, idle_se
     """The same alerts in so many files of as many Falco pods, then rest."""
     with _warm_agent(place, f"files-{files}") as (target, subject, tree):
         cost = _cost(target, subject, lambda: tree.appear(alerts, range(files)), alerts)
+        # As on any node, each Falco has written since the agent came.
+        _cost(target, subject, lambda: tree.go_on(range(files)), files)
         time.sleep(settled_seconds)
         idle = _idle_ms(subject, idle_seconds)
         return _row("files", files, cost, idle) | _size(subject)
@@ -154,7 +156,7 @@ class Tree:
         self._aside = place / "aside"
         self._aside.mkdir(parents=True)
         self._lines = cri_lines(time.time_ns() - 3600 * 10**9)
-        self._restarts = itertools.count()
+        self._restart = -1
         self._pods = itertools.count()
         self._here: list[Path] = []
         for _ in range(unrelated):
@@ -162,7 +164,7 @@ class Tree:
 
     def appear(self, alerts: int, falcos: range | list[int]) -> None:
         """So many alerts, in a new file of each of those Falco pods. Written elsewhere first, then moved in at once."""
-        restart = next(self._restarts)
+        self._restart += 1
         written = []
         for position, number in enumerate(falcos):
             share = alerts * (position + 1) // len(falcos) - alerts * position // len(falcos)
@@ -170,9 +172,15 @@ class Tree:
             with path.open("wb") as file:
                 for begun in range(0, share, _CHUNK_LINES):
                     file.write(b"".join(itertools.islice(self._lines, min(_CHUNK_LINES, share - begun))))
-            written.append((path, log_path(self._root, number).with_name(f"{restart}.log")))
+            written.append((path, log_path(self._root, number).with_name(f"{self._restart}.log")))
         for path, place in written:
             path.rename(place)
+
+    def go_on(self, falcos: range) -> None:
+        """One alert more in the newest file of each."""
+        for number in falcos:
+            with log_path(self._root, number).with_name(f"{self._restart}.log").open("ab") as file:
+                file.write(next(self._lines))
 
     def come_and_go(self) -> None:
         """One pod more or less, in turns."""

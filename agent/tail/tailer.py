@@ -100,6 +100,8 @@ class Tailer:
         self._express = Express(reading, self.files, self._hand_on) if reading.spotter is not None else None
         self.rests = False
         """Nothing becomes of it but by somebody writing: all there is has been read and settled."""
+        self._is_heard = False
+        """What is written here is told; it was before."""
         self._kept: dict[str, Position] | None = None
         """Where its files stand while it rests, if that was asked for."""
         self._kept_in = 0.0
@@ -112,6 +114,8 @@ class Tailer:
         """What discovery saw of this source; nothing: it is gone. Not `closely`: any change would have been told."""
         is_new = found is not self.found
         if self.rests and not is_new:
+            if self._is_heard and not closely:
+                return
             for file in self.files:
                 if file.was_written(closely=closely):
                     break
@@ -130,7 +134,8 @@ class Tailer:
         self.rests = bool(self.files) and not self._may_find_more and all(file.rests for file in self.files)
 
     def wake(self) -> None:
-        """Something was written."""
+        """Something was written, the kernel says."""
+        self._is_heard = True
         self._stir()
         if self._intake.is_waiting:
             self._take_in(fresh=False)

@@ -35,6 +35,7 @@ class Wakeup:
         self._written = written
         self._moved = moved
         self._ignores = ignores
+        self._wanted: set[Path] = set()
         self._watches: dict[Path, int] = {}
         self._directories: dict[int, Path] = {}
         self._stirred: set[Path] = set()
@@ -54,6 +55,7 @@ class Wakeup:
 
     def watch(self, directories: set[Path]) -> None:
         """Watches exactly these from now on, as far as the kernel allows."""
+        self._wanted = directories
         if self._inotify is None:
             return
         for gone in self._watches.keys() - directories:
@@ -96,6 +98,7 @@ class Wakeup:
         self._loop.remove_reader(inotify.fileno())
         self._timer = self._loop.call_later(QUIET_SECONDS, self._listen)
         written: set[Path] = set()
+        lost: list[Path] = []
         moved = False
         for event in inotify.read(timeout=0):
             directory = self._directories.get(event.wd)
@@ -109,22 +112,25 @@ class Wakeup:
                 moved = True
                 self._stirred.add(directory)
                 if event.mask & (flags.IGNORED | flags.ISDIR):
-                    self._lose(directory / event.name, inotify)
+                    lost += self._lose(directory / event.name, inotify)
             else:
                 written.add(directory)
+        if lost:
+            self.watch(self._wanted)
         for directory in written:
             self._written(directory)
         if moved:
             self._moved()
 
-    def _lose(self, directory: Path, inotify: INotify) -> None:
-        """It is gone, or another one stands in its place: to be watched anew, if it is to be watched at all."""
+    def _lose(self, directory: Path, inotify: INotify) -> list[Path]:
+        """It is gone, or another one stands in its place: all in it is to be watched anew, if it is there."""
         if directory not in self._watches:
-            return
-        self._hears_all = False
-        for lost in [watched for watched in self._watches if watched.is_relative_to(directory)]:
-            self._forget(lost, inotify)
-            self._stirred.add(lost)
+            return []
+        lost = [watched for watched in self._watches if watched.is_relative_to(directory)]
+        for watched in lost:
+            self._forget(watched, inotify)
+            self._stirred.add(watched)
+        return lost
 
     def _forget(self, directory: Path, inotify: INotify) -> None:
         descriptor = self._watches.pop(directory)

@@ -1,11 +1,13 @@
 """What the kernel tells of changes is acted upon at once, and nothing depends on its telling."""
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
 
 from agent.settings import Tail
 from agent.tail.discovery import Discovery
+from agent.tail.wakeup import Wakeup
 from tests.tail.following import POD, Container, following
 
 NEVER = 60.0
@@ -50,6 +52,24 @@ async def test_a_directory_that_takes_the_place_of_another_is_heard_of(tmp_path:
         await seen.until(lambda: seen.numbers == [1, 2])
         Container(root).write(3)
         await seen.until(lambda: seen.numbers == [1, 2, 3])
+
+
+async def test_a_directory_that_was_watched_before_word_of_it_came_is_watched_on(tmp_path: Path) -> None:
+    written: list[Path] = []
+    moved = asyncio.Event()
+    wakeup = Wakeup(written.append, moved.set, lambda directory, name: False)
+    wakeup.watch({tmp_path})
+    pod = tmp_path / "pod"
+    pod.mkdir()
+    wakeup.watch({tmp_path, pod})
+    async with asyncio.timeout(10):
+        await moved.wait()
+        assert wakeup.stirred() == {tmp_path, pod}
+        (pod / "0.log").write_text("1")
+        while pod not in written:
+            await asyncio.sleep(0.005)
+    assert wakeup.stirred() == {pod}
+    wakeup.close()
 
 
 def test_what_nobody_told_of_is_found_when_everything_is_looked_at(tmp_path: Path) -> None:
