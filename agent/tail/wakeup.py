@@ -66,6 +66,8 @@ class Wakeup:
             except OSError as error:
                 log.debug("directory is not watched, only scanned", extra={"path": str(fresh), "why": error.strerror})
                 continue
+            if descriptor in self._directories:
+                continue  # watched under another name, by which alone the kernel's word can be passed on
             self._watches[fresh] = descriptor
             self._directories[descriptor] = fresh
             self._stirred.add(fresh)

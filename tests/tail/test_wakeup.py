@@ -72,6 +72,18 @@ async def test_a_directory_that_was_watched_before_word_of_it_came_is_watched_on
     wakeup.close()
 
 
+async def test_a_directory_that_has_two_names_is_told_of_by_neither(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").symlink_to(tmp_path / "one")
+    wakeup = Wakeup(lambda directory: None, lambda: None, lambda directory, name: False)
+
+    wakeup.watch({tmp_path / "one"})
+    assert wakeup.stirred() == {tmp_path / "one"}
+    wakeup.watch({tmp_path / "one", tmp_path / "other"})
+    assert wakeup.stirred() is None
+    wakeup.close()
+
+
 def test_what_nobody_told_of_is_found_when_everything_is_looked_at(tmp_path: Path) -> None:
     Container(tmp_path)
     discovery = Discovery(Tail(root=tmp_path))
