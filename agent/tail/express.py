@@ -62,19 +62,27 @@ class Express:
             self._sweeping = False
 
     async def _scan(self, file: OpenFile) -> None:
-        books, spotter = file.express, self._reading.spotter
-        longest = self._reading.settings.max_record_bytes
-        while spotter is not None and file in self._files and len(books) < MOST_AHEAD:
-            start = max(books.scanned, file.reached)
-            window = file.look_ahead(start, WINDOW_BYTES)
-            end = window.rfind(b"\n") + 1
-            if not end and len(window) < WINDOW_BYTES:
-                return
-            # A line that fills a window is none of ours; what is left of it in the next window is no alert.
-            books.scanned = start + (end or len(window))
-            for group in _groups(spotter.spot(window[:end], start, file.joiner.grammar, longest)):
-                await self._ship(file, group)
+        while file in self._files and len(file.express) < MOST_AHEAD:
+            # One window for all sources together: a hundred backlogs must not be a hundred megabytes.
+            async with self._reading.scanning:
+                if not await self._scan_window(file):
+                    return
             await asyncio.sleep(0)
+
+    async def _scan_window(self, file: OpenFile) -> bool:
+        """Whether there may be another one."""
+        books, spotter = file.express, self._reading.spotter
+        start = max(books.scanned, file.reached)
+        window = file.look_ahead(start, WINDOW_BYTES)
+        end = window.rfind(b"\n") + 1
+        if spotter is None or (not end and len(window) < WINDOW_BYTES):
+            return False
+        # A line that fills a window is none of ours; what is left of it in the next window is no alert.
+        books.scanned = start + (end or len(window))
+        longest = self._reading.settings.max_record_bytes
+        for group in _groups(spotter.spot(window[:end], start, file.joiner.grammar, longest)):
+            await self._ship(file, group)
+        return True
 
     async def _ship(self, file: OpenFile, group: Records) -> None:
         reading = self._reading

@@ -81,6 +81,8 @@ class Reading:
     """Finds what may go ahead in a backlog; None: nothing does."""
     express_bytes: int = 0
     """So long a backlog of a source is not worth going ahead in."""
+    scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever goes ahead."""
 
 
 class Tailer:

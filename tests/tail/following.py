@@ -5,9 +5,10 @@ import gzip
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agent.core.express import Spotter
 from agent.flow import Budget
 from agent.settings import Tail
 from agent.tail.checkpoint import Position, Restored
@@ -77,14 +78,17 @@ async def following(
     positions: dict[str, Position] | None = None,
     budget_bytes: int = 64 << 20,
     settles: bool = True,
+    express_bytes: int | None = None,
     **tail: object,
 ) -> AsyncIterator[Following]:
-    """`positions`: what the last one wrote down; None: the first start."""
+    """`positions`: what the last one wrote down; None: the first start. `express_bytes`: None for no express scan."""
     settings = Tail.model_validate({"root": root, "scan_seconds": 0.03, **tail})
     budget, telemetry = Budget(budget_bytes), Telemetry("test")
     restored = Restored(dict(positions or {}), first_start=positions is None)
     seen = Following(None, budget, telemetry, settles)  # type: ignore[arg-type]  # set in the next lines
     reading = Reading(settings, budget, telemetry, seen.deliver, seen.gaps.append, restored.positions)
+    if express_bytes is not None:
+        reading = replace(reading, spotter=Spotter("critical"), express_bytes=express_bytes)
     seen.reader = Reader(reading, restored)
     running = asyncio.create_task(seen.reader.run())
     try:
