@@ -116,3 +116,14 @@ async def test_a_file_system_that_tells_nothing_is_looked_through_all_the_same(t
         container.write(1, to=aside)
         await seen.until(lambda: seen.numbers == [1])
         aside.unlink()
+
+
+async def test_what_rests_is_on_record_to_its_end_and_again_when_it_went_on(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    async with following(tmp_path) as seen:
+        for number in (1, 2):
+            container.write(number)
+            await seen.looks(6)
+            (position,) = seen.reader.positions().values()
+            assert position.offset == position.size == container.path.stat().st_size
+            assert seen.numbers[-1] == number
