@@ -289,8 +289,8 @@ class Waiting:
 
 def _fits(sizes: Sequence[int], start: int, room_bytes: int, room_events: int) -> int:
     """Up to which event they fit into the room."""
-    ends = list(accumulate(size + EVENT_OVERHEAD_BYTES for size in sizes[start : start + room_events]))
-    return start + bisect_right(ends, room_bytes)
+    ends = [*accumulate(sizes[start : start + room_events])]
+    return start + bisect_right(range(len(ends)), room_bytes, key=lambda at: ends[at] + EVENT_OVERHEAD_BYTES * (at + 1))
 
 
 def _within_a_day(

@@ -22,8 +22,9 @@ class Spotter:
 
     def __init__(self, urgent_priority: str) -> None:
         self._urgent: Final = SEVERITY[urgent_priority]
-        # As Falco writes them: no spaces, priorities capitalised. Inside Docker's JSON the quotes are escaped.
-        keys = [f'"priority":"{name.capitalize()}"' for name in PRIORITIES[: self._urgent + 1]]
+        # As Falco writes them: no spaces, keys in order, priorities capitalised. Inside Docker's JSON the quotes are
+        # escaped. The longer a needle, the further the search leaps.
+        keys = [f'"priority":"{name.capitalize()}","rule":"' for name in PRIORITIES[: self._urgent + 1]]
         self._needles = tuple(key.encode() for key in (*keys, '"source":"internal"'))
         self._escaped = tuple(needle.replace(b'"', rb"\"") for needle in self._needles)
 

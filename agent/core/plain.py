@@ -35,17 +35,15 @@ HOST_ALONE: Final = OutputFields(container_id="host")
 
 
 class Place:
-    """A pod as alerts name it, and what is known of it in the chunk at hand."""
+    """A pod as alerts name it, and what is known of it."""
 
-    __slots__ = ("added_bytes", "appended", "chunk", "fragment", "is_host", "key")
+    __slots__ = ("added_bytes", "appended", "fragment", "is_host", "key")
 
     def __init__(self, pod: OutputFields) -> None:
         self.key: PodKey = pod.key()
         self.is_host = pod == HOST_ALONE
-        self.chunk = 0
-        """The last one in which it was met."""
         self.fragment: Fragment | None = None
-        """None: not known yet."""
+        """As looked up for the chunk at hand; None: not known yet."""
         self.appended = b""
         """What follows the alert's own text in the message, escaped, up to the offset in its id."""
         self.added_bytes = 0
@@ -136,9 +134,9 @@ class PlainPass:
         times = self._sieve.clock.many([alert.time for alert in alerts])
         rows = Rows(range(len(alerts)), records.payloads, records.offsets, cases, times)
         others: list[int] = []
-        if None in cases or None in times:
-            others += rows.keep([None not in pair for pair in zip(cases, times, strict=True)])
-        self._look_up_places(rows)
+        if not (all(cases) and all(times)):
+            others += rows.keep([all(pair) for pair in zip(cases, times, strict=True)])
+        self._look_up([case.place for case in rows.cases], rows.times)
         if self._out.unknown:
             others += rows.keep([case.place.fragment is not None for case in rows.cases])
         if (texts := _escaped(rows.payloads)) is None:
@@ -153,31 +151,31 @@ class PlainPass:
             fits = [size <= LARGEST_MESSAGE_BYTES for size in sizes]
             others += rows.keep(fits)
             texts, ends, sizes = ([*compress(column, fits)] for column in (texts, ends, sizes))
-        appended = [case.place.appended for case in rows.cases]
+        places = [case.place for case in rows.cases]
+        self._count(rows.cases, places)
+        appended = [place.appended for place in places]
         self._into_lanes(rows.cases, (rows.times, texts, appended, ends, sizes, rows.offsets))
         return sorted(others)
 
-    def _look_up_places(self, rows: Rows) -> None:
+    def _look_up(self, places: Sequence[Place], times: Sequence[int]) -> None:
         """Alerts of one chunk come from few pods within moments, so each pod is looked up once."""
-        chunk = self._sieve.next_chunk()
-        for case, time_ms in dict(zip(rows.cases, rows.times, strict=True)).items():
-            place = case.place
-            if place.chunk != chunk:
-                place.chunk = chunk
-                place.fragment = HOST if place.is_host else self._find(place.key, time_ms)
-                if place.fragment is not None:
-                    place.appended = place.fragment.escaped + self._opening
-                    place.added_bytes = len(place.fragment.plain) + self._own_bytes
+        for place, time_ms in dict(zip(places, times, strict=True)).items():
+            place.fragment = HOST if place.is_host else self._find(place.key, time_ms)
             if place.fragment is None:
                 self._out.unknown.add(place.key)
+            else:
+                place.appended = place.fragment.escaped + self._opening
+                place.added_bytes = len(place.fragment.plain) + self._own_bytes
+
+    def _count(self, cases: Sequence[Case], places: Sequence[Place]) -> None:
+        for kind, seen in Counter([case.kind for case in cases]).items():
+            kind.seen += seen
+        for place, seen in Counter(places).items():
+            if place.fragment is not None:
+                self._out.enriched[place.fragment.result] += seen
 
     def _into_lanes(self, cases: Sequence[Case], columns: tuple[Sequence[Any], ...]) -> None:
-        lanes = set()
-        for case, seen in Counter(cases).items():
-            lanes.add(case.kind.lane)
-            case.kind.seen += seen
-            if case.place.fragment is not None:
-                self._out.enriched[case.place.fragment.result] += seen
+        lanes = {case.kind.lane for case in cases}
         for lane in lanes:
             mine = columns
             if len(lanes) > 1:

@@ -39,7 +39,6 @@ class Sieve:
         self._kinds: dict[tuple[str, str, str], Kind] = {}
         self.cases = Cases()
         self.clock = Clock()
-        self._chunk = 0
         self.storm = Storm(policy.storm_limit, policy.storm_keys) if policy.storm_limit else None
         who = {"node": node} | ({"cluster": cluster} if cluster else {})
         self._closing = b'",' + orjson.dumps(who)[1:] + b"}"
@@ -84,10 +83,6 @@ class Sieve:
         if self.storm is not None and careful.draft is not None and not out.unknown:
             out.folded = self.storm.keep(careful.draft, now_ms)
         return out
-
-    def next_chunk(self) -> int:
-        self._chunk += 1
-        return self._chunk
 
     def kind(self, alert: Alert) -> Kind:
         """Who raised the alert, and what follows from it. Falco's messages about itself are always urgent."""

@@ -58,8 +58,8 @@ def test_two_needles_in_one_line_are_one_record_and_all_are_in_file_order():
 
 
 def test_a_priority_inside_a_text_or_a_nested_object_does_not_count():
-    quoting = alert("Notice", output='"priority":"Critical"')
-    nested = alert("Notice", output_fields={"priority": "Critical"})
+    quoting = alert("Notice", output='"priority":"Critical","rule":"R"')
+    nested = alert("Notice", output_fields={"priority": "Critical", "rule": "R"})
 
     assert not len(spotted(cri(quoting) + cri(nested)))
 
@@ -72,8 +72,10 @@ def test_parts_of_a_record_are_left_to_the_ordinary_pass():
 
 
 def test_lines_that_are_no_alert_are_left_to_the_ordinary_pass():
-    assert not len(spotted(cri(b'text with "priority":"Critical" in it') + b'garbage "priority":"Critical"\n'))
-    assert not len(spotted(cri(b'{"priority":"Critical","rule":' + b"[" * 5000)))
+    urgent = b'"priority":"Critical","rule":"R"'
+
+    assert not len(spotted(cri(b"text with " + urgent + b" in it") + b"garbage " + urgent + b"\n"))
+    assert not len(spotted(cri(b"{" + urgent + b',"more":' + b"[" * 5000)))
 
 
 def test_a_record_that_is_too_long_is_left_to_the_ordinary_pass():
