@@ -20,6 +20,8 @@ PODS = 110
 """kubelet's default limit on a node."""
 
 FALCO_POD = "falco_falco-bench{number}_0f8fad5b-d9cb-469f-a165-{number:012d}"
+FALCO_PODS_NAME = "falco-bench0"
+"""Of the first of them."""
 CHUNK_LINES = 20_000
 _LONGEST_BYTES = 1_200
 _STEP_NANOSECONDS = 50_000
@@ -63,6 +65,16 @@ def cri_line(priority: str, *, number: int = 0) -> bytes:
 def pod_list(pods: int = PODS) -> bytes:
     """What `kubectl get pods -A -o json` says of them."""
     return orjson.dumps({"apiVersion": "v1", "kind": "List", "items": [_pod(number) for number in range(pods)]})
+
+
+def write_metadata(directory: Path) -> None:
+    """What an API server says of the first Falco pod, where Fluent Bit's kubernetes filter looks before it asks one."""
+    pod = _pod(0)
+    pod["metadata"] |= {"name": FALCO_PODS_NAME, "namespace": "falco"}
+    for container in (*pod["spec"]["containers"], *pod["status"]["containerStatuses"]):
+        container["name"] = "falco"
+    directory.mkdir(exist_ok=True)
+    (directory / f"falco_{FALCO_PODS_NAME}.meta").write_bytes(orjson.dumps(pod))
 
 
 def _shapes(pods: int) -> list[bytes]:

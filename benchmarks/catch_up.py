@@ -15,15 +15,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.alerts import log_path, pod_list, write_log
+from benchmarks.alerts import log_path, pod_list, write_log, write_metadata
 from benchmarks.floor import floor
 from benchmarks.image import as_in_the_image
-from benchmarks.processes import MIB, Sink, Subject, agent, peer, sink
+from benchmarks.processes import META, MIB, Sink, Subject, agent, peer, sink
 from benchmarks.results import arguments, middle, publish
 
 Start = Callable[[Path, Sink], AbstractContextManager[Subject]]
 
-KNOWN_PEERS = ("fluent-bit",)
+KNOWN_PEERS = ("fluent-bit", "fluent-bit-kubernetes", "fluent-bit-crash-safe")
 """Those with a configuration in `peers/`; named as absent when no command for them is given."""
 
 
@@ -42,6 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)):
         place = Path(directory)
         (place / "pods.json").write_bytes(pod_list())
+        write_metadata(place / META)
         log = log_path(place / "pods")
         write_log(log, 1)
         with sink(place, tls=True) as target:
@@ -103,6 +104,7 @@ def _summary(name: str, tls: str, measured: list[dict[str, Any]]) -> dict[str, A
         "wall_seconds": middle(ours, "wall_seconds"),
         "peak_mb": middle(ours, "peak_mb"),
         "puts": middle(ours, "puts"),
+        "wire_bytes": middle(ours, "wire_bytes"),
         "sink_cpu_seconds": middle(ours, "sink_cpu_seconds"),
     }
 

@@ -23,6 +23,9 @@ MIB = 1024 * 1024
 PATIENCE_SECONDS = 600.0
 LOOK_SECONDS = 0.02
 
+META = "meta"
+"""Directory with what an API server would say of Falco's pods, for peers that ask one."""
+
 
 class Sink:
     """A running `benchmarks.sink`."""
@@ -166,6 +169,7 @@ def peer(name: str, command: str, place: Path, target: Sink) -> Iterator[Subject
         "HERE": str(Path(__file__).parent / "peers"),
         "LOGS": str(place / "pods"),
         "STATE": str(state),
+        "META": str(place / META),
         "HOST": "127.0.0.1",
         "PORT": str(target.port),
         "CERTIFICATE": str(target.certificate or ""),

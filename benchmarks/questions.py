@@ -19,6 +19,12 @@ MOST_US: Final = 6.0
 MOST_OF_THE_FLOOR: Final = 1.4
 LEAST_TIMES_A_PEER: Final = 3.0
 MOST_PEAK_MB: Final = 120.0
+SAID_OF_PEERS: Final[Mapping[str, str]] = {
+    "fluent-bit": "fluent-bit adds no pod metadata, so it sends smaller events",
+    "fluent-bit-kubernetes": "fluent-bit-kubernetes adds metadata by its kubernetes filter, of Falco's own pod",
+    "fluent-bit-crash-safe": "fluent-bit-crash-safe buffers on disk as well",
+}
+"""Of those in peers/: what they do of our job."""
 LATENCY_GOALS: Final[Sequence[Mapping[str, float]]] = (
     {"p99_ms": 50.0},
     {"p50_ms": 150.0, "puts_a_second": 5.0},
@@ -90,7 +96,8 @@ def _catch_up_verdict(found: Found) -> Iterator[Judgement]:
             times = row["us_per_alert"] / ours["us_per_alert"]
             what = f"alerts per CPU-second against {row['shipper']}, side by side"
             yield _judged(what, times, LEAST_TIMES_A_PEER, "×", at_least=True)
-            yield Judgement(f"{row['shipper']} ran without pod metadata, so on smaller events (benchmarks/peers).")
+            if row["shipper"] in SAID_OF_PEERS:
+                yield Judgement(f"{SAID_OF_PEERS[row['shipper']]} (benchmarks/peers).")
     if found["absent_peers"] != "none":
         yield Judgement(f"Not run beside it, so not compared: {found['absent_peers']}.")
 

@@ -17,4 +17,4 @@ def test_a_quick_run_ends_with_a_table_and_its_json(tmp_path):
     written = orjson.loads((tmp_path / "catch_up.json").read_bytes())
     assert written["quick"]
     assert all(row.keys() >= COLUMNS for row in written["rows"])
-    assert written["absent_peers"] == "fluent-bit"
+    assert written["absent_peers"] == "fluent-bit, fluent-bit-kubernetes, fluent-bit-crash-safe"
