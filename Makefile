@@ -42,7 +42,7 @@ test-cluster: $(VENV)/development ## hold the fake API server against a real one
 
 lock: $(VENV)/development ## pin every version anew, from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
-	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra gzip --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock
 
 clean: ## remove what was installed and built here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

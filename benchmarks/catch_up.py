@@ -1,7 +1,8 @@
 """How much CPU an alert costs when there are many to ship: a full log file, and a CloudWatch that takes all at once.
 
 The whole job, in processes of their own: CRI lines of about 1 KB, decoding, the pods of the alerts, PutLogEvents with
-and without TLS; all CPU counts, from the start of the process to its end. Beside it the floor, and any other shipper:
+and without TLS, and with its bodies compressed; all CPU counts, from the start of the process to its end. Beside it the
+floor, and any other shipper:
 `--peer NAME=COMMAND` runs it against the same file and the same sink, in turns, and the medians are compared.
 """
 
@@ -35,7 +36,7 @@ def main() -> None:
     chosen = parser.parse_args()
     alerts = chosen.alerts or (5_000 if chosen.quick else 1_000_000)
     rounds = chosen.rounds or (1 if chosen.quick else 3)
-    shippers: dict[str, Start] = {"falcowatch": _falcowatch}
+    shippers: dict[str, Start] = {"falcowatch": _falcowatch, "falcowatch-gzip": _compressing}
     for name, _, command in (each.partition("=") for each in chosen.peer):
         shippers[name] = _peer(name, command)
 
@@ -113,6 +114,13 @@ def _summary(name: str, tls: str, measured: list[dict[str, Any]]) -> dict[str, A
 def _falcowatch(place: Path, target: Sink) -> Iterator[Subject]:
     shutil.rmtree(place / "state", ignore_errors=True)
     with agent(place, target, enrich__file=str(place / "pods.json")) as subject:
+        yield subject
+
+
+@contextmanager
+def _compressing(place: Path, target: Sink) -> Iterator[Subject]:
+    shutil.rmtree(place / "state", ignore_errors=True)
+    with agent(place, target, enrich__file=str(place / "pods.json"), cloudwatch__compression="gzip") as subject:
         yield subject
 
 

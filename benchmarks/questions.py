@@ -92,12 +92,19 @@ def _catch_up_verdict(found: Found) -> Iterator[Judgement]:
     yield _judged("against the floor of the same run", ours["us_per_alert"] / ours["floor_us"], MOST_OF_THE_FLOOR, "×")
     yield _judged("resident at most", ours["peak_mb"], MOST_PEAK_MB, "MB")
     for row in found["rows"]:
-        if row["shipper"] != "falcowatch" and row["tls"] == "on":
+        if not row["shipper"].startswith("falcowatch") and row["tls"] == "on":
             times = row["us_per_alert"] / ours["us_per_alert"]
             what = f"alerts per CPU-second against {row['shipper']}, side by side"
             yield _judged(what, times, LEAST_TIMES_A_PEER, "×", at_least=True)
             if row["shipper"] in SAID_OF_PEERS:
                 yield Judgement(f"{SAID_OF_PEERS[row['shipper']]} (benchmarks/peers).")
+    for row in found["rows"]:
+        if row["shipper"] == "falcowatch-gzip":
+            of_the_floor = row["us_per_alert"] / row["floor_us"]
+            yield Judgement(
+                f"With cloudwatch.compression=gzip: {row['us_per_alert']:.3g} µs, {of_the_floor:.3g} × the floor, "
+                f"{row['wire_bytes'] / ours['wire_bytes']:.0%} of the bytes on the wire."
+            )
     if found["absent_peers"] != "none":
         yield Judgement(f"Not run beside it, so not compared: {found['absent_peers']}.")
 

@@ -1,6 +1,7 @@
 """A CloudWatch Logs that only counts: `python -m benchmarks.sink`, a process of its own and never the bottleneck.
 
-Every request is answered with a constant success; bodies are counted where they lie, and neither copied nor parsed.
+Every request is answered with a constant success; bodies are counted where they lie, and neither copied nor parsed,
+but compressed ones are inflated.
 It can refuse puts beyond a rate, as an account's quota does, and note how long each alert was on its way. Its first
 line of output says where it listens; each line `report` on its input is answered with one line of JSON.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 import orjson
+from isal import isal_zlib
 
 _BUFFER_BYTES: Final = 4 * 1024 * 1024
 _EVENT: Final = b'"timestamp":'
@@ -34,6 +36,8 @@ _REFUSAL: Final = _ANSWER % (b"400 Bad Request", len(_SLOW_DOWN), _SLOW_DOWN)
 _AWAY: Final = _ANSWER % (b"503 Service Unavailable", 2, b"{}")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _PUT: Final = re.compile(rb"\r\nx-amz-target: *[\w.]*PutLogEvents\r\n", re.IGNORECASE)
+_GZIP: Final = re.compile(rb"\r\ncontent-encoding: *gzip\r\n", re.IGNORECASE)
+_GZIP_WINDOW: Final = 31
 _ALERT: Final = re.compile(rb'\\"priority\\":\\"(\w+)\\".*?\\"time\\":\\"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{9})Z\\"')
 
 
@@ -87,6 +91,7 @@ class Counter(asyncio.BufferedProtocol):
         self._ends_at = 0
         """Where the request under way ends; 0: its head is not whole yet."""
         self._is_put = False
+        self._is_compressed = False
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -115,6 +120,7 @@ class Counter(asyncio.BufferedProtocol):
             self._body_at = end + 4
             self._ends_at = self._body_at + (int(length[1]) if length else 0)
             self._is_put = _PUT.search(head) is not None
+            self._is_compressed = _GZIP.search(head) is not None
         return self._filled >= self._ends_at
 
     def _answer(self) -> None:
@@ -137,13 +143,18 @@ class Counter(asyncio.BufferedProtocol):
         counts.first_at = counts.first_at or counts.last_at
         counts.puts += 1
         counts.body_bytes += self._ends_at - self._body_at
-        counts.events += self._buffer.count(_EVENT, self._body_at, self._ends_at)
+        body: bytes | memoryview = self._view[self._body_at : self._ends_at]
+        if self._is_compressed:
+            body = inflated = isal_zlib.decompress(body, _GZIP_WINDOW)
+            counts.events += inflated.count(_EVENT)
+        else:
+            counts.events += self._buffer.count(_EVENT, self._body_at, self._ends_at)
         if self._watch:
-            self._note_ways()
+            self._note_ways(body)
 
-    def _note_ways(self) -> None:
+    def _note_ways(self, body: bytes | memoryview) -> None:
         now = time.time()
-        for priority, second, nanoseconds in _ALERT.findall(self._view[self._body_at : self._ends_at]):
+        for priority, second, nanoseconds in _ALERT.findall(body):
             began = datetime.fromisoformat(second.decode() + "+00:00").timestamp() + int(nanoseconds) / 1e9
             self._counts.way_seconds.setdefault(priority.decode(), array("d")).append(now - began)
 

@@ -69,7 +69,7 @@ class LogsClient:
         PutError; the events may have arrived all the same when it is Unavailable.
         """
         _known_good(destination)
-        body = await put_body(destination, events, token=token, entity=entity, gzip=self._gzip)
+        body = put_body(destination, events, token=token, entity=entity, gzip=self._gzip)
         reply = await self._connector.call(
             "PutLogEvents",
             f"{destination.group} {destination.stream}",
