@@ -1,4 +1,4 @@
-"""Waiting, with no domain in it: a byte budget, a pace, and slots that adapt.
+"""Waiting, with no domain in it: a byte budget, turns of the loop, a pace, and slots that adapt.
 
 All state changes in synchronous methods on the loop's thread, so there are no locks; cancelling a
 waiter is always safe.
@@ -80,6 +80,38 @@ class Budget:
         now = asyncio.get_running_loop().time()
         self._waited_seconds += now - self._waiting_since
         self._waiting_since = now
+
+
+class Turns:
+    """One in each round of the loop, in the order of asking.
+
+    A hundred who are all ready at once would else all go before anything that follows from their going.
+    """
+
+    def __init__(self) -> None:
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._taken = False
+        """In this round."""
+
+    async def take(self) -> None:
+        """Returns at once when nobody went in this round."""
+        loop = asyncio.get_running_loop()
+        if not self._taken:
+            self._taken = True
+            loop.call_soon(self._next_round, loop)
+            return
+        granted = loop.create_future()
+        self._waiters.append(granted)
+        await granted
+
+    def _next_round(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiters:
+            granted = self._waiters.popleft()
+            if not granted.done():  # else whoever waited was cancelled
+                granted.set_result(None)
+                loop.call_soon(self._next_round, loop)
+                return
+        self._taken = False
 
 
 class Pace:

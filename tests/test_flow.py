@@ -1,4 +1,4 @@
-"""Budget, pace and slots under fake time: who waits, how long, who goes first, and that cancelling costs nothing."""
+"""Budget, turns, pace and slots under fake time: who waits, how long, who goes first; cancelling costs nothing."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.flow import Budget, Pace, Slots
+from agent.flow import Budget, Pace, Slots, Turns
 
 pytestmark = pytest.mark.looptime
 
@@ -56,6 +56,47 @@ async def test_one_larger_than_the_budget_goes_when_it_is_alone() -> None:
     budget.adjust(-1)
     await large
     assert budget.used_bytes == 100
+
+
+async def test_what_follows_from_one_turn_comes_before_the_next_turn() -> None:
+    turns = Turns()
+    seen: list[str] = []
+
+    async def go(name: str) -> None:
+        await turns.take()
+        seen.append(name)
+        asyncio.get_running_loop().call_soon(seen.append, f"after {name}")
+
+    await asyncio.gather(go("a"), go("b"), go("c"))
+    await asyncio.sleep(0)
+
+    assert seen == ["a", "after a", "b", "after b", "c", "after c"]
+
+
+async def test_whoever_comes_back_stands_behind_those_who_wait() -> None:
+    turns = Turns()
+    seen: list[str] = []
+
+    async def go(name: str) -> None:
+        await turns.take()
+        seen.append(name)
+
+    await asyncio.gather(go("a"), go("b"), go("c"), go("a"))
+
+    assert seen == ["a", "b", "c", "a"]
+
+
+@pytest.mark.parametrize("rounds", range(5))
+async def test_a_turn_that_is_not_wanted_any_more_goes_to_the_next(rounds: int) -> None:
+    turns = Turns()
+    first, second, third = await started(turns.take(), turns.take(), turns.take())
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.wait([first, second, third])
+    await turns.take()
+
+    assert (first.cancelled(), third.cancelled()) == (False, False)
 
 
 async def test_a_waiter_that_is_cancelled_takes_nothing_and_lets_the_next_one_go() -> None:

@@ -17,7 +17,7 @@ from typing import Final
 from agent.core.express import ExpressEntry, Spotter
 from agent.core.ledger import Entry
 from agent.core.lines import Records
-from agent.flow import Budget
+from agent.flow import Budget, Turns
 from agent.settings import Tail
 from agent.tail.checkpoint import Position, this_hour
 from agent.tail.discovery import FoundFile, Source
@@ -83,6 +83,8 @@ class Reading:
     """So long a backlog of a source is not worth going ahead in."""
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever goes ahead."""
+    turns: Turns = field(default_factory=Turns)
+    """Taken for each chunk: what was read is on its way before more is, and a flood does not starve the loop."""
 
 
 class Tailer:
@@ -282,6 +284,7 @@ class Tailer:
         await self._reading.allowed.wait()
         budget = self._reading.budget
         while (ahead := file.readable(CHUNK_BYTES)) > 0:
+            await self._reading.turns.take()
             await budget.acquire(ahead)
             try:
                 data = file.read(ahead)
@@ -298,8 +301,6 @@ class Tailer:
             del data
             await self._enter(file, records, ahead)
             del records
-            # A flood in one file must not starve the loop.
-            await asyncio.sleep(0)
         file.caught_up_at = time.monotonic()
 
     async def _read_late(self, file: OpenFile) -> None:
