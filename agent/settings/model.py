@@ -176,8 +176,8 @@ class CloudWatch(Section):
     )
     compression: Literal["none", "gzip"] = Field(
         "none",
-        description="`gzip`: a tenth of the bytes on the wire, for less CPU than sending them plain. AWS documents it "
-        "nowhere; its own CloudWatch agent sends it.",
+        description="`gzip`: a tenth of the bytes on the wire, for no more CPU than sending them plain. AWS documents "
+        "it nowhere; its own CloudWatch agent sends it.",
     )
     timeout_seconds: PositiveFloat = Field(
         30.0, le=300, description="Deadline of one request, from connecting to the last byte."
