@@ -20,8 +20,6 @@ PODS = 110
 """kubelet's default limit on a node."""
 
 FALCO_POD = "falco_falco-bench{number}_0f8fad5b-d9cb-469f-a165-{number:012d}"
-FALCO_PODS_NAME = "falco-bench0"
-"""Of the first of them."""
 CHUNK_LINES = 20_000
 _LONGEST_BYTES = 1_200
 _STEP_NANOSECONDS = 50_000
@@ -69,12 +67,13 @@ def pod_list(pods: int = PODS) -> bytes:
 
 def write_metadata(directory: Path) -> None:
     """What an API server says of the first Falco pod, where Fluent Bit's kubernetes filter looks before it asks one."""
+    namespace, name, _ = FALCO_POD.format(number=0).split("_")
     pod = _pod(0)
-    pod["metadata"] |= {"name": FALCO_PODS_NAME, "namespace": "falco"}
+    pod["metadata"] |= {"name": name, "namespace": namespace}
     for container in (*pod["spec"]["containers"], *pod["status"]["containerStatuses"]):
         container["name"] = "falco"
     directory.mkdir(exist_ok=True)
-    (directory / f"falco_{FALCO_PODS_NAME}.meta").write_bytes(orjson.dumps(pod))
+    (directory / f"{namespace}_{name}.meta").write_bytes(orjson.dumps(pod))
 
 
 def _shapes(pods: int) -> list[bytes]:

@@ -36,7 +36,7 @@ def main() -> None:
     chosen = parser.parse_args()
     alerts = chosen.alerts or (5_000 if chosen.quick else 1_000_000)
     rounds = chosen.rounds or (1 if chosen.quick else 3)
-    shippers: dict[str, Start] = {"falcowatch": _falcowatch, "falcowatch-gzip": _compressing}
+    shippers: dict[str, Start] = {"falcowatch": _ours(), "falcowatch-gzip": _ours(cloudwatch__compression="gzip")}
     for name, _, command in (each.partition("=") for each in chosen.peer):
         shippers[name] = _peer(name, command)
 
@@ -47,7 +47,7 @@ def main() -> None:
         log = log_path(place / "pods")
         write_log(log, 1)
         with sink(place, tls=True) as target:
-            _measure(place, target, _falcowatch, 1)  # compiles, which the image has done
+            _measure(place, target, _ours(), 1)  # compiles, which the image has done
         line_bytes = write_log(log, alerts) / alerts
         measured = [row for _ in range(rounds) for row in _round(place, log, alerts, shippers)]
 
@@ -64,7 +64,7 @@ def _round(place: Path, log: Path, alerts: int, shippers: dict[str, Start]) -> I
         with sink(place, tls=tls) as target:
             ground = floor(target, [log])
             # Plain HTTP shows what TLS costs; AWS knows none, so peers need not speak it.
-            for name, start in shippers.items() if tls else [("falcowatch", _falcowatch)]:
+            for name, start in shippers.items() if tls else [("falcowatch", shippers["falcowatch"])]:
                 yield {"shipper": name, "tls": "on" if tls else "off", "floor_us": ground} | _measure(
                     place, target, start, alerts
                 )
@@ -110,18 +110,14 @@ def _summary(name: str, tls: str, measured: list[dict[str, Any]]) -> dict[str, A
     }
 
 
-@contextmanager
-def _falcowatch(place: Path, target: Sink) -> Iterator[Subject]:
-    shutil.rmtree(place / "state", ignore_errors=True)
-    with agent(place, target, enrich__file=str(place / "pods.json")) as subject:
-        yield subject
+def _ours(**settings: str) -> Start:
+    @contextmanager
+    def start(place: Path, target: Sink) -> Iterator[Subject]:
+        shutil.rmtree(place / "state", ignore_errors=True)
+        with agent(place, target, enrich__file=str(place / "pods.json"), **settings) as subject:
+            yield subject
 
-
-@contextmanager
-def _compressing(place: Path, target: Sink) -> Iterator[Subject]:
-    shutil.rmtree(place / "state", ignore_errors=True)
-    with agent(place, target, enrich__file=str(place / "pods.json"), cloudwatch__compression="gzip") as subject:
-        yield subject
+    return start
 
 
 def _peer(name: str, command: str) -> Start:

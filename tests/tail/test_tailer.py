@@ -1,5 +1,6 @@
 """Every way a log file can come, go and change under a reader: nothing is lost, or exactly so much is said to be."""
 
+import asyncio
 import gzip
 import os
 import shutil
@@ -12,7 +13,8 @@ from agent.settings import Tail
 from agent.tail.discovery import Discovery
 from agent.tail.intake import Intake
 from agent.tail.openfile import OpenFile
-from tests.tail.following import Container, compress, copytruncate, following, plain_alert
+from agent.tail.tailer import CHUNK_BYTES, Chunk
+from tests.tail.following import UID, Container, compress, copytruncate, following, plain_alert
 
 
 async def test_lines_are_delivered_in_order_as_they_are_written(tmp_path: Path) -> None:
@@ -323,6 +325,34 @@ async def test_a_pod_whose_directory_goes_is_read_to_its_end_and_forgotten_in_ha
         await seen.until(lambda: not list(seen.reader.files))
 
     assert seen.payloads == [b"1", b"2", b"torn"]
+
+
+async def test_files_that_are_all_behind_are_read_one_chunk_a_round_of_the_loop(tmp_path: Path) -> None:
+    lines = 3 * CHUNK_BYTES // 1000
+    for number in range(3):
+        Container(tmp_path, pod=f"falco_falco-{number}_{UID[:-1]}{number}").write(*["x" * 1000] * lines)
+    rounds = 0
+    arrived_in: list[int] = []
+
+    async def count() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    class Noting(list[Chunk]):
+        def append(self, chunk: Chunk) -> None:
+            arrived_in.append(rounds)
+            super().append(chunk)
+
+    counting = asyncio.create_task(count())
+    async with following(tmp_path) as seen:
+        seen.chunks = Noting()
+        await seen.until(lambda: len(seen.payloads) == 3 * lines)
+    counting.cancel()
+
+    assert len(arrived_in) > 9
+    assert len(set(arrived_in)) == len(arrived_in)
 
 
 async def test_the_first_line_of_an_empty_file_does_not_wait_for_the_next_scan(tmp_path: Path) -> None:
