@@ -15,6 +15,7 @@ from agent.core.falco import PRIORITIES, SEVERITY, NotAnAlert, decode_alert
 from agent.core.grammar import Docker, Grammar
 from agent.core.ledger import Entry
 from agent.core.lines import Records, without
+from agent.core.search import holds
 
 
 class Spotter:
@@ -22,17 +23,19 @@ class Spotter:
 
     def __init__(self, urgent_priority: str) -> None:
         self._urgent: Final = SEVERITY[urgent_priority]
-        # As Falco writes them: no spaces, keys in order, priorities capitalised. Inside Docker's JSON the quotes are
-        # escaped. The longer a needle, the further the search leaps.
-        keys = [f'"priority":"{name.capitalize()}","rule":"' for name in PRIORITIES[: self._urgent + 1]]
+        # As Falco writes them: no spaces, priorities capitalised. Inside Docker's JSON the quotes are escaped.
+        keys = [f'"priority":"{name.capitalize()}"' for name in PRIORITIES[: self._urgent + 1]]
         self._needles = tuple(key.encode() for key in (*keys, '"source":"internal"'))
         self._escaped = tuple(needle.replace(b'"', rb"\"") for needle in self._needles)
 
     def spot(self, window: bytes, offset: int, grammar: Grammar, max_record_bytes: int) -> Records:
-        """The urgent records in `window`, which holds whole lines and begins at `offset`; in file order."""
+        """The urgent records in the whole lines of `window`, which begins at `offset`; in file order."""
         records = Records()
         for start in sorted(self._hits(window, self._escaped if isinstance(grammar, Docker) else self._needles)):
-            line = window[start : window.find(b"\n", start) + 1]
+            end = window.find(b"\n", start) + 1
+            if not end:
+                break  # the last line is not whole yet
+            line = window[start:end]
             payload = self._urgent_alert(line[:-1], grammar)
             if payload is not None and len(line) <= max_record_bytes:
                 records.payloads.append(payload)
@@ -44,7 +47,9 @@ class Spotter:
         """Where the lines begin that hold a needle."""
         starts = set()
         for needle in needles:
-            # Backwards: CPython 3.11 searches bytes from the end in less than half the time, 0.07 ns a byte.
+            if not holds(window, needle):
+                continue
+            # Backwards: CPython 3.11 searches bytes from the end in less than half the time.
             at = window.rfind(needle)
             while at >= 0:
                 start = window.rfind(b"\n", 0, at) + 1

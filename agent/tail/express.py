@@ -80,7 +80,7 @@ class Express:
         # A line that fills a window is none of ours; what is left of it in the next window is no alert.
         books.scanned = start + (end or len(window))
         longest = self._reading.settings.max_record_bytes
-        for group in _groups(spotter.spot(window[:end], start, file.joiner.grammar, longest)):
+        for group in _groups(spotter.spot(window, start, file.joiner.grammar, longest)):
             await self._ship(file, group)
         return True
 

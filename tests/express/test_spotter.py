@@ -78,6 +78,17 @@ def test_lines_that_are_no_alert_are_left_to_the_ordinary_pass():
     assert not len(spotted(cri(b"{" + urgent + b',"more":' + b"[" * 5000)))
 
 
+def test_a_line_whose_end_is_not_there_yet_is_left_for_the_next_window():
+    assert spotted(cri(alert()) + cri(alert("Alert"))[:-1]).payloads == [alert()]
+    assert not len(spotted(cri(alert())[:-1]))
+
+
+def test_an_urgent_alert_goes_ahead_whatever_stands_behind_its_priority():
+    payload = b'{"output":"o","priority":"Critical","severity":2,"rule":"R"}'
+
+    assert spotted(cri(payload)).payloads == [payload]
+
+
 def test_a_record_that_is_too_long_is_left_to_the_ordinary_pass():
     line = cri(alert())
 
