@@ -24,27 +24,28 @@ DROP_NOTICE: Final = "Falco internal: syscall event drop"
 METRICS_SNAPSHOT: Final = "Falco internal: metrics snapshot"
 
 
-class OutputFields(msgspec.Struct, gc=False, frozen=True):
+class OutputFields(msgspec.Struct, gc=False, frozen=True, kw_only=True):
     """The part of `output_fields` that names a pod; hashable, since many alerts say the same."""
 
+    # In Falco's order, as below: the decoder looks for the next field first.
+    container_id: str | None = msgspec.field(name="container.id", default=None)
     namespace: str | None = msgspec.field(name="k8s.ns.name", default=None)
     pod: str | None = msgspec.field(name="k8s.pod.name", default=None)
     uid: str | None = msgspec.field(name="k8s.pod.uid", default=None)
-    container_id: str | None = msgspec.field(name="container.id", default=None)
 
     def key(self) -> PodKey:
         """`<NA>` and the empty string are Falco's words for unknown."""
         return PodKey(_known(self.namespace), _known(self.pod), _known(self.uid), _known(self.container_id))
 
 
-class Alert(msgspec.Struct, gc=False):
+class Alert(msgspec.Struct, gc=False, kw_only=True):
     """One alert. Everything but rule and priority is missing where Falco was told to leave it out."""
 
-    rule: str
-    priority: str
-    time: str = ""
-    source: str = ""
     output_fields: OutputFields | None = None
+    priority: str
+    rule: str
+    source: str = ""
+    time: str = ""
     kubernetes: msgspec.Raw | None = None
     """An alert may have a top-level key of this name already; then ours goes under another."""
     falcowatch: msgspec.Raw | None = None
@@ -106,10 +107,10 @@ def decode_leniently(payload: bytes) -> Alert:
         time=_text(whole.get("time")) or "",
         source=_text(whole.get("source")) or "",
         output_fields=OutputFields(
-            _text(fields.get("k8s.ns.name")),
-            _text(fields.get("k8s.pod.name")),
-            _text(fields.get("k8s.pod.uid")),
-            _text(fields.get("container.id")),
+            container_id=_text(fields.get("container.id")),
+            namespace=_text(fields.get("k8s.ns.name")),
+            pod=_text(fields.get("k8s.pod.name")),
+            uid=_text(fields.get("k8s.pod.uid")),
         )
         if isinstance(fields, dict)
         else None,

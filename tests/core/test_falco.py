@@ -54,9 +54,9 @@ def test_an_alert_whose_rule_prints_something_else_for_a_pod_field_is_still_an_a
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
-        (b'{"rule":"R","priority":"Error"}', Alert("R", "Error")),
-        (b'{"rule":"R","priority":"Error","time":5,"source":null}', Alert("R", "Error")),
-        (b'{"rule":"R","priority":"Error","output_fields":[]}', Alert("R", "Error")),
+        (b'{"rule":"R","priority":"Error"}', Alert(rule="R", priority="Error")),
+        (b'{"rule":"R","priority":"Error","time":5,"source":null}', Alert(rule="R", priority="Error")),
+        (b'{"rule":"R","priority":"Error","output_fields":[]}', Alert(rule="R", priority="Error")),
     ],
 )
 def test_an_alert_may_lack_everything_but_rule_and_priority(payload: bytes, expected: Alert) -> None:
