@@ -2,7 +2,8 @@
 
 CPU of a running agent, from the moment the alerts appear in its tree until all have arrived, so that its start is not
 in it. Few alerts are given several times, and the median counts. At rest nothing is written for a while, once with
-nothing else going on and once with an unrelated pod made or removed every second.
+nothing else going on and once with an unrelated pod made or removed every second; in the end each of many files is
+written to once a second.
 """
 
 from __future__ import annotations
@@ -74,14 +75,15 @@ def _alerts(place: Path, alerts: int) -> Row:
 
 
 def _files(place: Path, files: int, alerts: int, settled_seconds: float, idle_seconds: float) -> Row:
-    """The same alerts in so many files of as many Falco pods, then rest."""
+    """The same alerts in so many files of as many Falco pods; then rest, and an alert a second in each."""
     with _warm_agent(place, f"files-{files}") as (target, subject, tree):
         cost = _cost(target, subject, lambda: tree.appear(alerts, range(files)), alerts)
         # As on any node, each Falco has written since the agent came.
         _cost(target, subject, lambda: tree.go_on(range(files)), files)
         time.sleep(settled_seconds)
         idle = _idle_ms(subject, idle_seconds)
-        return _row("files", files, cost, idle) | _size(subject)
+        trickling = _idle_ms(subject, idle_seconds, lambda: tree.go_on(range(files)))
+        return _row("files", files, cost, idle) | {"trickling_ms_per_second": trickling} | _size(subject)
 
 
 def _pods(place: Path, pods: int, alerts: int, settled_seconds: float, idle_seconds: float) -> Row:
@@ -143,6 +145,7 @@ def _compared(rows: list[Row], base_at: int) -> Iterator[Row]:
             "against_base": f"{row['us_per_alert'] / base - 1:+.0%}",
             "idle_percent": row.get("idle_percent", ""),
             "churning_ms_per_second": row.get("churning_ms_per_second", ""),
+            "trickling_ms_per_second": row.get("trickling_ms_per_second", ""),
             "resident_mb": row["resident_mb"],
             "goal": "met" if _meets(row, base) else "missed",
         }
@@ -177,9 +180,9 @@ class Tree:
             with path.open("wb") as file:
                 for begun in range(0, share, _CHUNK_LINES):
                     file.write(b"".join(itertools.islice(self._lines, min(_CHUNK_LINES, share - begun))))
-            written.append((path, log_path(self._root, number).with_name(f"{self._restart}.log")))
-        for path, place in written:
-            path.rename(place)
+            written.append((path, number))
+        for path, number in written:
+            path.rename(log_path(self._root, number).with_name(f"{self._restart}.log"))
 
     def go_on(self, falcos: range) -> None:
         """One alert more in the newest file of each."""

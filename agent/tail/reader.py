@@ -43,6 +43,7 @@ class Reader:
         self._restored = restored
         self._discovery = Discovery(reading.settings)
         self._tailers: dict[Source, Tailer] = {}
+        self._by_directory: dict[Path, list[Tailer]] = {}
         self._found: Found = {}
         """At the last look."""
         self._at_end = reading.settings.start_at == "end" and restored.first_start
@@ -150,7 +151,7 @@ class Reader:
             told = None  # there are file systems that tell of nothing
         elif told is not None:
             # What is on its way to us is not told yet, and with these the order of files depends on the look.
-            told |= {tailer.source.path.parent for tailer in self._restless}
+            told |= {tailer.directory for tailer in self._restless}
         before, self._found = self._found, self._discovered(told)
         self.looks += 1
         if self.problem is not None:
@@ -158,6 +159,7 @@ class Reader:
         if self._found is not before:
             for source in self._found.keys() - self._tailers.keys():
                 tailer = self._tailers[source] = Tailer(source, self._reading, at_end=self._at_end)
+                self._by_directory.setdefault(tailer.directory, []).append(tailer)
                 tasks.create_task(self._follow(source, tailer), name=f"tail {source.path}")
             wakeup.watch(self._discovery.directories)
         for source, tailer in self._tailers.items():
@@ -187,11 +189,14 @@ class Reader:
     async def _follow(self, source: Source, tailer: Tailer) -> None:
         await tailer.run()
         del self._tailers[source]
+        neighbours = self._by_directory[tailer.directory]
+        neighbours.remove(tailer)
+        if not neighbours:
+            del self._by_directory[tailer.directory]
 
     def _wake(self, directory: Path) -> None:
-        for source, tailer in self._tailers.items():
-            if source.path.parent == directory:
-                tailer.wake()
+        for tailer in self._by_directory.get(directory, ()):
+            tailer.wake()
 
     def _search(self, sources: Set[Source]) -> None:
         """Every file that was known and unfinished is in hand now, or it is gone with what was left of it."""

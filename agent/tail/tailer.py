@@ -92,6 +92,8 @@ class Tailer:
 
     def __init__(self, source: Source, reading: Reading, *, at_end: bool) -> None:
         self.source = source
+        self.directory = source.path.parent
+        """Where its live file is."""
         self.files: list[OpenFile] = []
         """Oldest first: those that ended and wait to be settled, the one being read, those whose turn will come."""
         self._reading = reading
