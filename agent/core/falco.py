@@ -131,6 +131,9 @@ _THOUSANDTHS: Final = {f".{number:03}": number for number in range(1000)}
 """What the first three decimals of a second are: looked up, not parsed, once an alert."""
 
 
+_MILLISECOND: Final = slice(len("2026-11-23T07:53:51.905"))
+
+
 class Clock:
     """Falco's and the container runtimes' timestamps → milliseconds since 1970.
 
@@ -146,8 +149,8 @@ class Clock:
 
     def many(self, stamps: Sequence[str]) -> list[int | None]:
         """Of Falco's timestamps, each; None for what is none."""
-        known, moment = self._moments.get, self.moment
-        return [known(stamp[:23]) or moment(stamp) if stamp[-1:] == "Z" else moment(stamp) for stamp in stamps]
+        known, moment, head = self._moments.get, self.moment, _MILLISECOND
+        return [known(stamp[head]) or moment(stamp) if stamp[-1:] == "Z" else moment(stamp) for stamp in stamps]
 
     def milliseconds(self, stamp: str) -> int:
         """Raises ValueError for what is no timestamp."""
@@ -168,7 +171,7 @@ class Clock:
         if stamp[-1] == "Z" and stamp[19:23] in _THOUSANDTHS:
             if len(self._moments) > 4096:
                 self._moments.clear()
-            self._moments[stamp[:23]] = moment
+            self._moments[stamp[_MILLISECOND]] = moment
         return moment
 
     def _learn(self, second: str) -> int:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import compress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -19,7 +20,7 @@ from agent.core.batch import LARGEST_MESSAGE_BYTES, escaped
 from agent.core.falco import Alert, OutputFields
 from agent.core.lines import Records
 from agent.core.sifted import HOST, FindFragment, Kind, Sifted
-from agent.core.values import Fragment, PodKey
+from agent.core.values import Fragment, Lane, PodKey
 
 if TYPE_CHECKING:
     from agent.core.sift import Sieve
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 MOST_CASES: Final = 8192
 """Some tens of rules in some hundreds of pods. Beyond, all are forgotten and learned anew."""
 
-_QUOTE: Final = len('"')
-_BRACE_AND_QUOTE: Final = -len('}"')
+_INSIDE: Final = slice(len('"'), -len('}"'))
+"""Of an object in a JSON string: without the quotes and its closing brace."""
+
+_BRACE: Final = ord("}")
 
 HOST_ALONE: Final = OutputFields(container_id="host")
 """What an alert about no pod says."""
@@ -37,13 +40,15 @@ HOST_ALONE: Final = OutputFields(container_id="host")
 class Place:
     """A pod as alerts name it, and what is known of it."""
 
-    __slots__ = ("added_bytes", "appended", "fragment", "is_host", "key")
+    __slots__ = ("added_bytes", "appended", "fragment", "is_host", "key", "opening")
 
     def __init__(self, pod: OutputFields) -> None:
         self.key: PodKey = pod.key()
         self.is_host = pod == HOST_ALONE
         self.fragment: Fragment | None = None
         """As looked up for the chunk at hand; None: not known yet."""
+        self.opening = b""
+        """Of the file that the last chunk came from; with the fragment, what the next two were made of."""
         self.appended = b""
         """What follows the alert's own text in the message, escaped, up to the offset in its id."""
         self.added_bytes = 0
@@ -104,6 +109,8 @@ class Rows:
     """Of each its Case; until those that have none are let go of, None for them."""
     times: Sequence[Any]
     """Milliseconds; None likewise."""
+    places: Sequence[Place] = ()
+    """Once each has a Case."""
 
     def keep(self, wanted: list[bool]) -> list[int]:
         """Lets go of the others. Their numbers."""
@@ -114,7 +121,26 @@ class Rows:
             self.offsets = [*compress(self.offsets, wanted)]
             self.cases = [*compress(self.cases, wanted)]
             self.times = [*compress(self.times, wanted)]
+            self.places = [*compress(self.places, wanted)]
         return others
+
+
+class _Ours(NamedTuple):
+    """What a message of one file has of ours but for its pod and its offset, escaped."""
+
+    opening: bytes
+    """From after the pod to before the offset."""
+    closing: bytes
+    size: int
+    """How much longer these make a message, less the closing as it stands here."""
+
+
+@lru_cache(maxsize=1024)
+def _ours(file: str, closing: bytes) -> _Ours:
+    """The same object for the same file."""
+    opening, ending = f',"falcowatch":{{"id":"{file}:', closing.decode()
+    size = len(opening) + len(ending) - len(escaped(ending)) - len("}")
+    return _Ours(escaped(opening), escaped(ending), size)
 
 
 class PlainPass:
@@ -124,9 +150,7 @@ class PlainPass:
         self._sieve = sieve
         self._out = out
         self._find = find
-        opening, closing = f',"falcowatch":{{"id":"{file}:', sieve.closing.decode()
-        self._opening, self._closing = escaped(opening), escaped(closing)
-        self._own_bytes = len(opening) + len(closing) - len(self._closing) - len("}")
+        self._ours = _ours(file, sieve.closing)
 
     def add(self, alerts: Sequence[Alert], records: Records) -> list[int]:
         """Puts every plain alert into its lane. The numbers of the other records, ascending."""
@@ -136,53 +160,58 @@ class PlainPass:
         others: list[int] = []
         if not (all(cases) and all(times)):
             others += rows.keep([all(pair) for pair in zip(cases, times, strict=True)])
-        self._look_up([case.place for case in rows.cases], rows.times)
+        rows.places = [case.place for case in rows.cases]
+        self._look_up(rows.places, rows.times)
         if self._out.unknown:
-            others += rows.keep([case.place.fragment is not None for case in rows.cases])
+            others += rows.keep([place.fragment is not None for place in rows.places])
         if (texts := _escaped(rows.payloads)) is None:
             others += rows.keep([_is_an_object(payload) for payload in rows.payloads])
             texts = _escaped(rows.payloads) or []
         ends = self._ends(rows.offsets)
         sizes = [
-            len(payload) + case.place.added_bytes + len(end)
-            for payload, case, end in zip(rows.payloads, rows.cases, ends, strict=True)
+            len(payload) + place.added_bytes + len(end)
+            for payload, place, end in zip(rows.payloads, rows.places, ends, strict=True)
         ]
         if max(sizes, default=0) > LARGEST_MESSAGE_BYTES:
             fits = [size <= LARGEST_MESSAGE_BYTES for size in sizes]
             others += rows.keep(fits)
-            texts, ends, sizes = ([*compress(column, fits)] for column in (texts, ends, sizes))
-        places = [case.place for case in rows.cases]
-        self._count(rows.cases, places)
-        appended = [place.appended for place in places]
-        self._into_lanes(rows.cases, (rows.times, texts, appended, ends, sizes, rows.offsets))
+            texts, ends, sizes = [*compress(texts, fits)], [*compress(ends, fits)], [*compress(sizes, fits)]
+        lanes = self._count(rows.cases, rows.places)
+        appended = [place.appended for place in rows.places]
+        self._into_lanes(lanes, rows.cases, (rows.times, texts, appended, ends, sizes, rows.offsets))
         return sorted(others)
 
     def _look_up(self, places: Sequence[Place], times: Sequence[int]) -> None:
         """Alerts of one chunk come from few pods within moments, so each pod is looked up once."""
+        opening = self._ours.opening
         for place, time_ms in dict(zip(places, times, strict=True)).items():
-            place.fragment = HOST if place.is_host else self._find(place.key, time_ms)
-            if place.fragment is None:
+            fragment = HOST if place.is_host else self._find(place.key, time_ms)
+            if fragment is None:
                 self._out.unknown.add(place.key)
-            else:
-                place.appended = place.fragment.escaped + self._opening
-                place.added_bytes = len(place.fragment.plain) + self._own_bytes
+            elif fragment is not place.fragment or opening is not place.opening:
+                place.opening = opening
+                place.appended = fragment.escaped + opening
+                place.added_bytes = len(fragment.plain) + self._ours.size
+            place.fragment = fragment
 
     def _ends(self, offsets: Sequence[int]) -> list[bytes]:
         """The end of each id and all that follows it. To make text of all numbers in one call takes half the time."""
         if not offsets:
             return []
-        numbers = orjson.dumps(offsets)[1:-1]
-        return (numbers.replace(b",", self._closing + b"\n") + self._closing).split(b"\n")
+        closing = self._ours.closing
+        return (orjson.dumps(offsets)[1:-1].replace(b",", closing + b"\n") + closing).split(b"\n")
 
-    def _count(self, cases: Sequence[Case], places: Sequence[Place]) -> None:
-        for kind, seen in Counter([case.kind for case in cases]).items():
+    def _count(self, cases: Sequence[Case], places: Sequence[Place]) -> set[Lane]:
+        """The lanes there are."""
+        kinds = Counter([case.kind for case in cases])
+        for kind, seen in kinds.items():
             kind.seen += seen
         for place, seen in Counter(places).items():
             if place.fragment is not None:
                 self._out.enriched[place.fragment.result] += seen
+        return {kind.lane for kind in kinds}
 
-    def _into_lanes(self, cases: Sequence[Case], columns: tuple[Sequence[Any], ...]) -> None:
-        lanes = {case.kind.lane for case in cases}
+    def _into_lanes(self, lanes: set[Lane], cases: Sequence[Case], columns: tuple[Sequence[Any], ...]) -> None:
         for lane in lanes:
             mine = columns
             if len(lanes) > 1:
@@ -193,12 +222,12 @@ class PlainPass:
 
 def _escaped(payloads: Sequence[bytes]) -> list[bytes] | None:
     """Each without its closing brace, as it stands inside a JSON string. None: one of them is no object, or no text."""
-    if {payload[-1:] for payload in payloads} - {b"}"}:
+    if {payload[-1] for payload in payloads} - {_BRACE}:
         return None
-    encode = orjson.dumps
+    encode, inside = orjson.dumps, _INSIDE
     try:
         # One by one: the encoder's buffer for a whole chunk is new memory each time, and costs more than the calls.
-        return [encode(payload.decode())[_QUOTE:_BRACE_AND_QUOTE] for payload in payloads]
+        return [encode(payload.decode())[inside] for payload in payloads]
     except UnicodeDecodeError:
         return None
 
