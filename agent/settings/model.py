@@ -177,7 +177,7 @@ class CloudWatch(Section):
     compression: Literal["none", "gzip"] = Field(
         "none",
         description="`gzip`: a tenth of the bytes on the wire, for no more CPU than sending them plain. AWS documents "
-        "it nowhere; its own CloudWatch agent sends it.",
+        "it nowhere; its own CloudWatch agent sends it. An endpoint that refuses it gets plain ones.",
     )
     timeout_seconds: PositiveFloat = Field(
         30.0, le=300, description="Deadline of one request, from connecting to the last byte."

@@ -6,13 +6,14 @@ and raises only PutError, whose class says what to do next; retrying, pacing and
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
 from agent.core.values import Destination, PutReply
-from agent.errors import PutError
+from agent.errors import Invalid, PutError
 from agent.settings.model import CloudWatch
 from agent.ship.aws.body import put_body
 from agent.ship.aws.connection import Connector
@@ -22,6 +23,8 @@ from agent.ship.aws.identity import Identity, identify
 __all__ = ["Drift", "Identity", "LogsClient", "open_cloudwatch"]
 
 _PAGE_EVENTS = 10_000
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -65,20 +68,36 @@ class LogsClient:
     ) -> PutReply:
         """Puts `events`, the pieces of a JSON array of `{"timestamp":…,"message":…}` within the limits of PutLogEvents.
 
-        The same arguments make the same body, byte for byte. DataAlreadyAcceptedException is a delivery. Raises
-        PutError; the events may have arrived all the same when it is Unavailable.
+        The same arguments make the same body, byte for byte, until an endpoint refuses compressed ones and takes it
+        plain: all are plain from then on. DataAlreadyAcceptedException is a delivery. Raises PutError; the events may
+        have arrived all the same when it is Unavailable.
         """
         _known_good(destination)
-        body = put_body(destination, events, token=token, entity=entity, gzip=self._gzip)
-        reply = await self._connector.call(
-            "PutLogEvents",
-            f"{destination.group} {destination.stream}",
-            tolerate="DataAlreadyAcceptedException",
-            logGroupName=destination.group,
-            logStreamName=destination.stream,
-            logEvents=body,
-        )
-        return _put_reply(reply)
+
+        async def put(*, gzip: bool) -> PutReply:
+            body = put_body(destination, events, token=token, entity=entity, gzip=gzip)
+            reply = await self._connector.call(
+                "PutLogEvents",
+                f"{destination.group} {destination.stream}",
+                tolerate="DataAlreadyAcceptedException",
+                logGroupName=destination.group,
+                logStreamName=destination.stream,
+                logEvents=body,
+            )
+            return _put_reply(reply)
+
+        if not self._gzip:
+            return await put(gzip=False)
+        try:
+            return await put(gzip=True)
+        except PutError as error:
+            if not (isinstance(error, Invalid) or error.reason == "unexpected"):
+                raise
+            reply = await put(gzip=False)
+            if self._gzip:  # else another put of those under way has said it
+                self._gzip = False
+                log.warning("compressed put refused, plain ones are taken", extra={"why": str(error)})
+            return reply
 
     async def create(self, destination: Destination) -> None:
         """Creates the stream, and the group with its settings when that is missing too; to exist already is success.

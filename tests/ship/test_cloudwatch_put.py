@@ -71,6 +71,31 @@ async def test_a_compressed_batch_arrives():
         assert [event.message.decode() for event in cloudwatch.events("falco")] == ["one", "två"]
 
 
+async def test_an_endpoint_that_refuses_compressed_bodies_gets_them_plain_from_then_on(caplog):
+    batch = events("one", "two")
+    refusal = Answer.error("SerializationException", message="body: " + "x" * 100)
+    async with scripted_endpoint(refusal) as endpoint, client_of(endpoint, compression="gzip") as client:
+        await client.put(HERE, batch)
+        await client.put(HERE, batch)
+
+    compressed, *plain = endpoint.requests
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert [orjson.loads(request.body)["logEvents"] for request in plain] == [orjson.loads(b"".join(batch))] * 2
+    assert not any("Content-Encoding" in request.headers for request in plain)
+    assert [record.message for record in caplog.records] == ["compressed put refused, plain ones are taken"]
+
+
+async def test_a_batch_that_is_refused_plain_as_well_is_the_batchs_own_fault():
+    refusal = Answer.error("InvalidParameterException")
+    async with scripted_endpoint(refusal, refusal) as endpoint, client_of(endpoint, compression="gzip") as client:
+        with pytest.raises(Invalid):
+            await client.put(HERE, events("bad"))
+        await client.put(HERE, events("good"))
+
+    encodings = [request.headers.get("Content-Encoding") for request in endpoint.requests]
+    assert encodings == ["gzip", None, "gzip"]
+
+
 async def test_rejected_indices_inside_a_200_are_reported():
     now_ms = int(time.time() * 1000)
     old = {"timestamp": now_ms - 20 * DAY_MS, "message": "old"}

@@ -18,6 +18,7 @@ from isal import isal_zlib
 from agent.core.values import Destination
 
 _GZIP_WINDOW = 31  # deflate in a gzip envelope whose time stamp is zero: the same bytes for the same batch
+_GZIP_MAGIC = b"\x1f\x8b"
 _FAST = 1
 
 
@@ -43,7 +44,7 @@ def put_body(
     return _compressed(body) if gzip else body
 
 
-def send_bodies_as_they_are(client: Any, *, gzip: bool) -> None:
+def send_bodies_as_they_are(client: Any) -> None:
     """Makes `client.put_log_events(..., logEvents=body)` send `body` itself.
 
     The body rides in the request's own context, which dies with the call. A ContextVar would be copied into every
@@ -55,8 +56,8 @@ def send_bodies_as_they_are(client: Any, *, gzip: bool) -> None:
         params["logEvents"] = ()
 
     def put_in(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-        params["body"] = context.pop("finished_body")
-        if gzip:
+        params["body"] = body = context.pop("finished_body")
+        if body.startswith(_GZIP_MAGIC):
             params["headers"]["Content-Encoding"] = "gzip"
 
     events = client.meta.events

@@ -129,7 +129,7 @@ class Connector:
                 session.create_client("logs", endpoint_url=self._settings.endpoint_url)
             )
             refuse_what_is_no_answer(client)
-            send_bodies_as_they_are(client, gzip=self._settings.compression == "gzip")
+            send_bodies_as_they_are(client)
             return Connection(client, credentials, session, stack.pop_all())
         raise AssertionError("unreachable")
 
