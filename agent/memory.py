@@ -15,8 +15,8 @@ from typing import Final
 MIB: Final = 1024 * 1024
 
 CONTAINERS_BETWEEN_COLLECTIONS: Final = 10_000
-"""A batch alone makes thousands, none of them in a cycle; CPython's own 700 would look for some all the time. But the
-SDK's response parsers are a cycle, new with each put: at 50,000, a million alerts cost half a megabyte."""
+"""A batch alone makes thousands, none of them in a cycle; CPython's own 700 would look for some all the time. What is
+in cycles comes with errors, and from the SDK's response parsers, one for each call that is no put."""
 
 
 def suit_a_flow_of_batches() -> None:

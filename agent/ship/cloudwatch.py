@@ -76,15 +76,8 @@ class LogsClient:
 
         async def put(*, gzip: bool) -> PutReply:
             body = put_body(destination, events, token=token, entity=entity, gzip=gzip)
-            reply = await self._connector.call(
-                "PutLogEvents",
-                f"{destination.group} {destination.stream}",
-                tolerate="DataAlreadyAcceptedException",
-                logGroupName=destination.group,
-                logStreamName=destination.stream,
-                logEvents=body,
-            )
-            return _put_reply(reply)
+            target = f"{destination.group} {destination.stream}"
+            return _put_reply(await self._connector.put(body, target, tolerate="DataAlreadyAcceptedException"))
 
         if not self._gzip:
             return await put(gzip=False)

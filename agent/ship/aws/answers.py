@@ -14,10 +14,11 @@ class NotAnAnswer(Exception):
 
 
 def refuse_what_is_no_answer(client: Any) -> None:
-    client.meta.events.register("before-parse.cloudwatch-logs", _check)
+    client.meta.events.register("before-parse.cloudwatch-logs", check_answer)
 
 
-def _check(response_dict: dict[str, Any], **_: object) -> None:
+def check_answer(response_dict: dict[str, Any], **_: object) -> None:
+    """Raises NotAnAnswer; of an error only the status is left when it says no more."""
     body = response_dict["body"].strip()
     is_object = body.startswith(b"{") and body.endswith(b"}")
     if response_dict["status_code"] >= 300:

@@ -1,16 +1,12 @@
-"""The body of PutLogEvents, built once from the bytes of a batch, and the two hooks that make botocore send it.
+"""The body of PutLogEvents, made once from the bytes of a batch.
 
-Validating and serialising a batch is most of what a put costs in botocore. Here the batch is opaque to it: the hooks
-(its public events) take the finished body out of the parameters before the serialiser sees it and put it in before
-the request is signed, so what is hashed, signed, sent and resent are the same bytes. The price: what botocore would
-have validated is ours to keep valid.
+To validate a batch and serialise it is most of what a put costs in botocore.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 import orjson
 from isal import isal_zlib
@@ -44,25 +40,9 @@ def put_body(
     return _compressed(body) if gzip else body
 
 
-def send_bodies_as_they_are(client: Any) -> None:
-    """Makes `client.put_log_events(..., logEvents=body)` send `body` itself.
-
-    The body rides in the request's own context, which dies with the call. A ContextVar would be copied into every
-    timer and task started meanwhile and keep megabytes alive.
-    """
-
-    def take_out(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-        context["finished_body"] = params["logEvents"]
-        params["logEvents"] = ()
-
-    def put_in(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-        params["body"] = body = context.pop("finished_body")
-        if body.startswith(_GZIP_MAGIC):
-            params["headers"]["Content-Encoding"] = "gzip"
-
-    events = client.meta.events
-    events.register("before-parameter-build.cloudwatch-logs.PutLogEvents", take_out)
-    events.register("before-call.cloudwatch-logs.PutLogEvents", put_in)
+def is_compressed(body: bytes) -> bool:
+    """JSON begins otherwise."""
+    return body.startswith(_GZIP_MAGIC)
 
 
 @lru_cache(maxsize=256)

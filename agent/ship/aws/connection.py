@@ -8,7 +8,7 @@ and what a reply means, is left to others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +23,9 @@ from botocore import xform_name
 from agent.errors import SettingsError, Unavailable
 from agent.settings.model import CloudWatch
 from agent.ship.aws.answers import NotAnAnswer, refuse_what_is_no_answer
-from agent.ship.aws.body import send_bodies_as_they_are
 from agent.ship.aws.credentials import load_credentials, renewed
 from agent.ship.aws.outcomes import FOREIGN_ERRORS, code_of, put_error, without_body
+from agent.ship.aws.puts import OPERATION, KeptSessions, Puts, puts_of
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 15.0
@@ -39,6 +39,7 @@ _REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None
 @dataclass(slots=True)
 class Connection:
     client: Any
+    puts: Puts
     credentials: Any
     session: Any
     _stack: AsyncExitStack
@@ -77,10 +78,28 @@ class Connector:
 
         `operation` is AWS's name of it; `target`, the group or stream, is for messages alone.
         """
+
+        def through_the_client(connection: Connection) -> Awaitable[Mapping[str, Any]]:
+            call: Awaitable[Mapping[str, Any]] = getattr(connection.client, xform_name(operation))(**parameters)
+            return call
+
+        return await self._tried(through_the_client, operation, target, tolerate)
+
+    async def put(self, body: bytes, target: str, *, tolerate: str = "") -> Mapping[str, Any]:
+        """The same for PutLogEvents, whose body is made already."""
+        return await self._tried(lambda connection: connection.puts.put(body), OPERATION, target, tolerate)
+
+    async def _tried(
+        self,
+        attempt: Callable[[Connection], Awaitable[Mapping[str, Any]]],
+        operation: str,
+        target: str,
+        tolerate: str,
+    ) -> Mapping[str, Any]:
         try:
             async with asyncio.timeout(self._settings.timeout_seconds), self._borrowed() as connection:
                 await renewed(connection.credentials)
-                reply: Mapping[str, Any] = await getattr(connection.client, xform_name(operation))(**parameters)
+                reply = await attempt(connection)
         except FOREIGN_ERRORS as error:
             if tolerate and code_of(error) == tolerate:
                 return _response_of(error)
@@ -125,12 +144,17 @@ class Connector:
         session.set_default_client_config(self._config)  # also for the STS behind IRSA and role_arn
         credentials = await load_credentials(session, self._settings)
         async with AsyncExitStack() as stack:
+            sessions = KeptSessions()
             client = await stack.enter_async_context(
-                session.create_client("logs", endpoint_url=self._settings.endpoint_url)
+                session.create_client(
+                    "logs",
+                    endpoint_url=self._settings.endpoint_url,
+                    config=AioConfig(http_session_cls=sessions.maker),
+                )
             )
             refuse_what_is_no_answer(client)
-            send_bodies_as_they_are(client)
-            return Connection(client, credentials, session, stack.pop_all())
+            puts = await puts_of(client, sessions.only)
+            return Connection(client, puts, credentials, session, stack.pop_all())
         raise AssertionError("unreachable")
 
 
