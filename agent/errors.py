@@ -11,6 +11,7 @@ FalcowatchError
 ├── PutError              a put did not deliver; its subclass says what to do next
 │   ├── Throttled         too many requests: the same bytes again, later and slower
 │   ├── Unavailable       a fault on their side or on the way: the same bytes again, later
+│   │   └── Unread         the request could not be read: the same events, written otherwise or later
 │   ├── Denied            credentials are missing, expired or not allowed: again, slowly
 │   ├── Missing           the log group or stream does not exist: create it, then again
 │   ├── Invalid           the batch cannot be accepted as it is: find the culprit
@@ -75,6 +76,10 @@ class Throttled(PutError):
 
 class Unavailable(PutError):
     """A fault on their side or on the way: the same bytes again, later."""
+
+
+class Unread(Unavailable):
+    """Who answered could not read the request: the same events again, written otherwise or later."""
 
 
 class Denied(PutError):

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from agent.core.values import Destination, PutReply
-from agent.errors import Invalid, PutError
+from agent.errors import Invalid, PutError, Unread
 from agent.settings.model import CloudWatch
 from agent.ship.aws.body import put_body
 from agent.ship.aws.connection import Connector
@@ -83,9 +83,7 @@ class LogsClient:
             return await put(gzip=False)
         try:
             return await put(gzip=True)
-        except PutError as error:
-            if not (isinstance(error, Invalid) or error.reason == "unexpected"):
-                raise
+        except (Invalid, Unread) as error:
             reply = await put(gzip=False)
             if self._gzip:  # else another put of those under way has said it
                 self._gzip = False

@@ -8,7 +8,7 @@ from aiohttp import ClientConnectorDNSError, ClientConnectorError, ClientOSError
 from aiohttp.client_reqrep import ConnectionKey
 from botocore import exceptions as sdk
 
-from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, Unavailable, WrongToken
+from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, Unavailable, Unread, WrongToken
 from agent.ship.aws.outcomes import BY_CODE, put_error
 
 KEY = ConnectionKey("logs.example", 443, True, True, None, None, None)
@@ -44,11 +44,12 @@ def outcome(error: Exception) -> PutError:
     ("InvalidParameterException", 400, Invalid, "invalid"),
     ("LimitExceededException", 400, Refused, "quota"),
     ("InvalidSequenceTokenException", 400, WrongToken, "wrong_token"),
-    ("SomethingThatAwsInventsLater", 400, Unavailable, "unexpected"),
+    ("SomethingThatAwsInventsLater", 400, Unread, "unexpected"),
     ("SomethingThatAwsInventsLater", 500, Unavailable, "unavailable"),
     ("", 403, Denied, "denied"),
     ("404", 404, Unavailable, "unexpected"),
     ("413", 413, Invalid, "too_large"),
+    ("415", 415, Unread, "unexpected"),
     ("429", 429, Throttled, "throttled"),
 ])  # fmt: skip
 def test_each_answer_has_its_outcome(code: str, status: int, kind: type[PutError], reason: str):

@@ -74,6 +74,7 @@ async def test_a_compressed_batch_arrives():
 @pytest.mark.parametrize("refusal", [
     Answer.error("SerializationException", message="not JSON"),
     Answer(415, b"", "text/html"),
+    Answer(400, b"", "text/html"),
 ])  # fmt: skip
 async def test_an_endpoint_that_refuses_compressed_bodies_gets_them_plain_from_then_on(refusal: Answer, caplog):
     batch = events("one", "two")
@@ -86,6 +87,17 @@ async def test_an_endpoint_that_refuses_compressed_bodies_gets_them_plain_from_t
     assert [orjson.loads(request.body)["logEvents"] for request in plain] == [orjson.loads(b"".join(batch))] * 2
     assert not any("Content-Encoding" in request.headers for request in plain)
     assert [record.message for record in caplog.records] == ["compressed put refused, plain ones are taken"]
+
+
+@pytest.mark.parametrize("page", [Answer(200, b"<html>log in</html>", "text/html"), Answer(404, b"", "text/html")])
+async def test_what_a_proxy_says_of_any_request_is_no_refusal_of_compressed_bodies(page: Answer):
+    batch = events("one")
+    async with scripted_endpoint(page) as endpoint, client_of(endpoint, compression="gzip") as client:
+        with pytest.raises(Unavailable):
+            await client.put(HERE, batch)
+        await client.put(HERE, batch)
+
+    assert [request.headers.get("Content-Encoding") for request in endpoint.requests] == ["gzip", "gzip"]
 
 
 @pytest.mark.parametrize("status", [300, 304, 404])

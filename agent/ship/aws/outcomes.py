@@ -15,7 +15,7 @@ import aiohttp
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
 
-from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, Unavailable, WrongToken
+from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, Unavailable, Unread, WrongToken
 
 FOREIGN_ERRORS = (sdk.ClientError, sdk.BotoCoreError, ResponseParserError, TimeoutError)
 """All that a call through the SDK raises for faults of the network or the other side."""
@@ -80,11 +80,13 @@ BY_CODE: dict[str, tuple[_Kind, str]] = {
 
 # Only for answers whose code says nothing: a balancer or a proxy spoke instead of AWS.
 BY_STATUS: dict[int, tuple[_Kind, str]] = {
+    400: (Unread, "unexpected"),
     401: (Denied, "denied"),
     403: (Denied, "denied"),
     407: (Unavailable, "proxy"),
     408: (Unavailable, "timeout"),
     413: (Invalid, "too_large"),  # a proxy's own limit on bodies: a smaller batch passes
+    415: (Unread, "unexpected"),
     429: (Throttled, "throttled"),
 }
 
