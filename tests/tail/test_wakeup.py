@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.settings import Tail
 from agent.tail.discovery import Discovery
 from agent.tail.wakeup import Wakeup
-from tests.tail.following import POD, Container, following
+from tests.tail.following import POD, Container, Following, following
 
 NEVER = 60.0
 """Seconds between two scans: within the time of a test nothing is found but what inotify tells of."""
@@ -118,6 +118,17 @@ async def test_a_file_system_that_tells_nothing_is_looked_through_all_the_same(t
         aside.unlink()
 
 
+async def test_a_write_stirs_nobody_who_reads_elsewhere(tmp_path: Path) -> None:
+    containers = [Container(tmp_path, pod=POD.replace("x7k2p", str(number))) for number in range(20)]
+    async with following(tmp_path, scan_seconds=0.5) as seen:
+        for number, container in enumerate(containers):
+            container.write(number)
+        await seen.until(lambda: len(seen.numbers) == 20 and not _restless(seen))
+        containers[0].write(20)
+        await seen.until(lambda: seen.numbers[-1] == 20)
+        assert _restless(seen) <= 1
+
+
 async def test_what_rests_is_on_record_to_its_end_and_again_when_it_went_on(tmp_path: Path) -> None:
     container = Container(tmp_path)
     async with following(tmp_path) as seen:
@@ -127,3 +138,8 @@ async def test_what_rests_is_on_record_to_its_end_and_again_when_it_went_on(tmp_
             (position,) = seen.reader.positions().values()
             assert position.offset == position.size == container.path.stat().st_size
             assert seen.numbers[-1] == number
+
+
+def _restless(seen: Following) -> int:
+    """How many files something may still become of, though nobody writes."""
+    return seen.reader.progress[0]
