@@ -1,9 +1,8 @@
 """What an alert costs as there are more of them, more files, more pods beside Falco's; and what it costs to wait.
 
 CPU of a running agent, from the moment the alerts appear in its tree until all have arrived, so that its start is not
-in it. Few alerts are given several times, many files in turns with few, and the median counts. At rest nothing is
-written for a while, once with nothing else going on and once with an unrelated pod made or removed every second; in
-the end each of many files is written to once a second.
+in it. Few are given several times to one agent; all numbers are measured in turns, and the median counts. At rest
+nothing is written for a while; then an alert a second in each of many files, or an unrelated pod made or removed.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ SETTLED_SECONDS = 8.0
 """Files that were read stay busy for a while: they are looked at again, and progress is written."""
 TURNS = 3
 """A shared machine is slower for minutes at a time, so what is compared takes turns."""
+MOST_IN_TURNS = 1_000_000
 _CHUNK_LINES = 10_000
 
 Row = dict[str, Any]
@@ -58,12 +58,13 @@ def main() -> None:
             pass
         alerts_rows = [_alerts(place, size) for size in sizes]
         turns = 1 if chosen.quick else TURNS
-        floods = [[_flood(place, number, turn, in_files) for number in files] for turn in range(turns)]
-        files_rows = [
-            _middle(floods_of_number) | _resting_files(place, number, settled_seconds, idle_seconds)
-            for number, floods_of_number in zip(files, zip(*floods, strict=True), strict=True)
-        ]
-        pods_rows = [_pods(place, number, beside_pods, settled_seconds, idle_seconds) for number in pods]
+        alerts_rows = _in_turns(turns, "alerts", sizes, lambda number: _alerts(place, number))
+        files_rows = _in_turns(turns, "files", files, lambda number: _files(place, number, in_files))
+        pods_rows = _in_turns(turns, "pods", pods, lambda number: _pods(place, number, beside_pods))
+        for row in files_rows:
+            row |= _resting_files(place, row["number"], settled_seconds, idle_seconds)
+        for row in pods_rows:
+            row |= _resting_pods(place, row["number"], settled_seconds, idle_seconds)
 
     rows = [*_compared(alerts_rows, -1), *_compared(files_rows, 0), *_compared(pods_rows, 0)]
     publish(
@@ -73,23 +74,40 @@ def main() -> None:
     )  # fmt: skip
 
 
+def _in_turns(turns: int, scaled: str, numbers: Sequence[int], measure: Callable[[int], Row]) -> list[Row]:
+    """Of each number the medians of so many measurements; of what takes minutes, one."""
+    measured: dict[int, list[Row]] = {number: [] for number in numbers}
+    for turn in range(turns):
+        for number in numbers:
+            if turn == 0 or number <= MOST_IN_TURNS:
+                measured[number].append(measure(number))
+    return [
+        {"scaled": scaled, "number": number, "times": len(rows)}
+        | {name: median(row[name] for row in rows) for name in rows[0]}
+        for number, rows in measured.items()
+    ]
+
+
 def _alerts(place: Path, alerts: int) -> Row:
     """So many in one file."""
     times = max(1, min(9, 100_000 // alerts))
     with _warm_agent(place, f"alerts-{alerts}") as (target, subject, tree):
         costs = [_cost(target, subject, lambda: tree.appear(alerts, [0]), alerts) for _ in range(times)]
-        return {"scaled": "alerts", "number": alerts, "us_per_alert": median(costs), "times": times} | _size(subject)
+        return {"us_per_alert": median(costs)} | _size(subject)
 
 
-def _flood(place: Path, files: int, turn: int, alerts: int) -> Row:
+def _files(place: Path, files: int, alerts: int) -> Row:
     """So many alerts in so many files of as many Falco pods."""
-    with _warm_agent(place, f"flood-{files}-{turn}") as (target, subject, tree):
+    with _warm_agent(place, f"files-{files}") as (target, subject, tree):
         cost = _cost(target, subject, lambda: tree.appear(alerts, range(files)), alerts)
         return {"us_per_alert": cost} | _size(subject)
 
 
-def _middle(turns: Sequence[Row]) -> Row:
-    return {name: median(turn[name] for turn in turns) for name in turns[0]} | {"times": len(turns)}
+def _pods(place: Path, pods: int, alerts: int) -> Row:
+    """So many alerts in one file, beside so many unrelated pods, each with a container and its log."""
+    with _warm_agent(place, f"pods-{pods}", pods) as (target, subject, tree):
+        cost = _cost(target, subject, lambda: tree.appear(alerts, [0]), alerts)
+        return {"us_per_alert": cost} | _size(subject)
 
 
 def _resting_files(place: Path, files: int, settled_seconds: float, idle_seconds: float) -> Row:
@@ -101,23 +119,15 @@ def _resting_files(place: Path, files: int, settled_seconds: float, idle_seconds
         time.sleep(settled_seconds)
         idle = _idle_ms(subject, idle_seconds)
         trickling = _idle_ms(subject, idle_seconds, lambda: tree.go_on(range(files)))
-        return {"scaled": "files", "number": files, "trickling_ms_per_second": trickling} | _rest(idle)
+        return _rest(idle) | {"trickling_ms_per_second": trickling}
 
 
-def _pods(place: Path, pods: int, alerts: int, settled_seconds: float, idle_seconds: float) -> Row:
-    """So many unrelated pods, each with a container and its log; then rest, and rest while pods come and go."""
-    times = 1 if alerts < WARM_ALERTS else 3
-    with _warm_agent(place, f"pods-{pods}", pods) as (target, subject, tree):
-        costs = [_cost(target, subject, lambda: tree.appear(alerts, [0]), alerts) for _ in range(times)]
+def _resting_pods(place: Path, pods: int, settled_seconds: float, idle_seconds: float) -> Row:
+    """So many unrelated pods at rest; then one comes or goes every second."""
+    with _warm_agent(place, f"pods-{pods}", pods) as (_, subject, tree):
         time.sleep(settled_seconds)
         idle = _idle_ms(subject, idle_seconds)
-        coming_and_going = _idle_ms(subject, idle_seconds, tree.come_and_go)
-        return (
-            {"scaled": "pods", "number": pods, "us_per_alert": median(costs), "times": times}
-            | {"churning_ms_per_second": coming_and_going}
-            | _rest(idle)
-            | _size(subject)
-        )
+        return _rest(idle) | {"churning_ms_per_second": _idle_ms(subject, idle_seconds, tree.come_and_go)}
 
 
 def _rest(idle_ms: float) -> Row:
