@@ -11,7 +11,7 @@ FalcowatchError
 ├── PutError              a put did not deliver; its subclass says what to do next
 │   ├── Throttled         too many requests: the same bytes again, later and slower
 │   ├── Unavailable       a fault on their side or on the way: the same bytes again, later
-│   │   └── Unread         the request could not be read: the same events, written otherwise or later
+│   │   └── Unread        the request could not be read: the same events, written otherwise or later
 │   ├── Denied            credentials are missing, expired or not allowed: again, slowly
 │   ├── Missing           the log group or stream does not exist: create it, then again
 │   ├── Invalid           the batch cannot be accepted as it is: find the culprit

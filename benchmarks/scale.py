@@ -33,6 +33,7 @@ SETTLED_SECONDS = 8.0
 TURNS = 3
 """A shared machine is slower for minutes at a time, so what is compared takes turns."""
 MOST_IN_TURNS = 1_000_000
+"""More alerts than that take minutes, through such phases; they are measured once."""
 _CHUNK_LINES = 10_000
 
 Row = dict[str, Any]
@@ -56,7 +57,6 @@ def main() -> None:
         (place / "pods.json").write_bytes(pod_list())
         with _warm_agent(place, "compiles"):
             pass
-        alerts_rows = [_alerts(place, size) for size in sizes]
         turns = 1 if chosen.quick else TURNS
         alerts_rows = _in_turns(turns, "alerts", sizes, lambda number: _alerts(place, number))
         files_rows = _in_turns(turns, "files", files, lambda number: _files(place, number, in_files))
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _in_turns(turns: int, scaled: str, numbers: Sequence[int], measure: Callable[[int], Row]) -> list[Row]:
-    """Of each number the medians of so many measurements; of what takes minutes, one."""
+    """Of each number the medians of so many measurements."""
     measured: dict[int, list[Row]] = {number: [] for number in numbers}
     for turn in range(turns):
         for number in numbers:
