@@ -14,29 +14,31 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from agent import letters, memory
-from agent.core.express import Spotter
-from agent.core.kubelet import Selection
+from agent import memory
+from agent.cloudwatch.client import LogsClient, open_cloudwatch
+from agent.cloudwatch.entity import cluster_entity
+from agent.core.processing.urgent_scan import UrgentMatcher
+from agent.core.reading.pod_paths import Selection
 from agent.core.values import Destination, Lane
-from agent.enrich import build_enricher
+from agent.deadletters import commands
+from agent.deadletters.store import DeadLetters
 from agent.enrich.enricher import PodEnricher
-from agent.flow import Budget
-from agent.http import serve
-from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline, Progress
+from agent.enrich.factory import build_enricher
+from agent.flow.budget import Budget
+from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline
+from agent.progress import Progress
+from agent.selfmonitor import Liveness, Notices
 from agent.settings import Settings
-from agent.ship.cloudwatch import LogsClient, open_cloudwatch
-from agent.ship.deadletter import DeadLetters
-from agent.ship.entity import cluster_entity
 from agent.ship.journal import Journal
 from agent.ship.readback import arrived
 from agent.ship.shipper import Shipper
 from agent.status import Parts, Status
 from agent.tail.checkpoint import Checkpoint, Restored
 from agent.tail.reader import Reader
-from agent.tail.tailer import Reading
+from agent.tail.reading import Reading
 from agent.telemetry import Telemetry
 from agent.vigil import beat, watch_drift, watch_falco, watch_storms
-from agent.watch import Notices, Silence
+from agent.web import serve
 
 log = logging.getLogger(__name__)
 VERSION = version("falcowatch")
@@ -73,9 +75,9 @@ class Agent:
         self.telemetry = Telemetry(VERSION)
         limit = settings.memory_budget_bytes
         self.budget = Budget(limit, limit // URGENT_BUDGET_SHARE)
-        dead_letters = DeadLetters(settings.state_dir / letters.DIRECTORY)
+        dead_letters = DeadLetters(settings.state_dir / commands.DIRECTORY)
         notices = Notices(self.telemetry)
-        self.silence = Silence(settings.falco.silent_seconds)
+        self.silence = Liveness(settings.falco.silent_seconds)
         self.enricher = build_enricher(settings, self.telemetry)
         exact = settings.cloudwatch.resume == "exact"
         self.journal = Journal(settings.state_dir / "journal") if exact else None
@@ -106,7 +108,7 @@ class Agent:
             self.pipeline.convey,
             self.pipeline.announce,
             restored.positions,
-            spotter=Spotter(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
+            matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
             express_bytes=settings.falco.express_bytes,
         )
         if self._intents:
@@ -127,7 +129,7 @@ class Agent:
         self.progress = Progress(
             self.reader, self.pipeline, checkpoint, self.journal, self.telemetry, self.status.saved
         )
-        self.pipeline.tell_again(restored.untold)
+        self.pipeline.tell_again(restored.pending_events)
 
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as stations:
@@ -185,7 +187,7 @@ class Agent:
             async with asyncio.timeout(self.settings.drain_seconds):
                 await self.shipper.drain()
         except TimeoutError:
-            left = sum(outlet.records for outlet in self.shipper.outlets)
+            left = sum(queue.records for queue in self.shipper.queues)
             log.warning(
                 "drain ended by its deadline; the rest is read again at the next start", extra={"records": left}
             )

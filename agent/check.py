@@ -12,13 +12,13 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from agent.enrich import probe as probe_pods
+from agent.cloudwatch.client import LogsClient, open_cloudwatch
+from agent.enrich.factory import probe as probe_pods
 from agent.errors import Denied, DiscoveryError, FalcowatchError, KubernetesError, Missing, PutError
-from agent.http.report import Probe
 from agent.settings import Settings
-from agent.ship.cloudwatch import LogsClient, open_cloudwatch
+from agent.tail.content import open_log
 from agent.tail.discovery import Discovery
-from agent.tail.files import open_log
+from agent.web.report import Probe
 
 API_SECONDS = 10.0
 

@@ -88,14 +88,14 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _cloudwatch(arguments: argparse.Namespace) -> int:
-    from agent.local.cloudwatch import serve
+    from agent.local.emulator import serve
 
     asyncio.run(serve(arguments.host, arguments.port, arguments.data))
     return 0
 
 
 def _dead_letters(arguments: argparse.Namespace) -> int:
-    from agent.letters import lines, put_again
+    from agent.deadletters.commands import lines, put_again
     from agent.settings import load_settings
 
     settings = load_settings(os.environ, arguments.config).settings

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from agent.core.values import Lane
-from agent.flow import Budget
-from agent.http.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
+from agent.flow.budget import Budget
 from agent.pipeline import Pipeline
+from agent.selfmonitor import Liveness, Notices
 from agent.settings import Settings
 from agent.ship.shipper import Shipper
-from agent.tail.openfile import OpenFile
 from agent.tail.reader import Reader
+from agent.tail.tracked_file import TrackedFile
 from agent.telemetry import Telemetry
-from agent.watch import Notices, Silence
+from agent.web.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
 
 STUCK_SECONDS = 60.0
 """With records in hand and a CloudWatch that answers, an acknowledgement takes seconds."""
@@ -42,7 +42,7 @@ class Parts:
     pipeline: Pipeline
     shipper: Shipper
     notices: Notices
-    silence: Silence
+    silence: Liveness
 
 
 class Status:
@@ -139,13 +139,13 @@ class Status:
             ),
             lanes=[
                 LaneReport(
-                    outlet.lane,
-                    outlet.destination.stream,
-                    outlet.records,
-                    0.0 if outlet.oldest_read_at is None else now - outlet.oldest_read_at,
-                    shipped.get(outlet.lane, 0),
+                    queue.lane,
+                    queue.destination.stream,
+                    queue.records,
+                    0.0 if queue.oldest_read_at is None else now - queue.oldest_read_at,
+                    shipped.get(queue.lane, 0),
                 )
-                for outlet in parts.shipper.outlets
+                for queue in parts.shipper.queues
             ],
             files=[
                 FileReport(str(file.path), file.id, file.known_size, file.ledger.committed, _state(file))
@@ -213,15 +213,15 @@ class Status:
         return max((now - moment for moment in since if moment is not None), default=0.0)
 
     def _lane_records(self, lane: Lane) -> int:
-        return sum(outlet.records for outlet in self._parts.shipper.outlets if outlet.lane is lane)
+        return sum(queue.records for queue in self._parts.shipper.queues if queue.lane is lane)
 
     def _oldest_seconds(self, lane: Lane) -> float:
-        times = [outlet.oldest_read_at for outlet in self._parts.shipper.outlets if outlet.lane is lane]
+        times = [queue.oldest_read_at for queue in self._parts.shipper.queues if queue.lane is lane]
         now = time.monotonic()
         return max((now - moment for moment in times if moment is not None), default=0.0)
 
 
-def _state(file: OpenFile) -> str:
+def _state(file: TrackedFile) -> str:
     if file.replaced:
         return "truncated"
     if file.deleted:

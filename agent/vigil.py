@@ -15,18 +15,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from agent.core.kubelet import PodDirectory, Selection
+from agent.cloudwatch.client import LogsClient
+from agent.core.reading.pod_paths import PodDirectory, Selection
 from agent.core.values import Lane
-from agent.enrich.projection import Pod
+from agent.enrich.pod import Pod
 from agent.errors import PutError
-from agent.http.report import Books
 from agent.pipeline import Pipeline
+from agent.selfmonitor import Liveness, OwnEvent, Sighting, Transition
+from agent.selfmonitor.events import stamp
 from agent.settings import CloudWatch
-from agent.ship.cloudwatch import LogsClient
 from agent.tail.reader import Reader
 from agent.telemetry import Telemetry
-from agent.watch import Saying, Sighting, Silence, Word
-from agent.watch.saying import stamp
+from agent.web.report import Books
 
 LOOK_SECONDS: Final = 5.0
 STORM_LOOK_SECONDS: Final = 1.0
@@ -64,7 +64,7 @@ _WORDINGS: Final = {
 
 
 async def watch_falco(
-    reader: Reader, pods: Callable[[], Iterable[Pod]], silence: Silence, pipeline: Pipeline, selected: Selection
+    reader: Reader, pods: Callable[[], Iterable[Pod]], silence: Liveness, pipeline: Pipeline, selected: Selection
 ) -> None:
     """Says when a Falco of this node falls silent, restarts, vanishes or is back; until cancelled. A limit of 0: never.
 
@@ -76,14 +76,14 @@ async def watch_falco(
 
 
 def look_for_falco(
-    reader: Reader, pods: Iterable[Pod], silence: Silence, pipeline: Pipeline, selected: Selection, now: float
+    reader: Reader, pods: Iterable[Pod], silence: Liveness, pipeline: Pipeline, selected: Selection, now: float
 ) -> None:
     """Looks once, and says what there is to be said; nothing while the log root cannot be listed."""
     if reader.looked and reader.problem is None:
         for word in silence.look(_sightings(reader, pods, selected, now), now):
-            saying = _saying(word)
-            log.warning(f"falco {word.state}", extra={"pod": word.name, "why": saying.output})
-            pipeline.say(saying)
+            own_event = _saying(word)
+            log.warning(f"falco {word.state}", extra={"pod": word.name, "why": own_event.output})
+            pipeline.say(own_event)
 
 
 async def watch_storms(pipeline: Pipeline) -> None:
@@ -121,7 +121,7 @@ async def watch_drift(settings: CloudWatch, client: LogsClient, group: str, tele
         await asyncio.sleep(DRIFT_SECONDS * random.uniform(0.5, 1.5))
 
 
-def _heartbeat(sequence: int, books: Books, gaps: int, gap_bytes: int) -> Saying:
+def _heartbeat(sequence: int, books: Books, gaps: int, gap_bytes: int) -> OwnEvent:
     fields: dict[str, object] = {f"books.{name}": value for name, value in asdict(books).items()}
     fields |= {"gap.count": gaps, "gap.bytes": gap_bytes, "heartbeat.sequence": sequence}
     # A metric filter cannot name a key with a dot in it, so the text says it all, in this order.
@@ -129,7 +129,7 @@ def _heartbeat(sequence: int, books: Books, gaps: int, gap_bytes: int) -> Saying
         f"read {books.read}, shipped {books.shipped}, filtered {books.filtered}, rejected {books.rejected}, "
         f"in flight {books.in_flight}, gaps {gaps}"
     )
-    return Saying("heartbeat", "Informational", output, fields, Lane.ROUTINE)
+    return OwnEvent("heartbeat", "Informational", output, fields, Lane.ROUTINE)
 
 
 def _sightings(reader: Reader, pods: Iterable[Pod], selected: Selection, now: float) -> Iterator[Sighting]:
@@ -150,7 +150,7 @@ def _sightings(reader: Reader, pods: Iterable[Pod], selected: Selection, now: fl
                     yield Sighting(f"{uid}/{container.name}", f"{pod.namespace}/{pod.name}", 0, made_at)
 
 
-def _saying(word: Word) -> Saying:
+def _saying(word: Transition) -> OwnEvent:
     wording = _WORDINGS[word.state]
     by = word.by or word.name
     fields: dict[str, object] = {
@@ -166,4 +166,4 @@ def _saying(word: Word) -> Saying:
     output = wording.output.format(name=word.name, seconds=word.seconds, by=by)
     if word.at_start:
         output += ", as found when the agent started"
-    return Saying(wording.kind, wording.priority, output, fields, wording.lane)
+    return OwnEvent(wording.kind, wording.priority, output, fields, wording.lane)

@@ -1,6 +1,6 @@
 """What enrichment costs: microseconds a look-up over a node of 110 pods, and resident memory.
 
-Run it as `python -m benchmarks.enrich_cost`. Memory is measured in a process of its own, against a server on
+PartialRecord it as `python -m benchmarks.enrich_cost`. Memory is measured in a process of its own, against a server on
 loopback: the modules of an agent without enrichment are imported first, then enrichment is switched on.
 Compiled bytecode must be there (run it twice, or `python -m compileall`): compiling leaves some 30 MB behind.
 """
@@ -21,12 +21,12 @@ from typing import Any
 
 import orjson
 
-from agent.core.falco import decode_alert
+from agent.core.processing.alert import decode_alert
 from agent.core.values import PodKey
-from agent.enrich.answers import read_list
 from agent.enrich.enricher import PodEnricher
+from agent.enrich.pod import Selection
 from agent.enrich.pod_file import PodFile
-from agent.enrich.projection import Selection
+from agent.enrich.responses import read_list
 from agent.telemetry.metrics import Telemetry
 
 PODS = 110
@@ -134,13 +134,13 @@ def enrich_and_weigh(url: str, pipe: Connection) -> None:
 
     gc.collect()
     without = resident_bytes()
-    from agent.enrich import api
+    from agent.enrich import kube_api
 
     gc.collect()
     imported = resident_bytes()
 
     async def run() -> PodEnricher:
-        from agent.enrich.watch import PodWatch
+        from agent.enrich.kube_watch import PodWatch
 
         with tempfile.TemporaryDirectory() as directory:
             kubeconfig = Path(directory) / "kubeconfig"
@@ -155,7 +155,7 @@ def enrich_and_weigh(url: str, pipe: Connection) -> None:
                 )
             )
             telemetry = Telemetry("benchmark")
-            watch = PodWatch(partial(api.connect, "node-1", kubeconfig), ALL, telemetry)
+            watch = PodWatch(partial(kube_api.connect, "node-1", kubeconfig), ALL, telemetry)
             enricher = PodEnricher(watch, 3600, telemetry)
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(enricher.run())

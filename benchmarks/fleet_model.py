@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from agent.core.backoff import Backoff
-from agent.core.batch import EVENT_OVERHEAD_BYTES, MOST_BYTES, MOST_EVENTS
-from agent.flow import Pace, Slots
+from agent.core.batching.limits import EVENT_OVERHEAD_BYTES, MOST_BYTES, MOST_EVENTS
+from agent.flow.pace import Pace
+from agent.flow.slots import Slots
 from agent.settings import Settings
 from agent.ship.shipper import NEARLY_FULL, ROUTINE_BACKOFF, URGENT_BACKOFF, URGENT_PACE_FACTOR
 
@@ -183,7 +184,7 @@ class Batch:
 
 
 class Lane:
-    """One lane of a node: `agent.ship.outlet` and the pump that empties it."""
+    """One lane of a node: `agent.ship.stream_queue` and the pump that empties it."""
 
     def __init__(self, name: str, arrivals: Arrivals, pace: Pace, backoff: Backoff) -> None:
         self.name = name

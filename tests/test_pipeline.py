@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from agent.app import run_agent
-from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
+from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.settings import load_settings
 from tests.process.driver import alert, append, container, cri, environment
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent.app import Agent
-from agent.http.report import Probe
-from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
+from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.status import STUCK_SECONDS
+from agent.web.report import Probe
 from tests.process.driver import alert, append, container, cri
-from tests.watch.whole_agent import NOWHERE, aws_environment, built, running, until
+from tests.selfmonitor.whole_agent import NOWHERE, aws_environment, built, running, until
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from collections.abc import Collection
 from typing import Literal, Protocol
 
 from agent.core.values import Fragment, PodKey
+from agent.enrich.cache import PodCache
 from agent.enrich.fragment import HOST, NOTHING_SAID, alert_fragment, pod_fragment, unknown_fragment
-from agent.enrich.pods import PodCache
-from agent.enrich.projection import Pod
-from agent.enrich.watch import Sink
+from agent.enrich.kube_watch import Sink
+from agent.enrich.pod import Pod
 from agent.telemetry.metrics import Telemetry
 
 MOST_ANSWERS = 2048

@@ -11,7 +11,7 @@ from typing import Final
 import orjson
 
 from agent.core.values import Fragment, PodKey
-from agent.enrich.projection import Container, Pod
+from agent.enrich.pod import Container, Pod
 
 HOST: Final = Fragment(b"", b"", "host")
 """Falco says `container.id: host`: no pod, so nothing is said of one. The node stands in the `falcowatch` key."""

@@ -10,9 +10,9 @@ import asyncio
 import logging
 from pathlib import Path
 
-from agent.enrich.answers import PodList, read_list
-from agent.enrich.projection import Selection
-from agent.enrich.watch import Sink
+from agent.enrich.kube_watch import Sink
+from agent.enrich.pod import Selection
+from agent.enrich.responses import PodList, read_list
 from agent.errors import KubernetesError
 from agent.telemetry.logs import Occasional
 

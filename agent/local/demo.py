@@ -28,7 +28,7 @@ import aiohttp
 import orjson
 
 from agent.errors import DemoFailed
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from agent.local.player import Player
 from agent.local.proof import Comparison
 from agent.local.view import MOST_ALERTS, DemoProgress, DemoView, LastAlert, Outcome, Rate

@@ -21,7 +21,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from agent.http.figures import count, duration, size
+from agent.web.figures import count, duration, size
 
 FRAMES_PER_SECOND: Final = 4
 MOST_ALERTS: Final = 8

@@ -18,8 +18,8 @@ from typing import Final
 
 import orjson
 
-from agent.core.batch import Batch
-from agent.core.identity import record_id
+from agent.core.batching.batch import Batch
+from agent.core.event_id import record_id
 from agent.core.values import Destination
 from agent.errors import StateUnwritable
 

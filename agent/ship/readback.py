@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Set
 from typing import Final, Protocol
 
 from agent.core.backoff import Backoff
-from agent.core.identity import RecordId, record_id
+from agent.core.event_id import RecordId, record_id
 from agent.core.values import Destination
 from agent.errors import Denied, Missing, PutError, Throttled, Unavailable
 from agent.ship.journal import Intent

@@ -48,7 +48,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
+class PendingEvent:
     """An event of our own that CloudWatch has not acknowledged: it is in no file, so a crash would lose it."""
 
     id: str
@@ -64,7 +64,7 @@ class Restored:
     """By file id."""
     first_start: bool
     """There was none: this node has never been read."""
-    untold: tuple[Untold, ...] = ()
+    pending_events: tuple[PendingEvent, ...] = ()
 
 
 class Checkpoint:
@@ -96,12 +96,12 @@ class Checkpoint:
             ) from error
         return self._restore()
 
-    def save(self, positions: dict[str, Position], untold: Sequence[Untold] = ()) -> bool:
+    def save(self, positions: dict[str, Position], pending_events: Sequence[PendingEvent] = ()) -> bool:
         """Makes these durable; False when the disk holds them already. Blocks: call it in a thread.
 
         Raises StateUnwritable.
         """
-        body = orjson.dumps({"files": positions, "untold": untold})[1:-1]
+        body = orjson.dumps({"files": positions, "untold": pending_events})[1:-1]
         # A save that was cancelled still runs in its thread: the next one waits for it.
         with self._turn:
             if body == self._written:
@@ -162,12 +162,12 @@ def parse(data: bytes) -> Restored:
         document = orjson.loads(data)
         if document["version"] != VERSION:
             raise CheckpointCorrupt(f"version {document['version']!r}, this agent reads {VERSION}")
-        files, untold = document["files"], document["untold"]
+        files, pending_events = document["files"], document["untold"]
         _, _, body = data.removesuffix(b"}\n").partition(b'",')
         if sha256(body).hexdigest() != document["sha256"]:
             raise CheckpointCorrupt("its digest does not match")
         positions = {key: Position(**{**value, "islands": tuple(value["islands"])}) for key, value in files.items()}
-        return Restored(positions, False, tuple(Untold(**event) for event in untold))
+        return Restored(positions, False, tuple(PendingEvent(**event) for event in pending_events))
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise CheckpointCorrupt(f"it is no checkpoint ({error})") from error
 

@@ -15,10 +15,12 @@ from typing import Final
 
 from agent.errors import DiscoveryError
 from agent.tail.checkpoint import Position, Restored
-from agent.tail.discovery import Discovery, Found, Source
-from agent.tail.openfile import OpenFile
-from agent.tail.tailer import Gap, Reading, Tailer
-from agent.tail.wakeup import Wakeup
+from agent.tail.discovery import Discovery
+from agent.tail.inotify import Inotify
+from agent.tail.reading import Gap, Reading
+from agent.tail.tailer import Tailer
+from agent.tail.tracked_file import TrackedFile
+from agent.tail.types import Found, Source
 from agent.telemetry import Occasional
 
 FORGET_AFTER_SECONDS = 7 * 24 * 3600
@@ -58,12 +60,12 @@ class Reader:
         """How often discovery has looked."""
 
     async def run(self) -> None:
-        wakeup = Wakeup(self._wake, self._look_again.set, self._discovery.ignores)
+        inotify = Inotify(self._wake, self._look_again.set, self._discovery.ignores)
         soon_seconds = SOON_SECONDS
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    self._look(wakeup, tasks)
+                    self._look(inotify, tasks)
                     scan_seconds = self._reading.settings.scan_seconds
                     if self.problem is None and any(tailer.wants_another_look for tailer in self._restless):
                         # Ever later: a file that is never to be opened by its name must not keep us busy.
@@ -77,7 +79,7 @@ class Reader:
                     except TimeoutError:
                         continue
         finally:
-            wakeup.close()
+            inotify.close()
 
     def close(self) -> None:
         """Lets go of every file; after `run` has been cancelled and what was read has been settled."""
@@ -99,7 +101,7 @@ class Reader:
         self._reading.allowed.set()
 
     @property
-    def files(self) -> Iterator[OpenFile]:
+    def files(self) -> Iterator[TrackedFile]:
         for tailer in self._tailers.values():
             yield from tailer.files
 
@@ -124,7 +126,7 @@ class Reader:
             len(self._reading.positions),
             sum(file.ledger.committed for file in restless),
             sum(file.noted_size for file in restless),
-            sum(len(file.express) - file.express.in_flight for file in restless),
+            sum(len(file.scan_ledger) - file.scan_ledger.in_flight for file in restless),
         )
 
     def positions(self) -> dict[str, Position]:
@@ -143,10 +145,10 @@ class Reader:
         """Though all of it is settled, and it is not open."""
         return any(file_id in tailer.settled_ids for tailer in self._tailers.values())
 
-    def _look(self, wakeup: Wakeup, tasks: asyncio.TaskGroup) -> None:
+    def _look(self, inotify: Inotify, tasks: asyncio.TaskGroup) -> None:
         """Tells each tailer what there is of its source now."""
         self._look_again.clear()
-        told = wakeup.stirred()
+        told = inotify.stirred()
         if self.looks % LOOKS_A_SCAN == 0 or self.problem is not None:
             told = None  # there are file systems that tell of nothing
         elif told is not None:
@@ -161,7 +163,7 @@ class Reader:
                 tailer = self._tailers[source] = Tailer(source, self._reading, at_end=self._at_end)
                 self._by_directory.setdefault(tailer.directory, []).append(tailer)
                 tasks.create_task(self._follow(source, tailer), name=f"tail {source.path}")
-            wakeup.watch(self._discovery.directories)
+            inotify.watch(self._discovery.directories)
         for source, tailer in self._tailers.items():
             found = tailer.found if self._found is before else self._found.get(source, ())
             tailer.sighted(found, closely=told is None)

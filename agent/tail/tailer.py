@@ -10,81 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final
 
-from agent.core.express import ExpressEntry, Spotter
-from agent.core.ledger import Entry
-from agent.core.lines import Records
-from agent.flow import Budget, Turns
-from agent.settings import Tail
+from agent.core.reading.ledger import Entry
+from agent.core.reading.records import Records
+from agent.core.reading.scan_ledger import ScanEntry
 from agent.tail.checkpoint import Position, this_hour
-from agent.tail.discovery import FoundFile, Source
-from agent.tail.express import Express
-from agent.tail.files import DamagedLog
-from agent.tail.intake import Intake
-from agent.tail.openfile import OpenFile
-from agent.telemetry import Occasional, Telemetry
+from agent.tail.content import DamagedLog
+from agent.tail.file_tracker import FileTracker
+from agent.tail.reading import Chunk, Gap, Reading
+from agent.tail.tracked_file import TrackedFile
+from agent.tail.types import FoundFile, Source
+from agent.tail.urgent_scan import UrgentScan
+from agent.telemetry import Occasional
 
 CHUNK_BYTES: Final = 256 * 1024
 
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Records read together, and the entry that waits for them to be settled."""
-
-    file: OpenFile
-    records: Records
-    entry: Entry | ExpressEntry
-    cost_bytes: int
-    """What was acquired of the budget for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Bytes of a file that vanished before they could be read."""
-
-    file: str
-    path: str
-    start: int
-    end: int
-    why: str
-    at_least: bool = False
-    """More may have been lost than could be seen."""
-
-
-def _already() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What all tailers share."""
-
-    settings: Tail
-    budget: Budget
-    telemetry: Telemetry
-    deliver: Callable[[Chunk], Awaitable[None]]
-    announce: Callable[[Gap], None]
-    positions: dict[str, Position]
-    """What is known of files that are not open now, by file id."""
-    followed: set[str] = field(default_factory=set)
-    """Ids of the files that some tailer has open: no file is read by two."""
-    allowed: asyncio.Event = field(default_factory=_already)
-    """Not set: files are opened and held, and nothing is read of them yet."""
-    spotter: Spotter | None = None
-    """Finds what may go ahead in a backlog; None: nothing does."""
-    express_bytes: int = 0
-    """So long a backlog of a source is not worth going ahead in."""
-    scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever goes ahead."""
-    turns: Turns = field(default_factory=Turns)
-    """Taken for each chunk: what was read is on its way before more is, and a flood does not starve the loop."""
 
 
 class Tailer:
@@ -94,7 +37,7 @@ class Tailer:
         self.source = source
         self.directory = source.path.parent
         """Where its live file is."""
-        self.files: list[OpenFile] = []
+        self.files: list[TrackedFile] = []
         """Oldest first: those that ended and wait to be settled, the one being read, those whose turn will come."""
         self._reading = reading
         self._at_end = at_end
@@ -102,8 +45,8 @@ class Tailer:
         """At the last look."""
         self._in_hand = -1
         """How many files there were when those that were found were last gone through."""
-        self._intake = Intake(source, reading.settings, reading.positions, reading.followed, self._complain)
-        self._express = Express(reading, self.files, self._hand_on) if reading.spotter is not None else None
+        self._file_tracker = FileTracker(source, reading.settings, reading.positions, reading.followed, self._complain)
+        self._express = UrgentScan(reading, self.files, self._hand_on) if reading.matcher is not None else None
         self.rests = False
         """Nothing becomes of it but by somebody writing: all there is has been read and settled."""
         self._is_heard = False
@@ -143,7 +86,7 @@ class Tailer:
         """Something was written, the kernel says."""
         self._is_heard = True
         self._stir()
-        if self._intake.is_waiting:
+        if self._file_tracker.is_waiting:
             self._take_in(fresh=False)
         self._woken.set()
         self._go_ahead()
@@ -151,17 +94,17 @@ class Tailer:
     @property
     def settled_ids(self) -> set[str]:
         """Files that are still there, though all of them is settled."""
-        return set(self._intake.settled.values())
+        return set(self._file_tracker.settled.values())
 
     @property
     def is_unsure(self) -> bool:
         """Some file could not be opened at the last look."""
-        return self._intake.unsure
+        return self._file_tracker.unsure
 
     @property
     def wants_another_look(self) -> bool:
         """A file is in hand whose place among the others only the next look can tell."""
-        return self._intake.wants_another_look(self.files)
+        return self._file_tracker.wants_another_look(self.files)
 
     @property
     def is_there(self) -> bool:
@@ -189,7 +132,7 @@ class Tailer:
     @property
     def is_recognised(self) -> bool:
         """Some of its files had been read before."""
-        return self._intake.recognised
+        return self._file_tracker.recognised
 
     async def run(self) -> None:
         """Reads until the source is gone and everything read of it is settled."""
@@ -203,7 +146,7 @@ class Tailer:
         """Lets go of every file. What of it was settled by now stays known."""
         for file in list(self.files):
             self._close(file)
-        self._intake.close()
+        self._file_tracker.close()
 
     def _stir(self) -> None:
         self.rests = False
@@ -214,7 +157,7 @@ class Tailer:
         if self._express is not None and self._tasks is not None and self._express.is_due():
             self._tasks.create_task(self._sweep(self._express), name=f"express {self.source.path}")
 
-    async def _sweep(self, express: Express) -> None:
+    async def _sweep(self, express: UrgentScan) -> None:
         try:
             await express.sweep()
         except OSError as error:
@@ -223,10 +166,10 @@ class Tailer:
     @property
     def _may_find_more(self) -> bool:
         """The same files that were seen at the last look may be others to us by now."""
-        intake, files = self._intake, self.files
+        file_tracker, files = self._file_tracker, self.files
         return (
-            intake.unsure
-            or intake.is_waiting
+            file_tracker.unsure
+            or file_tracker.is_waiting
             or self.wants_another_look
             or len(files) != self._in_hand
             or any(file.replaced or file.deleted for file in files)
@@ -234,7 +177,7 @@ class Tailer:
 
     def _take_in(self, *, fresh: bool) -> None:
         try:
-            self._intake.take(self.found, self.files, at_end=self._at_end, fresh=fresh)
+            self._file_tracker.take(self.found, self.files, at_end=self._at_end, fresh=fresh)
         except OSError as error:
             self._complain(error)
         else:
@@ -246,7 +189,7 @@ class Tailer:
         while turn < len(self.files):
             file = self.files[turn]
             if not file.begun:
-                if not self._intake.may_begin(file):
+                if not self._file_tracker.may_begin(file):
                     break
                 file.begin(previous)
             if not await self._has_passed(file):
@@ -256,7 +199,7 @@ class Tailer:
         for file in [file for file in self.files if file.is_done]:
             self._close(file)
 
-    async def _has_passed(self, file: OpenFile) -> bool:
+    async def _has_passed(self, file: TrackedFile) -> bool:
         """Reads what there is of a file; whether the next one may be read then."""
         try:
             await self._read(file)
@@ -281,7 +224,7 @@ class Tailer:
             return file.ended or file.has_ended(self.found)
         return True
 
-    async def _read(self, file: OpenFile) -> None:
+    async def _read(self, file: TrackedFile) -> None:
         """Everything up to the end of what is there."""
         await self._reading.allowed.wait()
         budget = self._reading.budget
@@ -305,29 +248,29 @@ class Tailer:
             del records
         file.caught_up_at = time.monotonic()
 
-    async def _read_late(self, file: OpenFile) -> None:
+    async def _read_late(self, file: TrackedFile) -> None:
         """What is left of a file that has ended: a torn last line, a record whose last part never came."""
         if (cut := file.last_line()) is not None:
             await self._enter(file, file.join(cut), 0)
         await self._give_up_on_partial(file)
 
-    async def _enter(self, file: OpenFile, records: Records, cost_bytes: int) -> None:
+    async def _enter(self, file: TrackedFile, records: Records, cost_bytes: int) -> None:
         entry = file.enter(records, time.monotonic())
         if not len(records):
             self._reading.budget.adjust(-cost_bytes)
             return
         await self._hand_on(file, records, entry, cost_bytes)
 
-    async def _hand_on(self, file: OpenFile, records: Records, entry: Entry | ExpressEntry, cost_bytes: int) -> None:
+    async def _hand_on(self, file: TrackedFile, records: Records, entry: Entry | ScanEntry, cost_bytes: int) -> None:
         self._reading.telemetry.records_read.inc(len(records))
         await self._reading.deliver(Chunk(file, records, entry, cost_bytes))
 
-    async def _give_up_on_partial(self, file: OpenFile) -> None:
+    async def _give_up_on_partial(self, file: TrackedFile) -> None:
         since = file.joiner.waiting_since
         if since is not None and time.monotonic() - since >= self._reading.settings.partial_seconds:
             await self._enter(file, file.joiner.give_up(), 0)
 
-    async def _finish(self, file: OpenFile) -> None:
+    async def _finish(self, file: TrackedFile) -> None:
         """Its writer has left it."""
         file.ended = True
         if file.replaced:
@@ -339,12 +282,12 @@ class Tailer:
         if file.joiner.open_runs and (file.replaced or (not self.found and file is self.files[-1])):
             await self._enter(file, file.joiner.give_up(), 0)
 
-    def _lose(self, file: OpenFile, why: str, *, at_least: bool = False) -> None:
+    def _lose(self, file: TrackedFile, why: str, *, at_least: bool = False) -> None:
         end = file.end + file.vanished_bytes
         self._reading.announce(Gap(file.id, str(file.path), file.end, end, why, at_least))
 
-    def _close(self, file: OpenFile) -> None:
-        self._intake.release(file)
+    def _close(self, file: TrackedFile) -> None:
+        self._file_tracker.release(file)
         self.files.remove(file)
         file.close()
 

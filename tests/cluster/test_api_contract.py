@@ -20,9 +20,9 @@ import yaml
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient, Configuration
 
-from agent.enrich.answers import Event, Forbidden, Stale, Unauthorized, read_event, read_list
-from agent.enrich.api import KubernetesApi, connect
-from agent.enrich.projection import Selection
+from agent.enrich.kube_api import KubernetesApi, connect
+from agent.enrich.pod import Selection
+from agent.enrich.responses import Event, Forbidden, Stale, Unauthorized, read_event, read_list
 from tests.enrich.cluster import NODE, Cluster, serving, write_kubeconfig
 from tests.enrich.objects import pod_object
 

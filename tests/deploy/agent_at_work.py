@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from agent.app import run_agent
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from agent.settings import Settings
 
 ALERTS = 5

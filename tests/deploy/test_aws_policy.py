@@ -11,8 +11,8 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
+from agent.cloudwatch.client import open_cloudwatch
 from agent.core.values import Destination
-from agent.ship.cloudwatch import open_cloudwatch
 from tests.deploy.agent_at_work import GROUP, agent_at_work, made_up_credentials
 from tests.deploy.cloudformation import Stack
 
@@ -66,7 +66,7 @@ async def test_the_policy_covers_exactly_the_calls_of_the_agent(tmp_path: Path, 
 def test_the_policy_covers_every_operation_that_the_code_spells():
     service = botocore.session.get_session().get_service_model("logs")
     spellings = {form: name for name in service.operation_names for form in (name, xform_name(name))}
-    source = "\n".join(path.read_text() for path in sorted((ROOT / "agent/ship").rglob("*.py")))
+    source = "\n".join(path.read_text() for path in sorted((ROOT / "agent/cloudwatch").rglob("*.py")))
 
     words = re.findall(r'(?:"|client\.)(\w+)(?:"|\()', source)
 

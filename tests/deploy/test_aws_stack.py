@@ -15,7 +15,7 @@ import orjson
 import pytest
 from moto.server import ThreadedMotoServer
 
-from agent.local.cloudwatch.patterns import matcher
+from agent.local.emulator.patterns import matcher
 from tests.deploy.cloudformation import Stack
 
 ROOT = Path(__file__).parents[2]

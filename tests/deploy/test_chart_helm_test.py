@@ -21,7 +21,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from agent.core.falco import decode_leniently
+from agent.core.processing.alert import decode_leniently
 from agent.settings.model import Settings
 from agent.telemetry.metrics import Telemetry
 from helm.scripts.generate import CHART

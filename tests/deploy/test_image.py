@@ -22,7 +22,7 @@ from pathlib import Path
 import botocore
 import pytest
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from image.local import ROOT, MissingPart, build, buildah
 from image.trim_sdk import SERVICES, trim_botocore
 

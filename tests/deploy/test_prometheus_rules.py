@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.cloudwatch.error_map import BY_CODE
 from agent.errors import Denied
-from agent.ship.aws.outcomes import BY_CODE
 from agent.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
@@ -106,5 +106,5 @@ def test_every_reason_for_a_denial_is_in_the_alert_on_denials():
 
     assert denials <= listed
     assert listed - denials == {"no_credentials", "credentials"}, (
-        "raised before any call: agent/ship/aws/credentials.py"
+        "raised before any call: agent/cloudwatch/credentials.py"
     )

@@ -12,8 +12,8 @@ import orjson
 import pytest
 from prometheus_client import generate_latest
 
-from agent.core.falco import decode_leniently
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.core.processing.alert import decode_leniently
+from agent.local.emulator import EmbeddedCloudWatch
 from agent.local.player import stamped
 from agent.telemetry import Telemetry
 from helm.scripts.generate import CHART

@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 
 from agent.core.values import Fragment, PodKey
-from agent.enrich.api import connect
 from agent.enrich.enricher import PodEnricher
-from agent.enrich.projection import Selection
-from agent.enrich.watch import PodWatch
+from agent.enrich.kube_api import connect
+from agent.enrich.kube_watch import PodWatch
+from agent.enrich.pod import Selection
 from agent.telemetry.metrics import Telemetry
 from tests.enrich.cluster import NODE, Cluster, serving, write_kubeconfig
 

@@ -11,8 +11,8 @@ import pytest
 
 from agent.core.values import PodKey
 from agent.enrich.enricher import FRESH_MS, IN_VAIN_SECONDS, LATE_SECONDS, MOST_ANSWERS, AlertOnly, PodEnricher
+from agent.enrich.pod import Pod, Selection, decode_pod
 from agent.enrich.pod_file import PodFile
-from agent.enrich.projection import Pod, Selection, decode_pod
 from agent.telemetry.metrics import Telemetry
 from tests.enrich.objects import pod_object
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.core.values import Fragment, PodKey
 from agent.enrich.fragment import alert_fragment, pod_fragment, unknown_fragment
-from agent.enrich.projection import Selection, decode_pod
+from agent.enrich.pod import Selection, decode_pod
 from tests.enrich.objects import DIGEST, container_id, pod_object
 
 NAMES = st.none() | st.text(min_size=1, max_size=20)

@@ -16,7 +16,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agent.enrich import SERVICE_ACCOUNT_TOKEN
+from agent.enrich.factory import SERVICE_ACCOUNT_TOKEN
 from tests.enrich.cluster import NODE, TOKEN, Cluster, serving, write_kubeconfig
 from tests.enrich.objects import pod_object
 

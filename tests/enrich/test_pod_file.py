@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from agent.core.values import PodKey
-from agent.enrich import build_enricher, probe
 from agent.enrich.enricher import AlertOnly, PodEnricher
+from agent.enrich.factory import build_enricher, probe
 from agent.errors import KubernetesError
 from agent.settings.model import Enrich, Settings
 from agent.telemetry.metrics import Telemetry

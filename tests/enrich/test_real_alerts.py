@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 import pytest
 
-from agent.core.falco import decode_alert
+from agent.core.processing.alert import decode_alert
 from agent.core.values import Fragment, PodKey
-from agent.enrich.answers import read_list
 from agent.enrich.enricher import PodEnricher
+from agent.enrich.pod import Selection
 from agent.enrich.pod_file import PodFile
-from agent.enrich.projection import Selection
+from agent.enrich.responses import read_list
 from agent.telemetry.metrics import Telemetry
 from tests.enrich.objects import pod_object
 

@@ -16,12 +16,15 @@ from pathlib import Path
 
 import orjson
 
-from agent.core.batch import LARGEST_MESSAGE_BYTES, MOST_BYTES, Waiting
-from agent.core.grammar import Cri, Docker, Grammar, Plain, recognise
-from agent.core.ledger import Ledger
-from agent.core.lines import Cutter, Joiner, Records
-from agent.core.sift import Sieve
-from agent.core.sifted import HOST, Policy
+from agent.core.batching.limits import LARGEST_MESSAGE_BYTES, MOST_BYTES
+from agent.core.batching.pending import PendingSpans
+from agent.core.processing.processor import Processor
+from agent.core.processing.result import HOST, Policy
+from agent.core.reading.ledger import Ledger
+from agent.core.reading.line_formats import Cri, Docker, LineFormat, Plain, recognise
+from agent.core.reading.partials import Joiner
+from agent.core.reading.records import Records
+from agent.core.reading.splitter import Splitter
 
 DATA = Path(__file__).parent.parent / "data"
 MOST_RECORD_BYTES = 64 * 1024
@@ -76,7 +79,7 @@ def hostile(chance: random.Random, seeds: list[bytes]) -> bytes:
             case 5:
                 other = chance.choice(seeds)
                 line[at:] = other[chance.randrange(len(other) + 1) :]
-    # Longer ones are let go of where the cutter stands when they grow too long, which is tested where it is written.
+    # Longer ones are let go of where the splitter stands when they grow too long, which is tested where it is written.
     text = bytes(line[: MOST_RECORD_BYTES - 100]).replace(b"\n", b" ")
     if chance.random() < 0.6:
         stream, tag = chance.choice((b"stdout", b"stderr")), chance.choice((b"F", b"F", b"F", b"P", b"F:x", b""))
@@ -85,42 +88,48 @@ def hostile(chance: random.Random, seeds: list[bytes]) -> bytes:
     return text
 
 
-def records_of(data: bytes, grammar: Grammar, pieces: list[int]) -> Iterator[tuple[Records, int]]:
+def records_of(data: bytes, line_format: LineFormat, pieces: list[int]) -> Iterator[tuple[Records, int]]:
     """The records of each piece, and up to where the file may be committed after it."""
-    cutter, joiner = Cutter(0, grammar.longest_line(MOST_RECORD_BYTES)), Joiner(grammar, MOST_RECORD_BYTES)
+    splitter, joiner = Splitter(0, line_format.longest_line(MOST_RECORD_BYTES)), Joiner(line_format, MOST_RECORD_BYTES)
     start = 0
     for size in [*pieces, len(data)]:
-        cut = cutter.feed(data[start : start + size], 0.0)
+        cut = splitter.feed(data[start : start + size], 0.0)
         start += size
         records = joiner.feed(cut.lines, cut.offset, 0.0)
         records.odd += [cut.overlong] if cut.overlong else []
-        yield records, joiner.committable(cutter.offset)
-    cut = cutter.finish()
+        yield records, joiner.committable(splitter.offset)
+    cut = splitter.finish()
     records = joiner.feed(cut.lines, cut.offset, 0.0)
     records.odd += [cut.overlong] if cut.overlong else []
-    yield records, joiner.committable(cutter.offset)
+    yield records, joiner.committable(splitter.offset)
     yield joiner.give_up(), len(data)
 
 
 def play(lines: list[bytes], chance: random.Random, result: Result) -> None:
     """One file of these lines; raises AssertionError for what must not be."""
     data = b"\n".join(lines) + chance.choice((b"", b"\n"))
-    for grammar in (Cri(), Docker(), Plain(), recognise(data[:1024])):
-        sieve, ledger, waiting = Sieve(Policy("notice", drop_rules=("Read*",)), node="n"), Ledger(), Waiting()
+    for line_format in (Cri(), Docker(), Plain(), recognise(data[:1024])):
+        processor, ledger, waiting = (
+            Processor(Policy("notice", drop_rules=("Read*",)), node="n"),
+            Ledger(),
+            PendingSpans(),
+        )
         began = time.perf_counter()
         pieces = [chance.choice((1, 100, 5000, 70_000)) for _ in range(chance.randrange(60))]
         seen: list[tuple[int, bytes]] = []
-        for records, end in records_of(data, grammar, pieces):
+        for records, end in records_of(data, line_format, pieces):
             entry = ledger.enter(max(end, ledger.end), len(records))
-            sifted = sieve.sift(records, file="f", grammar=grammar, now_ms=1, find=lambda key, time_ms: HOST)
-            held = sum(map(len, sifted.spans.values()))
-            assert held + sifted.filtered.total() == len(records), "the books do not balance"
-            for span in sifted.spans.values():
+            processed = processor.process(
+                records, file="f", line_format=line_format, now_ms=1, find=lambda key, time_ms: HOST
+            )
+            held = sum(map(len, processed.spans.values()))
+            assert held + processed.filtered.total() == len(records), "the books do not balance"
+            for span in processed.spans.values():
                 if len(span):
                     span.entry = entry
                     waiting.add(span)
-            if sifted.filtered:
-                entry.settle(sifted.filtered.total())
+            if processed.filtered:
+                entry.settle(processed.filtered.total())
             seen += zip(records.offsets, records.payloads, strict=True)
             seen += [(odd.offset, odd.payload) for odd in records.odd]
             result.records += len(records)
@@ -134,7 +143,7 @@ def play(lines: list[bytes], chance: random.Random, result: Result) -> None:
             batch.settle()
         assert ledger.committed == len(data), "something was never settled"
         whole = [
-            (offset, payload) for records, _ in records_of(data, grammar, []) for offset, payload in _flat(records)
+            (offset, payload) for records, _ in records_of(data, line_format, []) for offset, payload in _flat(records)
         ]
         assert sorted(seen) == sorted(whole), "how it is cut changes what is read"
         result.slowest_seconds = max(result.slowest_seconds, time.perf_counter() - began)

@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from tests.faults.writers import DELETES, LEAVES_NO_TRACE, WRITERS, Writer
 from tests.process.driver import Agent, environment
 
@@ -302,7 +302,7 @@ async def prove(world: World) -> None:
 async def cloudwatch(data: Path) -> AsyncIterator[str]:
     """The embedded CloudWatch as a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        executable, "-m", "agent.local.cloudwatch", "--data", str(data), stdout=asyncio.subprocess.PIPE
+        executable, "-m", "agent.local.emulator", "--data", str(data), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:

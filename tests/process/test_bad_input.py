@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from tests.process.driver import PATIENCE_SECONDS, agent, alert, append, container, cri, environment
 
 

@@ -8,7 +8,7 @@ import time
 import orjson
 import pytest
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from tests.process.driver import PATIENCE_SECONDS, agent, alert, append, container, cri
 
 

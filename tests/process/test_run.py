@@ -8,7 +8,7 @@ import signal
 import orjson
 import pytest
 
-from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
+from agent.local.emulator import EmbeddedCloudWatch, Fault
 from tests.process.driver import PATIENCE_SECONDS, agent, alert, append, container, cri
 
 

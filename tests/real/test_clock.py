@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from tests.process.driver import agent, alert, append, container, cri
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)

@@ -21,7 +21,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from tests.process.driver import PATIENCE_SECONDS, agent, container
 
 CAPTURED = Path(__file__).parent.parent / "data" / "falco"

@@ -16,7 +16,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from tests.process.driver import PATIENCE_SECONDS, agent, alert, container
 from tests.real.containerd import Container, container_of_containerd
 

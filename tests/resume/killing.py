@@ -20,7 +20,7 @@ from pathlib import Path
 
 import orjson
 
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from tests.process.driver import Agent, agent, alert, append, container, cri
 
 PATIENCE_SECONDS = 60.0
@@ -86,7 +86,7 @@ async def cloudwatch_process(data: Path) -> AsyncIterator[str]:
     """The endpoint's URL."""
     faults = [word for fault in FAULTS for word in ("--fault", json.dumps(fault))]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agent.local.cloudwatch", "--data", str(data), *faults),
+        *(sys.executable, "-m", "agent.local.emulator", "--data", str(data), *faults),
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None

@@ -4,7 +4,7 @@ import asyncio
 
 import orjson
 
-from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
+from agent.local.emulator import EmbeddedCloudWatch, Fault
 from tests.process.driver import PATIENCE_SECONDS, agent, alert, append, container, cri
 from tests.resume.killing import kill_again_and_again
 

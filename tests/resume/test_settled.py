@@ -2,20 +2,21 @@
 
 import pytest
 
-from agent.core.grammar import Cri
-from agent.core.identity import RecordId, record_id
-from agent.core.lines import Joiner, Mark, Odd, Records
-from agent.core.sift import Sieve
-from agent.core.sifted import HOST, Policy, Sifted
+from agent.core.event_id import RecordId, record_id
+from agent.core.processing.processor import Processor
+from agent.core.processing.result import HOST, Policy, ProcessingResult
+from agent.core.reading.line_formats import Cri
+from agent.core.reading.partials import Joiner
+from agent.core.reading.records import Mark, Odd, Records
 from agent.core.values import Lane
 
 LONGEST = 1 << 20
 STAMP = b"2026-11-23T07:23:01.156686905Z"
 
 
-def sift(records: Records, *settled: int) -> Sifted:
-    return Sieve(Policy(), node="node-1").sift(
-        records, file="f00", grammar=Cri(), now_ms=0, find=lambda key, time_ms: HOST, settled=frozenset(settled)
+def process(records: Records, *settled: int) -> ProcessingResult:
+    return Processor(Policy(), node="node-1").process(
+        records, file="f00", line_format=Cri(), now_ms=0, find=lambda key, time_ms: HOST, settled=frozenset(settled)
     )
 
 
@@ -42,18 +43,18 @@ def test_an_event_names_its_record_and_text_inside_an_alert_does_not(message, id
 def test_every_event_of_a_record_can_be_told_by_its_id():
     alert = b'{"output":"o","priority":"Notice","rule":"R","source":"syscall","time":"2026-11-23T07:23:01Z"}'
     cut = Odd(b"text", 7, part(b"P", b"text"), Mark(incomplete=True, origin=("before", 40)))
-    sifted = sift(Records([alert, b"text"], [3, 500], [part(b"F", alert), part(b"F", b"text")], [cut]))
+    result = process(Records([alert, b"text"], [3, 500], [part(b"F", alert), part(b"F", b"text")], [cut]))
 
-    assert record_id(sifted.spans[Lane.ROUTINE].messages[0]) == RecordId("f00", 3)
-    assert list(map(record_id, sifted.spans[Lane.OTHER].messages)) == [RecordId("before", 40), RecordId("f00", 500)]
+    assert record_id(result.spans[Lane.ROUTINE].messages[0]) == RecordId("f00", 3)
+    assert list(map(record_id, result.spans[Lane.OTHER].messages)) == [RecordId("before", 40), RecordId("f00", 500)]
 
 
 def test_an_unusual_record_that_is_settled_is_not_shipped_again():
     cut = Odd(b"text", 7, part(b"P", b"text"), Mark(incomplete=True))
 
-    assert len(sift(Records(odd=[cut])).spans[Lane.OTHER]) == 1
-    assert not len(sift(Records(odd=[cut]), 7).spans[Lane.OTHER])
-    assert sift(Records(odd=[cut]), 7).filtered == {"settled": 1}
+    assert len(process(Records(odd=[cut])).spans[Lane.OTHER]) == 1
+    assert not len(process(Records(odd=[cut]), 7).spans[Lane.OTHER])
+    assert process(Records(odd=[cut]), 7).filtered == {"settled": 1}
 
 
 def test_a_record_that_began_in_the_file_before_is_known_by_where_it_began_there():
@@ -68,9 +69,9 @@ def test_a_record_that_began_in_the_file_before_is_known_by_where_it_began_there
         (("before", 100), True),
         (("before", 200), False),
     ]
-    sifted = sift(records, 0)  # an island of this file at the same offset is another record
-    assert sifted.filtered == {"settled": 1}
-    assert [record_id(message) for message in sifted.spans[Lane.OTHER].messages] == [RecordId("before", 200)]
+    result = process(records, 0)  # an island of this file at the same offset is another record
+    assert result.filtered == {"settled": 1}
+    assert [record_id(message) for message in result.spans[Lane.OTHER].messages] == [RecordId("before", 200)]
 
 
 def test_it_stays_known_over_a_second_rotation():

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.cloudwatch.client import open_cloudwatch
 from agent.core.values import Destination
 from agent.errors import WrongToken
-from agent.local.cloudwatch import EmbeddedCloudWatch
+from agent.local.emulator import EmbeddedCloudWatch
 from agent.settings.model import CloudWatch
 from agent.ship.aws.trim import write_trimmed_models
-from agent.ship.cloudwatch import open_cloudwatch
-from tests.ship.clients import client_of
-from tests.ship.test_cloudwatch_put import events
+from tests.cloudwatch.clients import client_of
+from tests.cloudwatch.test_put import events
 
 HERE = Destination("falco", "node-1")
 ROLE = "arn:aws:iam::123456789012:role/falcowatch"

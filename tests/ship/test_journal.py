@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.batch import Batch, Part, Span
-from agent.core.ledger import Ledger
+from agent.core.batching.batch import Batch, Part
+from agent.core.batching.span import Span
+from agent.core.reading.ledger import Ledger
 from agent.core.values import Destination
 from agent.errors import StateUnwritable
 from agent.ship.journal import Intent, Journal, decoded, encoded, intent_of

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from agent.core.values import Destination
-from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
+from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.ship.journal import Intent
 from agent.ship.readback import ARRIVAL_SECONDS, arrived
-from tests.ship.clients import client_of
+from tests.cloudwatch.clients import client_of
 
 STREAM = Destination("falco", "node-a")
 NOW_MS = int(time.time() * 1000)

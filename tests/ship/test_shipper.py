@@ -10,16 +10,17 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agent.core.batch import MOST_BYTES, Span
-from agent.core.ledger import Ledger
+from agent.core.batching.limits import MOST_BYTES
+from agent.core.batching.span import Span
+from agent.core.reading.ledger import Ledger
 from agent.core.values import Destination, Lane
-from agent.flow import Budget
-from agent.local.cloudwatch import EmbeddedCloudWatch, Fault
+from agent.deadletters.store import DeadLetters, read_letters
+from agent.flow.budget import Budget
+from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.settings.model import CloudWatch
-from agent.ship.deadletter import DeadLetters, read_letters
 from agent.ship.shipper import Shipper
 from agent.telemetry import Telemetry
-from tests.ship.clients import client_of
+from tests.cloudwatch.clients import client_of
 
 DAY_MS = 24 * 3600 * 1000
 PATIENCE_SECONDS = 30
@@ -223,7 +224,7 @@ async def test_a_drain_with_a_dead_cloudwatch_can_be_given_up_and_settles_nothin
 
         assert shipper.ledger.committed == 0
         assert shipper.ledger.in_flight == 1
-        assert sum(outlet.records for outlet in shipper.shipper.outlets) == 1
+        assert sum(queue.records for queue in shipper.shipper.queues) == 1
 
 
 async def test_a_shipper_cancelled_in_the_middle_of_a_put_settles_nothing(tmp_path: Path) -> None:

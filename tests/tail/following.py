@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.core.express import Spotter
-from agent.flow import Budget
+from agent.core.processing.urgent_scan import UrgentMatcher
+from agent.flow.budget import Budget
 from agent.settings import Tail
 from agent.tail.checkpoint import Position, Restored
 from agent.tail.reader import Reader
-from agent.tail.tailer import Chunk, Gap, Reading
+from agent.tail.reading import Chunk, Gap, Reading
 from agent.telemetry import Telemetry
 
 UID = "3f2b8a34-2f11-4a0a-9d6f-0c5b8f6a7e11"
@@ -88,7 +88,7 @@ async def following(
     seen = Following(None, budget, telemetry, settles)  # type: ignore[arg-type]  # set in the next lines
     reading = Reading(settings, budget, telemetry, seen.deliver, seen.gaps.append, restored.positions)
     if express_bytes is not None:
-        reading = replace(reading, spotter=Spotter("critical"), express_bytes=express_bytes)
+        reading = replace(reading, matcher=UrgentMatcher("critical"), express_bytes=express_bytes)
     seen.reader = Reader(reading, restored)
     running = asyncio.create_task(seen.reader.run())
     try:

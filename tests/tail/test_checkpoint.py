@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent.errors import CheckpointCorrupt, StateLocked, StateUnwritable
-from agent.tail.checkpoint import Checkpoint, Position, Restored, Untold, parse
+from agent.tail.checkpoint import Checkpoint, PendingEvent, Position, Restored, parse
 
 HERE = Position("/var/log/pods/p/falco/0.log", 10, 30, 1, 2, False, (12, 20), 1000.0, "0a")
 
@@ -145,14 +145,14 @@ def test_saves_from_several_threads_take_turns(tmp_path: Path) -> None:
 
 
 def test_what_cloudwatch_has_not_been_told_is_kept_with_the_positions(tmp_path: Path) -> None:
-    untold = Untold("self:1:1", 5, '{"rule":"Falcowatch: gap"}')
+    pending_events = PendingEvent("self:1:1", 5, '{"rule":"Falcowatch: gap"}')
     checkpoint = Checkpoint(tmp_path)
     checkpoint.open()
 
-    checkpoint.save({"f": HERE}, [untold])
+    checkpoint.save({"f": HERE}, [pending_events])
     checkpoint.close()
 
-    assert restored(tmp_path) == Restored({"f": HERE}, False, (untold,))
+    assert restored(tmp_path) == Restored({"f": HERE}, False, (pending_events,))
 
 
 @given(data=st.binary(max_size=300))

@@ -7,11 +7,12 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.ledger import Entry
-from agent.core.lines import Records
-from agent.tail.discovery import FoundFile, Source
-from agent.tail.files import identify, open_log
-from agent.tail.openfile import OpenFile
+from agent.core.reading.ledger import Entry
+from agent.core.reading.records import Records
+from agent.tail.content import open_log
+from agent.tail.fingerprint import identify
+from agent.tail.tracked_file import TrackedFile
+from agent.tail.types import FoundFile, Source
 
 Text = tuple[str, int]
 """A record: its stream and in how many parts it is written."""
@@ -63,7 +64,7 @@ class Life:
             head = content.head()
             file_id = identify(source.belongs_to, head, final=True)
             assert file_id is not None
-            file = OpenFile(source, seen, content, head, file_id, 1 << 20)
+            file = TrackedFile(source, seen, content, head, file_id, 1 << 20)
             if file_id in known:
                 file.go_on_from(known[file_id])  # type: ignore[arg-type]
             self.files.append(file)

@@ -11,9 +11,10 @@ import pytest
 
 from agent.settings import Tail
 from agent.tail.discovery import Discovery
-from agent.tail.intake import Intake
-from agent.tail.openfile import OpenFile
-from agent.tail.tailer import CHUNK_BYTES, Chunk
+from agent.tail.file_tracker import FileTracker
+from agent.tail.reading import Chunk
+from agent.tail.tailer import CHUNK_BYTES
+from agent.tail.tracked_file import TrackedFile
 from tests.tail.following import UID, Container, compress, copytruncate, following, plain_alert
 
 
@@ -418,13 +419,13 @@ async def test_a_name_that_leads_to_another_file_since_the_look_is_not_taken_for
     ((source, files),) = found.items()
     container.rotate()
     container.write(2)
-    intake = Intake(source, Tail(root=tmp_path), {}, set(), lambda error: None)
-    held: list[OpenFile] = []
+    file_tracker = FileTracker(source, Tail(root=tmp_path), {}, set(), lambda error: None)
+    held: list[TrackedFile] = []
 
-    intake.take(files, held, at_end=False)
-    assert (held, intake.unsure) == ([], True)
+    file_tracker.take(files, held, at_end=False)
+    assert (held, file_tracker.unsure) == ([], True)
 
-    intake.take(next(iter(Discovery(Tail(root=tmp_path)).look().values())), held, at_end=False)
+    file_tracker.take(next(iter(Discovery(Tail(root=tmp_path)).look().values())), held, at_end=False)
     assert [file.path.name for file in held] == ["0.log.20261123-000001", "0.log"]
     for file in held:
         file.close()
@@ -438,14 +439,14 @@ async def test_a_file_that_is_renamed_and_compressed_between_two_looks_keeps_its
     container.rotate()
     container.write(3)
     ((source, files),) = Discovery(Tail(root=tmp_path)).look().items()
-    intake = Intake(source, Tail(root=tmp_path), {}, set(), lambda error: None)
-    held: list[OpenFile] = []
-    intake.take(files, held, at_end=False)
+    file_tracker = FileTracker(source, Tail(root=tmp_path), {}, set(), lambda error: None)
+    held: list[TrackedFile] = []
+    file_tracker.take(files, held, at_end=False)
     order = [file.id for file in held]
 
     compress(container.rotate())
     container.write(4)
-    intake.take(next(iter(Discovery(Tail(root=tmp_path)).look().values())), held, at_end=False)
+    file_tracker.take(next(iter(Discovery(Tail(root=tmp_path)).look().values())), held, at_end=False)
 
     assert [file.id for file in held][:3] == order
     assert held[3].path.name == "0.log"

@@ -1,0 +1,1 @@
+"""CloudWatch Logs: the only package that imports the AWS SDK."""

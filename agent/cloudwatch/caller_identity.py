@@ -1,0 +1,66 @@
+"""Who we are to AWS: which provider's credentials won, and whose they are, for `check`, the status page and the log."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from agent.cloudwatch.connection import Connection, Connector
+from agent.cloudwatch.credentials import renewed
+from agent.cloudwatch.error_map import FOREIGN_ERRORS
+from agent.errors import PutError
+
+STS_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    provider: str
+    """botocore's name of the provider that won: env, assume-role-with-web-identity, container-role, iam-role …"""
+    access_key: str
+    """Its first four and last four characters."""
+    region: str
+    endpoint: str
+    arn: str | None
+    """As STS names us; None when STS could not be asked."""
+    why_no_arn: str | None = None
+
+
+async def identify(connector: Connector) -> Identity:
+    """Raises PutError when there are no usable credentials; an STS that cannot be reached is not an error."""
+    connection = await connector.current()
+    keys = await renewed(connection.credentials)
+    arn, why_not = await _arn(connection)
+    return Identity(
+        provider=connection.credentials.method or "unknown",
+        access_key=_masked(keys.access_key),
+        region=connector.region,
+        endpoint=connection.client.meta.endpoint_url,
+        arn=arn,
+        why_no_arn=why_not,
+    )
+
+
+async def _arn(connection: Connection) -> tuple[str | None, str | None]:
+    try:
+        async with asyncio.timeout(STS_SECONDS), connection.session.create_client("sts") as sts:
+            if _is_loopback(connection.client.meta.endpoint_url) and not _is_loopback(sts.meta.endpoint_url):
+                # The keys of a local endpoint are made up: AWS is not asked about them.
+                return None, "the endpoint is local, and AWS_ENDPOINT_URL_STS names no local STS"
+            return str((await sts.get_caller_identity())["Arn"]), None
+    except (*FOREIGN_ERRORS, PutError) as error:
+        return None, f"STS: {error or type(error).__name__}"
+
+
+def _masked(access_key: str) -> str:
+    return f"{access_key[:4]}…{access_key[-4:]}" if len(access_key) >= 16 else "…"
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

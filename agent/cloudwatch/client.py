@@ -1,0 +1,154 @@
+"""CloudWatch Logs as the shipper sees it: put a batch, create what is missing, read back, and tell who we are.
+
+The entry of the only package that speaks to AWS. Every method is tried once, ends by `cloudwatch.timeout_seconds`
+and raises only PutError, whose class says what to do next; retrying, pacing and settling are the shipper's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
+
+from agent.cloudwatch.caller_identity import Identity, identify
+from agent.cloudwatch.connection import Connector
+from agent.cloudwatch.groups import Drift, Groups, check_names
+from agent.cloudwatch.put_body import put_body
+from agent.core.values import Destination, PutReply
+from agent.errors import Invalid, PutError, Unread
+from agent.settings.model import CloudWatch
+
+__all__ = ["Drift", "Identity", "LogsClient", "open_cloudwatch"]
+
+_PAGE_EVENTS = 10_000
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_cloudwatch(settings: CloudWatch, *, user_agent_extra: str = "falcowatch") -> AsyncIterator[LogsClient]:
+    """A client whose models are loaded and whose credentials are looked up, so that nothing blocks the loop later.
+
+    Raises SettingsError when no region is known. Credentials that cannot be had yet are no reason not to start: each
+    call looks for them again and raises Denied until there are some.
+    """
+    client = LogsClient(settings, user_agent_extra=user_agent_extra)
+    try:
+        await client.connect()
+        yield client
+    finally:
+        await client.close()
+
+
+class LogsClient:
+    """Made by `open_cloudwatch`; used from one event loop, by any number of tasks."""
+
+    def __init__(self, settings: CloudWatch, *, user_agent_extra: str) -> None:
+        self._connector = Connector(settings, user_agent_extra=user_agent_extra)
+        self._groups = Groups(self._connector, settings)
+        self._gzip = settings.compression == "gzip"
+
+    async def connect(self) -> PutError | None:
+        """Opens the connection ahead of the first call; the reason when there are no credentials yet."""
+        try:
+            await self._connector.current()
+        except PutError as error:
+            return error
+        return None
+
+    async def put(
+        self,
+        destination: Destination,
+        events: Sequence[bytes],
+        *,
+        token: str | None = None,
+        entity: Mapping[str, object] | None = None,
+    ) -> PutReply:
+        """Puts `events`, the pieces of a JSON array of `{"timestamp":…,"message":…}` within the limits of PutLogEvents.
+
+        The same arguments make the same body, byte for byte, until an endpoint refuses compressed ones and takes it
+        plain: all are plain from then on. DataAlreadyAcceptedException is a delivery. Raises PutError; the events may
+        have arrived all the same when it is Unavailable.
+        """
+        _known_good(destination)
+
+        async def put(*, gzip: bool) -> PutReply:
+            body = put_body(destination, events, token=token, entity=entity, gzip=gzip)
+            target = f"{destination.group} {destination.stream}"
+            return _put_reply(await self._connector.put(body, target, tolerate="DataAlreadyAcceptedException"))
+
+        if not self._gzip:
+            return await put(gzip=False)
+        try:
+            return await put(gzip=True)
+        except (Invalid, Unread) as error:
+            reply = await put(gzip=False)
+            if self._gzip:  # else another put of those under way has said it
+                self._gzip = False
+                log.warning("compressed put refused, plain ones are taken", extra={"why": str(error)})
+            return reply
+
+    async def create(self, destination: Destination) -> None:
+        """Creates the stream, and the group with its settings when that is missing too; to exist already is success.
+
+        Raises PutError: Missing when `cloudwatch.create` is off, Refused for a setting AWS does not take or a quota.
+        """
+        _known_good(destination)
+        await self._groups.create(destination)
+
+    async def read_back(self, destination: Destination, start_ms: int, end_ms: int) -> AsyncIterator[tuple[int, str]]:
+        """The stream's events with `start_ms <= timestamp < end_ms`, oldest first. Raises PutError."""
+        asked: dict[str, str] = {}
+        while True:
+            page = await self._connector.call(
+                "GetLogEvents",
+                f"{destination.group} {destination.stream}",
+                logGroupName=destination.group,
+                logStreamName=destination.stream,
+                startTime=start_ms,
+                endTime=end_ms,
+                startFromHead=True,
+                limit=_PAGE_EVENTS,
+                **asked,
+            )
+            for event in page.get("events", ()):
+                yield event["timestamp"], event["message"]
+            # A page may be empty and not the last; the end is where the token stays the same.
+            token = page.get("nextForwardToken")
+            if token is None or token == asked.get("nextToken"):
+                return
+            asked["nextToken"] = token
+
+    async def drift(self, group: str) -> list[Drift]:
+        """Settings of the group that differ from the configuration. Raises PutError. Not for the hot path."""
+        return await self._groups.drift(group)
+
+    async def identity(self) -> Identity:
+        """Whose credentials are used. Raises Denied or Unavailable when there are none, never for a silent STS."""
+        return await identify(self._connector)
+
+    async def reopen(self) -> None:
+        """Starts anew: the credentials chain is asked again. Calls under way end undisturbed."""
+        await self._connector.renew()
+
+    async def close(self) -> None:
+        await self._connector.renew()
+
+
+@lru_cache(maxsize=256)
+def _known_good(destination: Destination) -> None:
+    check_names(destination)
+
+
+def _put_reply(reply: Mapping[str, Any]) -> PutReply:
+    rejected = reply.get("rejectedLogEventsInfo") or {}
+    entity = reply.get("rejectedEntityInfo") or {}
+    return PutReply(
+        too_old_end=rejected.get("tooOldLogEventEndIndex"),
+        expired_end=rejected.get("expiredLogEventEndIndex"),
+        too_new_start=rejected.get("tooNewLogEventStartIndex"),
+        next_token=reply.get("nextSequenceToken") or reply.get("expectedSequenceToken"),
+        entity_error=entity.get("errorType"),
+    )

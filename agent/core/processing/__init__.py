@@ -1,0 +1,1 @@
+"""From records to events: one synchronous pass over a chunk."""

@@ -1,0 +1,93 @@
+"""Falco's and the container runtimes' timestamps to milliseconds since 1970."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Sequence
+from typing import Final
+
+_THOUSANDTHS: Final = {f".{number:03}": number for number in range(1000)}
+"""What the first three decimals of a second are: looked up, not parsed, once an alert."""
+
+
+_MILLISECOND: Final = slice(len("2026-11-23T07:53:51.905"))
+"""Of a timestamp: what is remembered of it."""
+
+
+class Clock:
+    """Falco's and the container runtimes' timestamps → milliseconds since 1970.
+
+    `2026-11-23T07:53:51.905525426Z`, and the same with fewer decimals or `+00:00`. Seconds repeat in
+    a flood, and so do milliseconds, so the last ones are remembered.
+    """
+
+    __slots__ = ("_moments", "_seconds")
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, int] = {}
+        self._moments: dict[str, int] = {}
+
+    def many(self, stamps: Sequence[str]) -> list[int | None]:
+        """Of Falco's timestamps, each; None for what is none."""
+        known, moment, head = self._moments.get, self.moment, _MILLISECOND
+        return [known(stamp[head]) or moment(stamp) if stamp[-1:] == "Z" else moment(stamp) for stamp in stamps]
+
+    def milliseconds(self, stamp: str) -> int:
+        """Raises ValueError for what is no timestamp."""
+        second = stamp[:19]
+        base = self._seconds.get(second)
+        if base is None:
+            base = self._learn(second)
+        if stamp[-1] == "Z" and (thousandths := _THOUSANDTHS.get(stamp[19:23])) is not None:
+            return base + thousandths
+        return base + _fraction(stamp) - _zone(stamp)
+
+    def moment(self, stamp: str) -> int | None:
+        """None for what is no timestamp."""
+        try:
+            moment = self.milliseconds(stamp)
+        except (ValueError, IndexError):
+            return None
+        if stamp[-1] == "Z" and stamp[19:23] in _THOUSANDTHS:
+            if len(self._moments) > 4096:
+                self._moments.clear()
+            self._moments[stamp[_MILLISECOND]] = moment
+        return moment
+
+    def _learn(self, second: str) -> int:
+        if len(self._seconds) > 4096:
+            self._seconds.clear()
+        base = self._seconds[second] = _whole_second(second)
+        return base
+
+
+def _whole_second(text: str) -> int:
+    if len(text) != 19 or text[4] + text[7] + text[10] + text[13] + text[16] != "--T::":
+        raise ValueError(f"no timestamp: {text!r}")
+    parts = (text[:4], text[5:7], text[8:10], text[11:13], text[14:16], text[17:19])
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"no timestamp: {text!r}")
+    year, month, day, hour, minute, second = map(int, parts)
+    if not (year >= 1970 and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+        raise ValueError(f"no timestamp: {text!r}")
+    return calendar.timegm((year, month, day, hour, minute, second)) * 1000
+
+
+def _fraction(stamp: str) -> int:
+    if stamp[19:20] != ".":
+        return 0
+    digits = stamp[20:].partition("Z")[0].partition("+")[0].partition("-")[0]
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"no timestamp: {stamp!r}")
+    return int(digits[:3].ljust(3, "0"))
+
+
+def _zone(stamp: str) -> int:
+    """Milliseconds that the stamp's zone is ahead of UTC."""
+    zone = stamp[19:].lstrip(".0123456789")
+    if zone in ("Z", ""):
+        return 0
+    if len(zone) != 6 or zone[0] not in "+-" or zone[3] != ":" or not (zone[1:3] + zone[4:]).isdigit():
+        raise ValueError(f"no timestamp: {stamp!r}")
+    minutes = int(zone[1:3]) * 60 + int(zone[4:])
+    return minutes * 60_000 * (1 if zone[0] == "+" else -1)

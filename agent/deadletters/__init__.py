@@ -1,0 +1,1 @@
+"""Dead letters: the records that CloudWatch rejected or could not take whole."""

@@ -1,0 +1,211 @@
+"""The pods of this node, deleted ones for a while too, found by what an alert says of them.
+
+A pod's name may be used again, so that a name alone means the pod that had it at the alert's time; a
+uid or a container id means one pod for ever. Bounded: the longest deleted make room for the living.
+Pure bookkeeping: times are given, nothing waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Final, NamedTuple
+
+from agent.core.values import PodKey
+from agent.enrich.pod import Container, Pod
+
+log = logging.getLogger(__name__)
+
+MOST_PODS = 2000
+"""A node runs 110 pods by default, 250 to 500 where it is stretched; the rest is room for the deleted."""
+
+MOST_CONTAINER_IDS = 16
+"""Ids remembered of one container: a crash loop makes one every few minutes, and the API tells only the last two."""
+
+CLOCK_SLACK_MS = 10_000
+"""The API server stamps a pod's making with its own clock, in whole seconds; the alert bears the node's."""
+
+SHORT_ID = 12
+"""Falco prints the first 12 characters of a container id, or all 64."""
+
+ALWAYS: Final = (-(1 << 63), 1 << 63)
+
+
+class Found(NamedTuple):
+    """A pod, the container in it that the alert names, and the times for which the answer is the same."""
+
+    pod: Pod
+    container: Container | None
+    container_id: str | None
+    from_ms: int
+    until_ms: int
+
+
+class PodCache:
+    """Changes are synchronous, and made by the one source of pods."""
+
+    def __init__(self, keep_deleted_ms: int) -> None:
+        self._keep_deleted_ms = keep_deleted_ms
+        self._pods: dict[str, Pod] = {}
+        self._deleted: dict[str, int] = {}
+        """uid → when we learnt that the pod is gone, in that order."""
+        self._by_name: dict[tuple[str, str], tuple[str, ...]] = {}
+        """(namespace, name) → uids, in the order in which the pods were made."""
+        self._by_static_uid: dict[str, str] = {}
+        self._by_container: dict[str, tuple[str, str]] = {}
+        """The first characters of a container id → (uid, container name)."""
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def living(self) -> Iterator[Pod]:
+        """The pods that are not deleted."""
+        return (pod for uid, pod in self._pods.items() if uid not in self._deleted)
+
+    def put(self, pod: Pod, now_ms: int) -> bool:
+        """A pod as it is now; whether that is any news to us."""
+        known = self._pods.get(pod.uid)
+        if known is None and not self._make_room(now_ms):
+            log.warning("pod left out", extra={"most_pods": MOST_PODS, "remedy": "its alerts ship as unknown"})
+            return False
+        if known is not None:
+            pod = _with_earlier_ids(pod, known)
+            if pod == known and pod.uid not in self._deleted:
+                return False
+            self._unlink_containers(known)
+        self._pods[pod.uid] = pod
+        self._deleted.pop(pod.uid, None)
+        self._link(pod)
+        return True
+
+    def delete(self, uid: str, now_ms: int) -> None:
+        """The pod is gone; it stays known for a while."""
+        if uid in self._pods:
+            self._deleted.setdefault(uid, now_ms)
+        self.forget_old(now_ms)
+
+    def replace(self, pods: Collection[Pod], now_ms: int) -> None:
+        """The whole list of living pods: those that are not in it are gone."""
+        living = {pod.uid for pod in pods}
+        for uid in self._pods.keys() - self._deleted.keys() - living:
+            self._deleted[uid] = now_ms
+        for pod in pods:
+            self.put(pod, now_ms)
+        self.forget_old(now_ms)
+
+    def forget_old(self, now_ms: int) -> bool:
+        """Drops the pods that were deleted long enough ago; whether there were any."""
+        dropped = False
+        while self._deleted:
+            uid, deleted_ms = next(iter(self._deleted.items()))
+            if deleted_ms + self._keep_deleted_ms > now_ms:
+                break
+            self._drop(uid)
+            dropped = True
+        return dropped
+
+    def find(self, key: PodKey, time_ms: int) -> Found | None:
+        """The pod by uid, else by container id, else by name and time: what is surest comes first."""
+        if key.uid is not None and (pod := self._by_uid(key.uid)):
+            return self._found(pod, key, *ALWAYS)
+        owner = self._by_container_id(key.container_id)
+        if owner and key.namespace in (None, owner.namespace) and key.name in (None, owner.name):
+            return self._found(owner, key, *ALWAYS)
+        if key.uid is None and key.namespace is not None and key.name is not None:
+            return self._named((key.namespace, key.name), key, time_ms)
+        # A uid that is not known belongs to another pod than those that are, whatever their names.
+        return None
+
+    def _by_uid(self, uid: str) -> Pod | None:
+        return self._pods.get(self._by_static_uid.get(uid, uid))
+
+    def _by_container_id(self, container_id: str | None) -> Pod | None:
+        if container_id is None or (entry := self._by_container.get(container_id[:SHORT_ID])) is None:
+            return None
+        pod = self._pods[entry[0]]
+        return pod if _container(pod, container_id) else None
+
+    def _named(self, name: tuple[str, str], key: PodKey, time_ms: int) -> Found | None:
+        """Of the pods that had this name, the one that had it then."""
+        uids = self._by_name.get(name, ())
+        if len(uids) == 1:
+            pod = self._pods[uids[0]]
+            from_ms, until_ms = pod.created_ms - CLOCK_SLACK_MS, self._deleted.get(pod.uid, ALWAYS[1])
+            return self._found(pod, key, from_ms, until_ms) if from_ms <= time_ms <= until_ms else None
+        until_ms = ALWAYS[1]
+        for uid in reversed(uids):
+            pod = self._pods[uid]
+            until_ms = min(until_ms, self._deleted.get(uid, ALWAYS[1]))
+            if pod.created_ms <= time_ms <= until_ms:
+                return self._found(pod, key, pod.created_ms, until_ms)
+            until_ms = pod.created_ms - 1
+        for uid in reversed(uids):
+            pod = self._pods[uid]
+            if pod.created_ms - CLOCK_SLACK_MS <= time_ms <= self._deleted.get(uid, ALWAYS[1]):
+                return self._found(pod, key, time_ms, time_ms)
+        return None
+
+    def _found(self, pod: Pod, key: PodKey, from_ms: int, until_ms: int) -> Found:
+        if key.container_id is not None and (match := _container(pod, key.container_id)):
+            return Found(pod, *match, from_ms, until_ms)
+        only = pod.containers[0] if len(pod.containers) == 1 else None
+        return Found(pod, only, None, from_ms, until_ms)
+
+    def _link(self, pod: Pod) -> None:
+        name = (pod.namespace, pod.name)
+        if pod.uid not in (uids := self._by_name.get(name, ())):
+            self._by_name[name] = tuple(sorted((*uids, pod.uid), key=lambda uid: self._pods[uid].created_ms))
+        if pod.static_uid:
+            self._by_static_uid[pod.static_uid] = pod.uid
+        for container in pod.containers:
+            for identity in container.ids:
+                self._by_container[identity[:SHORT_ID]] = (pod.uid, container.name)
+
+    def _unlink_containers(self, pod: Pod) -> None:
+        for container in pod.containers:
+            for identity in container.ids:
+                short = identity[:SHORT_ID]
+                if self._by_container.get(short, ("", ""))[0] == pod.uid:
+                    del self._by_container[short]
+
+    def _make_room(self, now_ms: int) -> bool:
+        if len(self._pods) >= MOST_PODS:
+            self.forget_old(now_ms)
+        if len(self._pods) >= MOST_PODS and self._deleted:
+            self._drop(next(iter(self._deleted)))
+        return len(self._pods) < MOST_PODS
+
+    def _drop(self, uid: str) -> None:
+        pod = self._pods.pop(uid)
+        del self._deleted[uid]
+        self._unlink_containers(pod)
+        if self._by_static_uid.get(pod.static_uid) == uid:
+            del self._by_static_uid[pod.static_uid]
+        name = (pod.namespace, pod.name)
+        if rest := tuple(other for other in self._by_name[name] if other != uid):
+            self._by_name[name] = rest
+        else:
+            del self._by_name[name]
+
+
+def _container(pod: Pod, container_id: str) -> tuple[Container, str] | None:
+    """The container with that id, and the whole of it."""
+    if len(container_id) < SHORT_ID:
+        return None
+    for container in pod.containers:
+        for identity in container.ids:
+            if identity.startswith(container_id):
+                return container, identity
+    return None
+
+
+def _with_earlier_ids(pod: Pod, known: Pod) -> Pod:
+    """The API tells a container's present id and the last; an alert may be about one before those."""
+    earlier = {container.name: container.ids for container in known.containers}
+    containers = tuple(
+        replace(each, ids=tuple(islice(dict.fromkeys(each.ids + earlier.get(each.name, ())), MOST_CONTAINER_IDS)))
+        for each in pod.containers
+    )
+    return replace(pod, containers=containers)

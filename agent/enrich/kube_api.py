@@ -1,0 +1,121 @@
+"""The one module that speaks to the Kubernetes API: two requests, list and watch of this node's pods.
+
+kubernetes-asyncio gives configuration, authentication and transport. Foreign errors end here: what leaves is a
+KubernetesError whose type says what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import yaml
+
+from agent.enrich.kube_import import (
+    SERVICE_TOKEN_FILENAME,
+    ApiClient,
+    ConfigException,
+    Configuration,
+    load_incluster_config,
+    load_kube_config,
+)
+from agent.enrich.responses import Lines, refusal
+from agent.errors import KubernetesError
+
+PODS = "/api/v1/pods"
+
+LIST_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10, sock_read=30)
+
+# The last one: the mounted token is read again in the midst of a request, and may be empty just then.
+_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ConfigException)
+
+
+class KubernetesApi:
+    """One connection to the API server, for one node's pods."""
+
+    def __init__(self, client: ApiClient, node_name: str) -> None:
+        self._client = client
+        self._node_name = node_name
+
+    async def list_pods(self) -> bytes:
+        """Served from the API server's cache (`resourceVersion=0`): a fleet that starts at once costs etcd nothing."""
+        async with self._get([("resourceVersion", "0")], LIST_TIMEOUT) as response:
+            return await response.read()
+
+    async def watch_pods(self, version: str, timeout_seconds: int) -> AsyncGenerator[bytes, None]:
+        """The lines of one bounded watch; it ends when the server ends it."""
+        query = [
+            ("watch", "true"),
+            ("resourceVersion", version),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(timeout_seconds)),
+        ]
+        # Should the server forget to end it, or the way to it be cut without a word.
+        timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_read=timeout_seconds + 15)
+        lines = Lines()
+        async with self._get(query, timeout) as response:
+            async for data in response.content.iter_any():
+                for line in lines.feed(data):
+                    yield line
+
+    @asynccontextmanager
+    async def _get(
+        self, query: list[tuple[str, str]], timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        selector = [("fieldSelector", f"spec.nodeName={self._node_name}")]
+        url = f"{self._client.configuration.host}{PODS}"
+        try:
+            response: aiohttp.ClientResponse = await self._client.call_api(
+                PODS,
+                "GET",
+                query_params=selector + query,
+                header_params={"Accept": "application/json"},
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=timeout,
+            )
+            async with response:
+                if response.status != 200:
+                    raise refusal(response.status, await response.content.read(4096), url)
+                yield response
+        except _FAILURES as error:
+            raise KubernetesError(f"{url} did not answer: {str(error) or type(error).__name__}") from error
+
+
+@asynccontextmanager
+async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterator[KubernetesApi]:
+    """Reads the configuration and the token afresh: in a cluster the mounted ones, elsewhere the kubeconfig's.
+
+    `kubeconfig` forces that file; without it the mounted token goes first, then $KUBECONFIG and
+    ~/.kube/config. Raises KubernetesError when there is neither, or it cannot be used.
+    """
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = 1
+    # Python 3.13 refuses authorities without key identifiers, as EKS clusters have them (kubernetes-client/python,
+    # issue 2394, read 2026-11). Chain, host name and expiry are still verified.
+    configuration.disable_strict_ssl_verification = True
+    try:
+        if kubeconfig is None and Path(SERVICE_TOKEN_FILENAME).exists():
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            path = str(kubeconfig) if kubeconfig else None
+            # persist_config would write refreshed tokens into a file that is the user's.
+            await load_kube_config(path, client_configuration=configuration, persist_config=False)
+        client = ApiClient(configuration)
+    except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        raise KubernetesError(
+            f"no usable configuration of the Kubernetes API ({kubeconfig or 'service account or kubeconfig'}):"
+            f" {_told(error)}; mount a service account token, name one in $KUBECONFIG, or set enrich.mode to none"
+        ) from error
+    client.user_agent = "falcowatch"
+    try:
+        yield KubernetesApi(client, node_name)
+    finally:
+        await client.close()
+
+
+def _told(error: Exception) -> str:
+    """What is wrong, without the content: the library names a part of a kubeconfig by all that is in it, tokens too."""
+    return " ".join(str(error).partition("{")[0].split())

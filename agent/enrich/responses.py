@@ -1,0 +1,164 @@
+"""What the API server answers: a list, an event of a watch, or a refusal. Pure.
+
+A refusal says by its type what to do next. It comes as an HTTP status, or as an ERROR event inside a
+watch that began with 200, or from a balancer in front that speaks HTML: the body is never relied on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from agent.enrich.pod import Pod, Selection, decode_pod
+from agent.errors import KubernetesError
+
+LARGEST_EVENT_BYTES = 16 * 1024 * 1024
+"""etcd takes objects up to 1.5 MiB by default; JSON may be several times that. Beyond this it is no event."""
+
+
+class Stale(KubernetesError):
+    """The version to go on from is too old or unknown: list anew."""
+
+
+class Forbidden(KubernetesError):
+    """The rights are missing: only a person can mend that."""
+
+
+class Unauthorized(KubernetesError):
+    """The credentials are missing or expired: read them again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodList:
+    """Every pod at one version; `unreadable` ones are left out."""
+
+    pods: list[Pod]
+    version: str
+    unreadable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change, or a bookmark, which only moves the version on."""
+
+    kind: Literal["put", "delete", "bookmark"]
+    version: str
+    pod: Pod | None
+
+
+class _ListMetadata(msgspec.Struct, gc=False, rename="camel"):
+    resource_version: str = ""
+
+
+class _List(msgspec.Struct, gc=False):
+    metadata: _ListMetadata = msgspec.field(default_factory=_ListMetadata)
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str
+    object: msgspec.Raw
+
+
+class _Versioned(msgspec.Struct, gc=False):
+    metadata: _ListMetadata = msgspec.field(default_factory=_ListMetadata)
+
+
+class _Status(msgspec.Struct, gc=False):
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+
+
+_decode_list = msgspec.json.Decoder(_List).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_versioned = msgspec.json.Decoder(_Versioned).decode
+_decode_status = msgspec.json.Decoder(_Status).decode
+
+_KINDS: dict[str, Literal["put", "delete"]] = {"ADDED": "put", "MODIFIED": "put", "DELETED": "delete"}
+
+
+def read_list(body: bytes, selection: Selection) -> PodList:
+    """Raises KubernetesError for a body that is no list of pods, such as a balancer's page."""
+    try:
+        found = _decode_list(body)
+    except msgspec.MsgspecError as error:
+        raise KubernetesError(f"expected a list of pods, found {_excerpt(body)}") from error
+    if found.items is None and not found.metadata.resource_version:
+        raise KubernetesError(f"expected a list of pods, found {_excerpt(body)}")
+    pods, unreadable = [], 0
+    for item in found.items or ():
+        try:
+            pods.append(decode_pod(item, selection))
+        except msgspec.MsgspecError:
+            unreadable += 1
+    return PodList(pods, found.metadata.resource_version, unreadable)
+
+
+def read_event(line: bytes, selection: Selection) -> Event | None:
+    """One line of a watch; None for a kind of event that is new to us, or a pod that cannot be read.
+
+    Raises Stale for an ERROR event of any kind, and for what is no event at all: asked again from the
+    same version, the server would only repeat it.
+    """
+    try:
+        found = _decode_event(line)
+        if found.type == "ERROR":
+            status = _decode_status(found.object)
+            raise Stale(f"the watch ended with {status.code} {status.reason}: {status.message[:200]}; listing anew")
+        version = _decode_versioned(found.object).metadata.resource_version
+    except msgspec.MsgspecError as error:
+        raise Stale(f"the watch brought {_excerpt(line)}; expected an event; listing anew") from error
+    if found.type == "BOOKMARK":
+        return Event("bookmark", version, None)
+    if found.type not in _KINDS:
+        return None
+    try:
+        return Event(_KINDS[found.type], version, decode_pod(found.object, selection))
+    except msgspec.MsgspecError:
+        return Event("bookmark", version, None)
+
+
+def refusal(status: int, body: bytes, url: str) -> KubernetesError:
+    """An answer other than 200, as the error that says what to do next."""
+    try:
+        said = _decode_status(body).message[:300] or _excerpt(body)
+    except msgspec.MsgspecError:
+        said = _excerpt(body)
+    text = f"{url} answered {status}: {said}"
+    if status == 401:
+        return Unauthorized(f"{text}; the token is read again")
+    if status == 403:
+        return Forbidden(f"{text}; grant this service account `list` and `watch` on pods, or set enrich.mode to none")
+    if status in (400, 410):
+        # 410: the version is too old. 400: it is not one of this server's, as after etcd was restored.
+        return Stale(f"{text}; listing anew")
+    return KubernetesError(text)
+
+
+class Lines:
+    """Cuts a stream of bytes into lines, whatever the pieces it comes in."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._held_bytes = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that are complete now. Raises KubernetesError when one grows beyond all reason."""
+        first, newline, rest = data.partition(b"\n")
+        self._pieces.append(first)
+        self._held_bytes += len(first)
+        if self._held_bytes > LARGEST_EVENT_BYTES:
+            raise KubernetesError(f"the watch brought a line of over {LARGEST_EVENT_BYTES} bytes; expected an event")
+        if not newline:
+            return []
+        *lines, last = rest.split(b"\n")
+        lines.insert(0, b"".join(self._pieces))
+        self._pieces, self._held_bytes = [last], len(last)
+        return [line for line in lines if line.strip()]
+
+
+def _excerpt(body: bytes) -> str:
+    return repr(body[:80].decode("utf-8", "replace"))

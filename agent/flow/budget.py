@@ -1,0 +1,74 @@
+"""A byte budget: the number that bounds the bytes in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class Budget:
+    """Bytes that may be in flight. `reserve` of them are only for those who ask for it."""
+
+    def __init__(self, limit_bytes: int, reserve_bytes: int = 0) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self._reserve_bytes = reserve_bytes
+        self._waiters: deque[tuple[int, bool, asyncio.Future[None]]] = deque()
+        self._waited_seconds = 0.0
+        self._waiting_since = 0.0
+
+    async def acquire(self, amount: int, *, reserved: bool = False) -> None:
+        """Waits, in the order of asking, until `amount` fits."""
+        if not self._waiters and self._fits(amount, reserved):
+            self.used_bytes += amount
+            return
+        loop = asyncio.get_running_loop()
+        granted = loop.create_future()
+        if not self._waiters:
+            self._waiting_since = loop.time()
+        waiter = (amount, reserved, granted)
+        # Who may use the reserve does not stand behind those who may not.
+        self._waiters.appendleft(waiter) if reserved else self._waiters.append(waiter)
+        self._grant()
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self.adjust(-amount)
+            else:
+                self._waiters.remove(waiter)
+                self._note_waiting()
+                self._grant()
+            raise
+
+    def adjust(self, amount: int) -> None:
+        """Takes more (or, negative, gives back) without waiting: what was read turned out larger or smaller."""
+        self.used_bytes += amount
+        self._grant()
+
+    @property
+    def has_waiters(self) -> bool:
+        return bool(self._waiters)
+
+    @property
+    def waited_seconds(self) -> float:
+        """For how long, in all, somebody has been waiting."""
+        now = asyncio.get_running_loop().time() if self._waiters else self._waiting_since
+        return self._waited_seconds + now - self._waiting_since
+
+    def _fits(self, amount: int, reserved: bool) -> bool:
+        limit = self.limit_bytes if reserved else self.limit_bytes - self._reserve_bytes
+        # Whatever its size, one that comes alone may go: else it would wait for ever.
+        return self.used_bytes + amount <= limit or self.used_bytes == 0
+
+    def _grant(self) -> None:
+        while self._waiters and self._fits(*self._waiters[0][:2]):
+            amount, _, granted = self._waiters.popleft()
+            self.used_bytes += amount
+            granted.set_result(None)
+            self._note_waiting()
+
+    def _note_waiting(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._waited_seconds += now - self._waiting_since
+        self._waiting_since = now

@@ -1,0 +1,182 @@
+"""Misbehaviour on request: which call is hit by which fault, decided before the call is answered.
+
+A fault is a value; `Faults` keeps those that are set, counts their hits and draws from a seeded generator, so a run can
+be repeated. It decides only: waiting, cutting and answering are the server's.
+"""
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from fnmatch import fnmatchcase
+
+from agent.errors import FalcowatchError
+from agent.local.emulator.replies import ServiceError
+
+KINDS = ("throttle", "error", "slow", "hang", "reset", "close", "denied", "expired_token", "invalid_token")
+
+
+class FaultError(FalcowatchError):
+    """What was asked for is no fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of misbehaviour and the calls it hits: those matching the globs, after `skip`, `count` times at most.
+
+    `throttle` with `per_second` is a quota (a token bucket of one second) and hits only what exceeds it. `slow` waits
+    `seconds` and lets the call go on; every other kind ends it, `reset` with a TCP reset, `close` with an orderly end.
+    With `accepted` the call takes effect first, so only its answer is lost, late or wrong: what makes a shipper send
+    twice.
+    """
+
+    kind: str
+    operation: str = "*"
+    group: str = "*"
+    stream: str = "*"
+    count: int | None = None
+    skip: int = 0
+    probability: float = 1.0
+    per_second: float | None = None
+    seconds: float = 0.0
+    status: int = 503
+    """HTTP status of `error`."""
+    code: str | None = None
+    """Code of `error`; without one 503 is ServiceUnavailableException, anything else InternalFailure."""
+    accepted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise FaultError(f"kind: {self.kind!r} is no fault; expected one of {', '.join(KINDS)}")
+        if not 0 <= self.probability <= 1:
+            raise FaultError(f"probability: {self.probability} is not between 0 and 1")
+        if self.per_second is not None and (self.kind != "throttle" or self.per_second <= 0):
+            raise FaultError(f"per_second: {self.per_second} needs kind throttle and a positive number")
+        if self.seconds < 0 or self.skip < 0 or (self.count is not None and self.count < 1):
+            raise FaultError("seconds and skip must not be negative, count must be at least 1")
+        if not 400 <= self.status <= 599:
+            raise FaultError(f"status: {self.status} is not an error (400 to 599)")
+
+    def matches(self, operation: str, group: str | None, stream: str | None) -> bool:
+        return (
+            fnmatchcase(operation, self.operation)
+            and (self.group == "*" or fnmatchcase(group or "", self.group))
+            and (self.stream == "*" or fnmatchcase(stream or "", self.stream))
+        )
+
+    def error(self, operation: str) -> ServiceError:
+        """What the kinds that answer answer with."""
+        match self.kind:
+            case "throttle":
+                return ServiceError("ThrottlingException", "Rate exceeded")
+            case "denied":
+                who = "arn:aws:iam::123456789012:user/falcowatch"
+                return ServiceError(
+                    "AccessDeniedException", f"User: {who} is not authorized to perform: logs:{operation}"
+                )
+            case "expired_token":
+                return ServiceError("ExpiredTokenException", "The security token included in the request is expired")
+            case "invalid_token":
+                return ServiceError(
+                    "UnrecognizedClientException", "The security token included in the request is invalid."
+                )
+            case _:
+                usual = "ServiceUnavailableException" if self.status == 503 else "InternalFailure"
+                return ServiceError(self.code or usual, "The service cannot complete the request.", status=self.status)
+
+
+def fault_of(values: object) -> Fault:
+    """The fault that a JSON object describes, with the names of `Fault`'s fields. Raises FaultError."""
+    if not isinstance(values, Mapping):
+        raise FaultError('a fault is an object such as {"kind": "throttle", "count": 3}')
+    known = {field.name: field for field in fields(Fault)}
+    unknown = sorted(set(values) - set(known))
+    if unknown or "kind" not in values:
+        raise FaultError(f"unknown or missing: {', '.join(unknown) or 'kind'}; known are {', '.join(known)}")
+    types: dict[str, tuple[type, ...]] = {
+        "kind": (str,),
+        "operation": (str,),
+        "group": (str,),
+        "stream": (str,),
+        "count": (int, type(None)),
+        "skip": (int,),
+        "probability": (int, float),
+        "per_second": (int, float, type(None)),
+        "seconds": (int, float),
+        "status": (int,),
+        "code": (str, type(None)),
+        "accepted": (bool,),
+    }
+    for name, value in values.items():
+        if type(value) not in types[name]:
+            raise FaultError(f"{name}: {value!r} is of the wrong type")
+    return Fault(**values)
+
+
+@dataclass(slots=True)
+class _Armed:
+    fault: Fault
+    matched: int = 0
+    hits: int = 0
+    tokens: float = 0.0
+    filled_at: float | None = None
+
+    def hit(self, at: float, generator: random.Random) -> bool:
+        fault = self.fault
+        self.matched += 1
+        if self.matched <= fault.skip or (fault.count is not None and self.hits >= fault.count):
+            return False
+        if fault.per_second is not None and not self._exceeds(fault.per_second, at):
+            return False
+        if fault.probability < 1 and generator.random() >= fault.probability:
+            return False
+        self.hits += 1
+        return True
+
+    def _exceeds(self, per_second: float, at: float) -> bool:
+        full = max(per_second, 1.0)
+        if self.filled_at is None:
+            self.tokens = full
+        else:
+            self.tokens = min(full, self.tokens + max(0.0, at - self.filled_at) * per_second)
+        self.filled_at = at
+        if self.tokens >= 1:
+            self.tokens -= 1
+            return False
+        return True
+
+
+class Faults:
+    """The faults that are set, first set first tried."""
+
+    def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
+        self._generator = random.Random(seed)
+        self._armed = [_Armed(fault) for fault in faults]
+
+    def add(self, *faults: Fault) -> None:
+        self._armed += [_Armed(fault) for fault in faults]
+
+    def replace(self, *faults: Fault, seed: int | None = None) -> None:
+        """Set exactly these; with a seed, also start the generator anew."""
+        if seed is not None:
+            self._generator.seed(seed)
+        self._armed = [_Armed(fault) for fault in faults]
+
+    def clear(self) -> None:
+        self._armed = []
+
+    def hits(self, kind: str | None = None) -> int:
+        return sum(armed.hits for armed in self._armed if kind is None or armed.fault.kind == kind)
+
+    def decide(self, operation: str, group: str | None, stream: str | None, at: float) -> Fault | None:
+        """The fault of this call. Delays that come before another fault are added to it."""
+        delay: Fault | None = None
+        for armed in self._armed:
+            if armed.fault.matches(operation, group, stream) and armed.hit(at, self._generator):
+                seconds = armed.fault.seconds + (delay.seconds if delay else 0.0)
+                if armed.fault.kind != "slow":
+                    return replace(armed.fault, seconds=seconds)
+                delay = replace(armed.fault, seconds=seconds)
+        return delay
+
+    def as_json(self) -> list[dict[str, object]]:
+        return [{**asdict(armed.fault), "hits": armed.hits} for armed in self._armed]

@@ -1,0 +1,284 @@
+"""The HTTP side: AWS's JSON 1.1 protocol on `POST /`, faults where they are set, and our own pages under `/_…`.
+
+Promises that a put is decided in one step between reading the request and writing the answer, so a cancelled or cut
+connection never leaves half a batch. What the operations mean is `operations` and `queries`.
+"""
+
+import asyncio
+import socket
+import struct
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from agent.local.emulator import sts
+from agent.local.emulator.descriptions import Reply
+from agent.local.emulator.faults import Fault, FaultError, Faults, fault_of
+from agent.local.emulator.operations import OPERATIONS, Operations
+from agent.local.emulator.parameters import Parameters
+from agent.local.emulator.queries import filter_log_events, get_log_events
+from agent.local.emulator.replies import ServiceError, serialization
+from agent.local.emulator.requests import RequestLog, RequestRecord
+from agent.local.emulator.signature import caller_of
+from agent.local.emulator.store import Store
+from agent.local.emulator.streamlog import CorruptDataError
+
+TARGET_PREFIX = "Logs_20140328."
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""1 MiB of messages may grow sixfold by JSON escapes, and 10,000 events carry some 60 bytes of JSON each."""
+QUERIES = {"GetLogEvents": get_log_events, "FilterLogEvents": filter_log_events}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    operation: str
+    body: dict[str, object]
+    region: str
+    size: int
+
+    def name(self, member: str) -> str | None:
+        value = self.body.get(member)
+        return value if isinstance(value, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back; status 0 means that the connection is cut instead."""
+
+    status: int
+    body: bytes = b""
+    code: str | None = None
+    events: int = 0
+    fault: str | None = None
+
+
+CUT = Answer(status=0)
+
+
+class Server:
+    def __init__(
+        self,
+        store: Store,
+        now: Callable[[], float],
+        faults: Faults,
+        requests: RequestLog,
+        changed: Callable[[], None],
+        *,
+        sequence_tokens: bool,
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._faults = faults
+        self._requests = requests
+        self._changed = changed
+        self._operations = Operations(store, now, sequence_tokens=sequence_tokens)
+        self._closing = asyncio.Event()
+
+    def application(self) -> web.Application:
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application.add_routes(
+            [
+                web.post("/", self._post),
+                web.get("/_faults", self._show_faults),
+                web.put("/_faults", self._set_faults),
+                web.post("/_faults", self._set_faults),
+                web.delete("/_faults", self._set_faults),
+                web.get("/_requests", self._show_requests),
+                web.delete("/_requests", self._forget_requests),
+                web.get("/_stats", self._show_statistics),
+            ]
+        )
+        return application
+
+    def close(self) -> None:
+        """Let go of every call that a fault holds, so that the server can stop."""
+        self._closing.set()
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        request_id = str(uuid.uuid4())
+        if request.content_type == "application/x-www-form-urlencoded":
+            return await self._post_sts(request, request_id)
+        operation, call, answer = request.headers.get("X-Amz-Target", "").removeprefix(TARGET_PREFIX), None, CUT
+        try:
+            call = await self._understood(request)
+            answer = await self._answered(call)
+        except ServiceError as error:
+            answer = _refused(error)
+        self._record(operation if call else "-", call, answer)
+        if not answer.status:
+            return _cut(request, orderly=answer.fault == "close")
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            headers={"x-amzn-RequestId": request_id, "Content-Type": "application/x-amz-json-1.1"},
+        )
+
+    async def _understood(self, request: web.Request) -> Call:
+        body = await _read(request)
+        headers = request.headers
+        caller = caller_of(headers.get("Authorization"), headers.get("X-Amz-Date"), "logs")
+        target = headers.get("X-Amz-Target", "")
+        operation = target.removeprefix(TARGET_PREFIX)
+        if operation == target or (operation not in OPERATIONS and operation not in QUERIES):
+            raise ServiceError("UnknownOperationException", f"Unknown operation: {target}")
+        try:
+            members = orjson.loads(body or b"{}")
+        except orjson.JSONDecodeError as error:
+            raise serialization(f"The body is not JSON: {error}") from error
+        if not isinstance(members, dict):
+            raise serialization("The body is not a structure")
+        return Call(operation, members, caller.region, len(body))
+
+    async def _answered(self, call: Call) -> Answer:
+        fault = self._faults.decide(call.operation, call.name("logGroupName"), call.name("logStreamName"), self._now())
+        if fault is None:
+            return await self._performed(call)
+        performed = await self._performed(call) if fault.accepted else None
+        self._changed()
+        try:
+            return await self._misbehaved(call, fault, performed)
+        except asyncio.CancelledError:  # the client did not wait for the end of it
+            self._record(call.operation, call, Answer(0, events=performed.events if performed else 0, fault=fault.kind))
+            raise
+
+    async def _misbehaved(self, call: Call, fault: Fault, performed: Answer | None) -> Answer:
+        events = performed.events if performed else 0
+        if fault.seconds:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(fault.seconds):
+                    await self._closing.wait()
+        match fault.kind:
+            case "slow":
+                answer = performed or await self._performed(call)
+                return Answer(answer.status, answer.body, answer.code, answer.events, fault.kind)
+            case "hang":
+                await self._closing.wait()
+                return Answer(0, events=events, fault=fault.kind)
+            case "reset" | "close":
+                return Answer(0, events=events, fault=fault.kind)
+            case _:
+                refused = _refused(fault.error(call.operation))
+                return Answer(refused.status, refused.body, refused.code, events, fault.kind)
+
+    async def _performed(self, call: Call) -> Answer:
+        """Puts finish without yielding to the loop; searches read files on another thread."""
+        asked = Parameters(call.body)
+        try:
+            query = QUERIES.get(call.operation)
+            if query is not None:
+                work = query(self._store, asked, int(self._now() * 1000))
+                return Answer(200, await asyncio.to_thread(lambda: orjson.dumps(work())))
+            before = self._store.accepted_events
+            reply: Reply = OPERATIONS[call.operation](self._operations, asked, call.region)
+        except ServiceError as error:
+            return _refused(error)
+        except (OSError, CorruptDataError) as error:
+            return _refused(ServiceError("ServiceUnavailableException", str(error), status=503))
+        events = self._store.accepted_events - before
+        return Answer(200, orjson.dumps(reply) if reply else b"", events=events)
+
+    async def _post_sts(self, request: web.Request, request_id: str) -> web.Response:
+        form = dict(parse_qsl((await request.read()).decode(errors="replace")))
+        action = form.get("Action", "")
+        status, code = 200, None
+        try:
+            key = ""
+            if action not in sts.UNSIGNED:
+                headers = request.headers
+                key = caller_of(headers.get("Authorization"), headers.get("X-Amz-Date"), "sts").access_key
+            fault = self._faults.decide(action, None, None, self._now())
+            if fault is not None and fault.kind in ("throttle", "error", "denied", "expired_token", "invalid_token"):
+                raise fault.error(action)
+            body = sts.answer(form, key, self._now(), request_id)
+        except ServiceError as error:
+            status, code = max(error.status, 403), error.code
+            body = sts.refusal(error, request_id)
+        self._record(f"sts:{action}" if code != sts.UNKNOWN else "-", None, Answer(status, body, code))
+        return web.Response(status=status, body=body, content_type="text/xml", headers={"x-amzn-RequestId": request_id})
+
+    def _record(self, operation: str, call: Call | None, answer: Answer) -> None:
+        self._requests.add(
+            RequestRecord(
+                at=self._now(),
+                operation=operation,
+                group=call.name("logGroupName") if call else None,
+                stream=call.name("logStreamName") if call else None,
+                events=answer.events,
+                bytes=call.size if call else 0,
+                status=answer.status,
+                code=answer.code if answer.status else "cut",
+                fault=answer.fault,
+            )
+        )
+        self._changed()
+
+    async def _show_faults(self, request: web.Request) -> web.Response:
+        return _json(self._faults.as_json())
+
+    async def _set_faults(self, request: web.Request) -> web.Response:
+        """PUT sets exactly these, POST adds, DELETE clears. The body is one fault or a list; `?seed=N` starts anew."""
+        if request.method == "DELETE":
+            self._faults.clear()
+            return _json([])
+        try:
+            values = orjson.loads(await request.read())
+            faults = [fault_of(item) for item in (values if isinstance(values, list) else [values])]
+            seed = int(request.query["seed"]) if "seed" in request.query else None
+        except (FaultError, ValueError) as error:
+            return _json({"error": str(error)}, status=400)
+        if request.method == "PUT":
+            self._faults.replace(*faults, seed=seed)
+        else:
+            self._faults.add(*faults)
+        return _json(self._faults.as_json())
+
+    async def _show_requests(self, request: web.Request) -> web.Response:
+        return _json(self._requests.as_json())
+
+    async def _forget_requests(self, request: web.Request) -> web.Response:
+        self._requests.clear()
+        return _json([])
+
+    async def _show_statistics(self, request: web.Request) -> web.Response:
+        groups = {
+            group.name: {
+                name: {"events": stream.log.events, "batches": stream.log.batches, "bytes": stream.log.message_bytes}
+                for name, stream in group.streams.items()
+            }
+            for group in self._store.groups.values()
+        }
+        return _json({**self._requests.statistics(), "groups": groups})
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise ServiceError("RequestEntityTooLargeException", str(error), status=413) from error
+    except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError) as error:
+        raise serialization(f"The body cannot be decoded: {error}") from error
+
+
+def _refused(error: ServiceError) -> Answer:
+    body = {"__type": error.code, "message": error.message, **error.fields}
+    return Answer(error.status, orjson.dumps(body), error.code)
+
+
+def _cut(request: web.Request, *, orderly: bool) -> web.Response:
+    """End the connection without an answer. Lingering for no time makes the kernel send RST instead of FIN."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        if connection is not None and not orderly:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    return web.Response()
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")

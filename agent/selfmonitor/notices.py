@@ -1,0 +1,108 @@
+"""Falco's messages about itself, turned into metrics.
+
+A drop notice counts the system calls that Falco could not see in one second, every value a string; a
+metrics snapshot carries totals since Falco's start for one source of events, and the digests of its rules
+(Falco 0.40 and 0.44). Nothing that Falco writes may end the agent: an odd value counts as none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.core.processing.alert import DROP_NOTICE, METRICS_SNAPSHOT, NotAnAlert, Notice, decode_notice
+from agent.telemetry import Telemetry
+
+RULES_DIGEST = "falco.sha256_rules_file."
+MOST_SOURCES = 16
+"""Event sources, and starts of Falco, remembered: syscall and a plugin or two; and what a crash loop makes of it."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """What the last snapshot said of one source of events."""
+
+    events: float = 0.0
+    output_drops: float = 0.0
+
+
+class Notices:
+    """Reads notices; remembers what a page shows, and what it takes not to count a drop twice."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._sources: dict[str, _Source] = {}
+        self._noticed = 0.0
+        """System calls dropped, by the notices."""
+        self._totals: dict[str, float] = {}
+        """System calls dropped since each start of Falco, by its last snapshot."""
+        self._snapped = 0.0
+        """System calls dropped, by the snapshots."""
+        self._counted = 0.0
+        self.version = ""
+        self.rules: dict[str, str] = {}
+        """Digest by rules file, as Falco names them."""
+
+    def read(self, payloads: Iterable[bytes]) -> None:
+        for payload in payloads:
+            try:
+                self._read(decode_notice(payload))
+            except (NotAnAlert, UnicodeDecodeError, RecursionError):
+                continue  # shipped and counted by its rule all the same
+
+    def _read(self, notice: Notice) -> None:
+        if notice.rule == DROP_NOTICE:
+            self._noticed += _number(notice.output_fields.get("n_drops"))
+            self._count_drops()
+        elif notice.rule == METRICS_SNAPSHOT:
+            self._read_snapshot(notice.output_fields)
+
+    def _read_snapshot(self, fields: dict[str, int | float | str | bool | None]) -> None:
+        name = str(fields.get("evt.source", ""))
+        if name not in self._sources and len(self._sources) >= MOST_SOURCES:
+            self._sources.clear()
+        source = self._sources.setdefault(name, _Source())
+        # Only a source with a kernel behind it has scap's numbers.
+        events = _number(fields.get("scap.n_evts", fields.get("falco.num_evts")))
+        # Fewer than before: Falco has started anew and counts from 0.
+        self._telemetry.falco_events.inc(events - source.events if events >= source.events else events)
+        source.events = events
+        source.output_drops = _number(fields.get("falco.outputs_queue_num_drops"))
+        # The queue is one for all sources.
+        self._telemetry.falco_output_drops.set(max(each.output_drops for each in self._sources.values()))
+        if "scap.n_drops" in fields:
+            self._note_total(str(fields.get("falco.start_ts", "")), fields)
+        self._read_rules(fields)
+
+    def _note_total(self, start: str, fields: dict[str, int | float | str | bool | None]) -> None:
+        total = _number(fields["scap.n_drops"])
+        # Of what was dropped before we first heard of it, only the part since the snapshot before counts as news.
+        before = self._totals.pop(start, _number(fields.get("scap.n_drops_prev")))
+        if len(self._totals) >= MOST_SOURCES:
+            del self._totals[next(iter(self._totals))]
+        self._totals[start] = max(total, before)
+        self._snapped += max(0.0, total - before)
+        self._count_drops()
+
+    def _count_drops(self) -> None:
+        """Notices leave some out (they are rate-limited), snapshots come late: the larger sum is nearer the truth."""
+        drops = max(self._noticed, self._snapped)
+        self._telemetry.falco_syscall_drops.inc(drops - self._counted)
+        self._counted = drops
+
+    def _read_rules(self, fields: dict[str, int | float | str | bool | None]) -> None:
+        self.version = str(fields.get("falco.version", self.version))
+        self.rules = {
+            key.removeprefix(RULES_DIGEST): str(value) for key, value in fields.items() if key.startswith(RULES_DIGEST)
+        }
+        digests = ",".join(f"{name}:{digest[:12]}" for name, digest in sorted(self.rules.items()))
+        self._telemetry.falco_rules_loaded.info({"version": self.version, "rules": digests})
+
+
+def _number(value: object) -> float:
+    """What counts: a finite number that is not negative, as itself or as text; else 0."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return 0.0
+    return number if 0.0 <= number < float("inf") else 0.0

@@ -1,0 +1,40 @@
+"""/status: the report, the verdict and the probes as one JSON document.
+
+Everything the page shows, for scripts; derived values (balanced, behind) are written out too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from math import isfinite
+from typing import Any
+
+import orjson
+
+from agent.web.report import Probe, Report
+from agent.web.verdict import judge
+
+
+def status_document(report: Report, health: Sequence[Probe], readiness: Sequence[Probe]) -> bytes:
+    verdict = judge(report, [*health, *readiness])
+    return orjson.dumps(
+        _plain({"verdict": verdict, **_plain(report), "health": health, "readiness": readiness}),
+        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Only what JSON can hold: file names may not be UTF-8, and a time may be without end."""
+    if isinstance(value, str):
+        return str(value).encode("utf-8", "replace").decode()
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if is_dataclass(value):
+        derived = [name for name, member in vars(type(value)).items() if isinstance(member, property)]
+        return {name: _plain(getattr(value, name)) for name in [field.name for field in fields(value)] + derived}
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,138 @@
+"""Serves /metrics, /healthz, /readyz, /status and the page, and takes only GET and HEAD.
+
+Promises that nobody who can reach the port can starve the agent through it: connections are bounded,
+and the newest wins, so kubelet's probes are answered however many idle ones are held open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from agent.errors import PortUnavailable
+from agent.settings import Http
+from agent.telemetry import Telemetry
+from agent.web.document import status_document
+from agent.web.page import CONTENT_SECURITY_POLICY, render
+from agent.web.report import Probe, Report
+
+MOST_CONNECTIONS = 64
+"""Prometheus, kubelet and a few people need a handful; log files need the rest of the descriptors."""
+KEEP_ALIVE_SECONDS = 75.0
+"""Longer than the usual scrape interval of a minute, so that a scraper keeps its connection."""
+LARGEST_REQUEST_BYTES = 4096
+"""Of a body, which no request here has."""
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+Probes = Callable[[], Sequence[Probe]]
+
+
+@asynccontextmanager
+async def serve(
+    settings: Http, telemetry: Telemetry, *, report: Callable[[], Report], health: Probes, readiness: Probes
+) -> AsyncIterator[int]:
+    """Serves while the block runs, and yields the port. Raises PortUnavailable."""
+    application = web.Application(client_max_size=LARGEST_REQUEST_BYTES)
+    application.on_response_prepare.append(_harden)
+    application.add_routes(
+        [
+            web.get("/metrics", make_aiohttp_handler(telemetry.registry)),
+            web.get("/healthz", _probe_handler(health)),
+            web.get("/readyz", _probe_handler(readiness)),
+            web.get("/status", _status_handler(report, health, readiness)),
+            web.get("/", _page_handler(report, health, readiness)),
+        ]
+    )
+    runner = web.AppRunner(
+        application, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=1.0, handle_signals=False
+    )
+    await runner.setup()
+    try:
+        server = await _listen(runner, settings)
+        try:
+            port: int = server.sockets[0].getsockname()[1]
+            yield port
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: Http) -> asyncio.Server:
+    protocols = runner.server
+    assert protocols is not None, "the runner is set up"
+
+    def connected() -> asyncio.Protocol:
+        # The oldest go first: a scraper's next request opens another, an idle crowd only loses its places.
+        surplus = max(0, len(protocols.connections) + 1 - MOST_CONNECTIONS)
+        for oldest in protocols.connections[:surplus]:
+            oldest.force_close()
+        return protocols()
+
+    try:
+        return await asyncio.get_running_loop().create_server(connected, settings.host, settings.port)
+    except (OSError, OverflowError) as error:
+        raise PortUnavailable(_explain(error, settings)) from error
+
+
+def _explain(error: Exception, settings: Http) -> str:
+    what = f"http.host = {settings.host!r}, http.port = {settings.port}: "
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
+        return what + "the port is taken by another process; set http.port to a free one (0: any)"
+    if number in (errno.EACCES, errno.EPERM):
+        return what + "not allowed; ports below 1024 need a capability, so set http.port above"
+    if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
+        return what + "the host is no address of this machine; set http.host to 0.0.0.0, or :: for IPv6"
+    return what + f"cannot be opened ({error}); set http.host and http.port to an address that can"
+
+
+def _probe_handler(probes: Probes) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        found = probes()
+        lines = "".join(
+            f"{'ok' if probe.ok else 'failed'} {probe.name}: {_one_line(probe.detail)}\n" for probe in found
+        )
+        return web.Response(text=lines, status=200 if all(probe.ok for probe in found) else 503)
+
+    return answer
+
+
+def _one_line(detail: str) -> str:
+    return " ".join(detail.split())
+
+
+def _status_handler(report: Callable[[], Report], health: Probes, readiness: Probes) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(
+            body=status_document(report(), health(), readiness()), content_type="application/json", charset="utf-8"
+        )
+
+    return answer
+
+
+def _page_handler(report: Callable[[], Report], health: Probes, readiness: Probes) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=render(report(), health(), readiness()), content_type="text/html")
+
+    return answer
+
+
+async def _harden(_: web.Request, response: web.StreamResponse) -> None:
+    # On every answer, refusals included.
+    response.headers.update(_HEADERS)

@@ -1,0 +1,27 @@
+"""The C library's search agrees with Python's."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.core.processing import byte_search
+from agent.core.processing.byte_search import holds
+
+letters = st.binary(max_size=40).map(lambda data: bytes(byte % 3 for byte in data))
+
+
+@settings(deadline=None)
+@given(letters, letters, letters)
+def test_a_needle_is_found_exactly_where_there_is_one(before, needle, after):
+    assert holds(before + needle + after, needle)
+    assert holds(before + after, needle) == (needle in before + after)
+
+
+@pytest.mark.parametrize("needle", [b"", b"\0b", b"c"])
+def test_neither_a_nul_nor_the_end_stops_the_search(needle):
+    assert holds(b"a\0b\0c", needle)
+
+
+def test_where_there_is_no_such_search_pythons_own_is_used():
+    assert byte_search._in(b"abc", b"bc")
+    assert not byte_search._in(b"abc", b"cb")

@@ -1,0 +1,127 @@
+"""The books of a file: a table of plain cases, and a state machine against a model that counts every byte."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from agent.core.reading.ledger import Entry, Ledger
+
+
+def test_an_entry_without_records_is_settled_at_once() -> None:
+    ledger = Ledger(10)
+
+    ledger.enter(50, 0)
+
+    assert (ledger.committed, ledger.in_flight, ledger.end, ledger.oldest_read_at) == (50, 0, 50, None)
+
+
+def test_what_settles_out_of_turn_waits_for_what_stands_before_it() -> None:
+    ledger = Ledger()
+    first, second = ledger.enter(10, 2, 1.0), ledger.enter(30, 1, 2.0)
+
+    second.settle(1)
+    assert (ledger.committed, ledger.in_flight, ledger.oldest_read_at) == (0, 2, 1.0)
+
+    first.settle(2)
+    assert (ledger.committed, ledger.in_flight, ledger.end) == (30, 0, 30)
+
+
+def test_settling_more_than_there_is_is_a_mistake() -> None:
+    entry = Ledger().enter(10, 1)
+
+    with pytest.raises(ValueError, match="settled 2 of 1 records"):
+        entry.settle(2)
+
+
+def test_an_entry_cannot_end_before_it_starts() -> None:
+    ledger = Ledger(10)
+
+    with pytest.raises(ValueError, match="before its start at 10"):
+        ledger.enter(9, 0)
+
+
+def test_a_record_that_began_in_the_file_before_settles_there_too_but_not_before_it_is_settled_here() -> None:
+    before, after = Ledger(), Ledger()
+    crossing = before.enter(100, 1)
+    entry = after.enter(20, 3)
+    entry.tie(crossing, 1)
+
+    entry.settle(2)
+    assert (before.committed, after.committed) == (0, 0)
+
+    entry.settle(1)
+    assert (before.committed, after.committed) == (100, 20)
+
+
+def test_a_file_is_not_committed_beyond_a_record_whose_beginning_a_crash_would_read_again() -> None:
+    before, after = Ledger(), Ledger()
+    earlier = before.enter(50, 1)
+    crossing = before.enter(100, 1)
+    entry = after.enter(20, 1)
+    entry.tie(crossing, 1)
+
+    entry.settle(1)
+    assert (before.committed, after.committed) == (0, 0)
+
+    earlier.settle(1)
+    assert (before.committed, after.committed) == (100, 20)
+
+
+def test_a_record_over_three_files_commits_in_all_of_them_or_in_none() -> None:
+    first, second, third = Ledger(), Ledger(), Ledger()
+    earlier = first.enter(50, 1)
+    crossing = first.enter(100, 1)
+    between = second.enter(0, 1)
+    through = second.enter(70, 1)
+    through.tie(crossing, 1)
+    entry = third.enter(20, 1)
+    entry.tie(through, 1)
+
+    entry.settle(1)
+    between.settle(1)
+    assert (first.committed, second.committed, third.committed) == (0, 0, 0)
+
+    earlier.settle(1)
+    assert (first.committed, second.committed, third.committed) == (100, 70, 20)
+
+
+class Books(RuleBasedStateMachine):
+    """The committed offset is never beyond an unsettled record, and never behind the last settled one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger()
+        self.entries: list[tuple[Entry, int]] = []
+        self.committed_before = 0
+
+    @rule(size=st.integers(0, 1000), records=st.integers(0, 5))
+    def enter(self, size: int, records: int) -> None:
+        end = self.ledger.end + size
+        self.entries.append((self.ledger.enter(end, records), end))
+
+    @precondition(lambda self: self.unsettled)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        entry = data.draw(st.sampled_from(self.unsettled))
+        entry.settle(data.draw(st.integers(1, entry.pending)))
+
+    @property
+    def unsettled(self) -> list[Entry]:
+        return [entry for entry, _ in self.entries if entry.pending]
+
+    @invariant()
+    def committed_is_the_end_of_the_longest_settled_prefix(self) -> None:
+        expected = 0
+        for entry, end in self.entries:
+            if entry.pending:
+                break
+            expected = end
+        assert self.ledger.committed == expected
+        assert self.ledger.committed >= self.committed_before
+        assert self.ledger.in_flight == sum(entry.pending for entry in self.unsettled)
+        self.committed_before = self.ledger.committed
+
+
+TestBooks = Books.TestCase
+TestBooks.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,55 @@
+"""What cannot be used as a configuration of the API, or is no server, is said with its remedy and no secret."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from agent.enrich.kube_api import connect
+from agent.errors import KubernetesError
+from tests.enrich.cluster import NODE, serving, write_kubeconfig
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "kind: Config",
+        "contexts: 7\ncurrent-context: a",
+        "\0",
+        "clusters: [1]\ncontexts: [2]\nusers: [3]",
+    ],
+)
+async def test_a_kubeconfig_that_is_none_is_said_so(tmp_path, text):
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+
+    with pytest.raises(KubernetesError, match=r"no usable configuration .*kubeconfig.*mount a service account token"):
+        async with connect(NODE, path):
+            pass
+
+
+async def test_the_message_about_a_kubeconfig_holds_nothing_of_its_users(tmp_path):
+    path = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1", tmp_path / "token")
+    loaded = yaml.safe_load(path.read_text())
+    loaded["users"] = [{"name": "agent", "token": "sesame"}]
+    path.write_text(yaml.safe_dump(loaded))
+
+    with pytest.raises(KubernetesError) as caught:
+        async with connect(NODE, path):
+            pass
+
+    assert "Expected key user" in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+async def test_a_server_that_is_not_there_is_named_in_the_error(tmp_path):
+    async with serving() as (_, url):
+        pass
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, tmp_path / "token")
+
+    with pytest.raises(KubernetesError, match=f"{url}/api/v1/pods did not answer"):
+        async with connect(NODE, kubeconfig) as api:
+            await api.list_pods()

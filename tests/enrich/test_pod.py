@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import msgspec
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.enrich.pod import LARGEST_METADATA_BYTES, Pod, Selection, decode_pod
+from tests.enrich.objects import DIGEST, container_id, pod_object
+
+ALL = Selection(["*"], ["*"])
+ENTRIES = st.dictionaries(st.text(min_size=1, max_size=50), st.text(max_size=4000), max_size=12)
+
+
+def decode(found: object, selection: Selection = ALL) -> Pod:
+    return decode_pod(orjson.dumps(found), selection)
+
+
+def test_a_pod_is_cut_down_to_what_an_alert_is_enriched_with():
+    pod = decode(pod_object("web-1", uid="u1", annotations={"team": "blue"}))
+
+    assert (pod.namespace, pod.name, pod.uid, pod.node, pod.service_account) == (
+        "shop",
+        "web-1",
+        "u1",
+        "node-1",
+        "shop-web",
+    )
+    assert pod.workload == ("Deployment", "web")
+    assert pod.annotations == {"team": "blue"}
+    assert pod.created_ms == 1795417200000
+
+
+def test_containers_of_all_three_kinds_are_known_with_their_ids():
+    ids = {name: container_id(name) for name in ("web", "setup", "debugger", "earlier")}
+    found = pod_object(
+        containers={"web": ids["web"]},
+        init_containers={"setup": ids["setup"]},
+        ephemeral_containers={"debugger": ids["debugger"]},
+        before={"web": ids["earlier"]},
+    )
+
+    web, setup, debugger = decode(found).containers
+
+    assert (web.name, web.ids) == ("web", (ids["web"], ids["earlier"]))
+    assert (setup.name, setup.ids) == ("setup", (ids["setup"],))
+    assert (debugger.name, debugger.ids) == ("debugger", (ids["debugger"],))
+    assert web.image_digest == f"docker.io/library/nginx@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    ("image_id", "digest"),
+    [
+        (f"docker-pullable://nginx@{DIGEST}", f"nginx@{DIGEST}"),
+        (f"quay.io/a/b@{DIGEST}", f"quay.io/a/b@{DIGEST}"),
+        (f"docker://{DIGEST}", ""),
+        (DIGEST, ""),
+        ("", ""),
+    ],
+)
+def test_the_digest_is_that_of_a_repository_or_none(image_id, digest):
+    found = pod_object()
+    found["status"]["containerStatuses"][0]["imageID"] = image_id
+
+    assert decode(found).containers[0].image_digest == digest
+
+
+def test_an_image_that_the_status_names_by_its_bare_id_keeps_the_name_of_the_spec():
+    found = pod_object(image="docker.io/library/nginx:1.27")
+    found["status"]["containerStatuses"][0]["image"] = DIGEST
+
+    assert decode(found).containers[0].image == "docker.io/library/nginx:1.27"
+
+
+def test_only_the_labels_and_annotations_that_were_chosen_are_copied():
+    found = pod_object(
+        labels={"app": "web", "app.kubernetes.io/name": "web", "secret": "x"},
+        annotations={"team": "blue", "last-applied": "…"},
+    )
+
+    pod = decode(found, Selection(["app*", "tier"], ["team"]))
+
+    assert pod.labels == {"app": "web", "app.kubernetes.io/name": "web"}
+    assert pod.annotations == {"team": "blue"}
+    assert pod.labels_dropped == pod.annotations_dropped == 0
+
+
+def test_the_workload_does_not_depend_on_which_labels_are_copied():
+    assert decode(pod_object(), Selection([], [])).workload == ("Deployment", "web")
+
+
+@given(ENTRIES, ENTRIES)
+def test_labels_and_annotations_fit_the_cap_whole_and_what_does_not_is_counted(labels, annotations):
+    pod = decode(pod_object(labels=labels, annotations=annotations))
+
+    kept = [*pod.labels.items(), *pod.annotations.items()]
+    assert sum(len(name.encode()) + len(value.encode()) for name, value in kept) <= LARGEST_METADATA_BYTES
+    assert pod.labels.items() <= labels.items()
+    assert pod.annotations.items() <= annotations.items()
+    assert len(pod.labels) + pod.labels_dropped == len(labels)
+    assert len(pod.annotations) + pod.annotations_dropped == len(annotations)
+
+
+def test_a_huge_annotation_does_not_cost_the_small_ones_after_it():
+    pod = decode(pod_object(annotations={"huge": "x" * 9000, "team": "blue"}))
+
+    assert pod.annotations == {"team": "blue"}
+    assert pod.annotations_dropped == 1
+
+
+def test_a_pod_just_made_has_nulls_and_gaps():
+    pod = decode(
+        {
+            "metadata": {"name": "a", "namespace": "b", "uid": "c", "creationTimestamp": None, "labels": None},
+            "spec": {"containers": [{"name": "web"}], "initContainers": None},
+            "status": {"containerStatuses": None},
+        }
+    )
+
+    assert [container.name for container in pod.containers] == ["web"]
+    assert (pod.created_ms, pod.node, pod.labels) == (0, "", {})
+
+
+def test_a_static_pod_is_known_by_the_uid_that_kubelet_gave_it_too():
+    pod = decode(pod_object(annotations={"kubernetes.io/config.mirror": "8a1f"}), Selection(["*"], []))
+
+    assert pod.static_uid == "8a1f"
+    assert pod.annotations == {}
+
+
+@pytest.mark.parametrize("found", [{}, {"metadata": {"name": "a"}}, [], {"metadata": {"name": 1}}, "pod"])
+def test_what_is_no_pod_is_refused(found):
+    with pytest.raises(msgspec.MsgspecError):
+        decode(found)
