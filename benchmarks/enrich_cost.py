@@ -1,6 +1,6 @@
 """What enrichment costs: microseconds a look-up over a node of 110 pods, and resident memory.
 
-PartialRecord it as `python -m benchmarks.enrich_cost`. Memory is measured in a process of its own, against a server on
+Run it as `python -m benchmarks.enrich_cost`. Memory is measured in a process of its own, against a server on
 loopback: the modules of an agent without enrichment are imported first, then enrichment is switched on.
 Compiled bytecode must be there (run it twice, or `python -m compileall`): compiling leaves some 30 MB behind.
 """

@@ -1,7 +1,7 @@
 """The floor: what the same bytes cost in one plain loop, with nothing around it. Measured anew in each run.
 
 Read, split, decode, append, encode, hash and write to the sink over loopback: no asyncio, no SDK, no settings, no
-retries, no promises. PartialRecord as a process of its own: `python -m benchmarks.floor ENDPOINT CERTIFICATE FILE...`.
+retries, no promises. Run as a process of its own: `python -m benchmarks.floor ENDPOINT CERTIFICATE FILE...`.
 """
 
 from __future__ import annotations

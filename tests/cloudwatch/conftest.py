@@ -1,4 +1,4 @@
-"""What the tests of this station share: an AWS environment that knows nothing of the machine they run on."""
+"""An AWS environment for the tests of this package that does not depend on the machine."""
 
 import os
 from pathlib import Path

@@ -23,7 +23,7 @@ from tests.enrich.objects import pod_object
 PROGRAM = """
 import asyncio, sys, time
 from agent.core.values import PodKey
-from agent.enrich import build_enricher, probe
+from agent.enrich.factory import build_enricher, probe
 from agent.settings.model import Enrich, Settings
 from agent.telemetry.metrics import Telemetry
 

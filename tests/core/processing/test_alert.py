@@ -13,7 +13,7 @@ from agent.core.processing.alert import Alert, NotAnAlert, decode_alert, decode_
 from agent.core.processing.timestamps import Clock
 from agent.core.values import PodKey
 
-CAPTURED = sorted((Path(__file__).parent.parent / "data" / "falco").glob("*.jsonl"))
+CAPTURED = sorted((Path(__file__).parents[2] / "data" / "falco").glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("path", CAPTURED, ids=lambda path: path.stem)

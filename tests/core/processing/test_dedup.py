@@ -337,7 +337,7 @@ def test_with_storms_on_what_ships_or_folds_is_what_ships_with_storms_off(
 
 
 def test_a_captured_burst_folds_by_process_and_not_by_file() -> None:
-    lines = (Path(__file__).parent.parent / "data" / "falco" / "0.44.1-burst.jsonl").read_bytes().splitlines()
+    lines = (Path(__file__).parents[2] / "data" / "falco" / "0.44.1-burst.jsonl").read_bytes().splitlines()
 
     by_process = result(Processor(Policy(storm_limit=10, storm_keys=("container.id", "proc.name")), node="n"), lines)
     by_file = result(Processor(Policy(storm_limit=10, storm_keys=("proc.name", "fd.name")), node="n"), lines)

@@ -18,7 +18,7 @@ from agent.core.reading.line_formats import Cri, Plain
 from agent.core.reading.records import Mark, Odd, Records
 from agent.core.values import Fragment, Lane, PodKey
 
-DATA = Path(__file__).parent.parent / "data" / "falco"
+DATA = Path(__file__).parents[2] / "data" / "falco"
 CAPTURED = sorted(DATA.glob("*.jsonl"))
 STAMP = b"2026-11-23T07:23:01.156686905Z"
 STAMP_MS = 1795418581156

@@ -14,7 +14,7 @@ from agent.core.reading.partials import Joiner
 from agent.core.reading.records import Mark, Odd, Records
 from agent.core.reading.splitter import Splitter
 
-LOGS = Path(__file__).parent.parent / "data" / "logs"
+LOGS = Path(__file__).parents[2] / "data" / "logs"
 STAMP = b"2026-11-23T07:23:01.156686905Z"
 MOST = 1 << 20
 
