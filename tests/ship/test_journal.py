@@ -68,9 +68,9 @@ async def test_it_is_forgotten_when_a_checkpoint_has_passed_all_of_its_records(t
     await journal.intend(STREAM, batch_of("f00", 10, 20))
     await journal.intend(STREAM, batch_of("f00", 30))
 
-    cut = journal.cut({"f00": 21})
-    assert cut is not None
-    await journal.forget(cut)
+    plan = journal.plan_compaction({"f00": 21})
+    assert plan is not None
+    await journal.compact(plan)
 
     _, left = life(tmp_path)
     assert offsets(left) == [("f00", (30,))]
@@ -83,7 +83,7 @@ async def test_an_acknowledgement_alone_is_not_enough(tmp_path):
 
     batch.settle()
 
-    assert journal.cut({"f00": 0}) is None
+    assert journal.plan_compaction({"f00": 0}) is None
     assert offsets(life(tmp_path)[1]) == [("f00", (10,))]
 
 
@@ -91,7 +91,7 @@ async def test_it_stays_while_the_checkpoint_that_passes_it_is_not_on_disk(tmp_p
     journal, _ = life(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10))
 
-    journal.cut({"f00": 11})
+    journal.plan_compaction({"f00": 11})
     await journal.intend(STREAM, batch_of("f00", 50))
 
     assert offsets(life(tmp_path)[1]) == [("f00", (10,)), ("f00", (50,))]
@@ -100,11 +100,11 @@ async def test_it_stays_while_the_checkpoint_that_passes_it_is_not_on_disk(tmp_p
 async def test_a_save_that_failed_is_made_good_by_the_next_one(tmp_path):
     journal, _ = life(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10))
-    journal.cut({"f00": 11})
+    journal.plan_compaction({"f00": 11})
 
-    again = journal.cut({"f00": 11})
+    again = journal.plan_compaction({"f00": 11})
     assert again is not None
-    await journal.forget(again)
+    await journal.compact(again)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -112,11 +112,11 @@ async def test_a_save_that_failed_is_made_good_by_the_next_one(tmp_path):
 async def test_what_is_intended_between_the_snapshot_and_its_save_is_kept(tmp_path):
     journal, _ = life(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10))
-    cut = journal.cut({"f00": 11})
+    plan = journal.plan_compaction({"f00": 11})
     await journal.intend(STREAM, batch_of("f00", 50))
 
-    assert cut is not None
-    await journal.forget(cut)
+    assert plan is not None
+    await journal.compact(plan)
 
     assert offsets(life(tmp_path)[1]) == [("f00", (50,))]
 
@@ -127,12 +127,12 @@ async def test_what_a_crash_left_stays_until_it_has_been_asked_for(tmp_path):
     second, left = life(tmp_path)
 
     assert offsets(left) == [("f00", (10,))]
-    assert second.cut({"f00": 0}) is None
+    assert second.plan_compaction({"f00": 0}) is None
 
     second.resumed()
-    cut = second.cut({"f00": 0})
-    assert cut is not None
-    await second.forget(cut)
+    plan = second.plan_compaction({"f00": 0})
+    assert plan is not None
+    await second.compact(plan)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,9 +143,9 @@ async def test_what_was_asked_for_goes_with_the_next_checkpoint_though_less_is_u
     second.resumed()
     await second.intend(STREAM, batch_of("f00", 500))
 
-    cut = second.cut({"f00": 0})
-    assert cut is not None
-    await second.forget(cut)
+    plan = second.plan_compaction({"f00": 0})
+    assert plan is not None
+    await second.compact(plan)
 
     assert offsets(life(tmp_path)[1]) == [("f00", (500,))]
 
@@ -173,7 +173,7 @@ async def test_a_corrupt_line_is_set_aside_and_named_and_the_others_count(tmp_pa
 
     assert offsets(left) == [("f00", (10,)), ("f00", (30,))]
     assert [path.name for path in tmp_path.iterdir() if ".corrupt-" in path.name]
-    assert "journal was corrupt, the batches it does not name may be sent again" in caplog.messages
+    assert "journal was corrupt, batches that it no longer names may be sent again" in caplog.messages
 
 
 async def test_several_at_once_share_a_write_and_all_are_on_disk(tmp_path):
