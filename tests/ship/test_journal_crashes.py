@@ -13,7 +13,7 @@ from agent.ship.journal import Compaction, Journal
 from tests.ship.test_journal import STREAM, batch_of
 
 
-class Lives(RuleBasedStateMachine):
+class Runs(RuleBasedStateMachine):
     """Offsets 0, 1, 2 … of one file, each a batch; the disk's checkpoint says up to where they are settled."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Lives(RuleBasedStateMachine):
         self.journal.open()
         self.snapshot = None
         if asks:
-            # All of it had arrived: the positions that are saved from now on hold it as islands.
+            # All of it had arrived: the positions that are saved from now on hold it as out-of-order acknowledgements.
             self.journal.resumed()
             self.on_disk = self.settled = self.intended
 
@@ -84,5 +84,5 @@ class Lives(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
 
-TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestRuns = Runs.TestCase
+TestRuns.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
