@@ -21,7 +21,8 @@ from agent.core.processing.urgent_scan import UrgentMatcher
 from agent.core.reading.pod_paths import Selection
 from agent.core.values import Destination, Lane
 from agent.deadletters import commands
-from agent.deadletters.store import DeadLetters
+from agent.deadletters.store import DeadLetterStore
+from agent.deadletters.writer import DeadLetterWriter
 from agent.enrich.enricher import PodEnricher
 from agent.enrich.factory import build_enricher
 from agent.flow.budget import Budget
@@ -75,7 +76,8 @@ class Agent:
         self.telemetry = Telemetry(VERSION)
         limit = settings.memory_budget_bytes
         self.budget = Budget(limit, limit // URGENT_BUDGET_SHARE)
-        dead_letters = DeadLetters(settings.state_dir / commands.DIRECTORY)
+        store = DeadLetterStore(settings.state_dir / commands.DIRECTORY)
+        self.dead_letters = DeadLetterWriter(store, self.telemetry)
         notices = Notices(self.telemetry)
         self.silence = Liveness(settings.falco.silent_seconds)
         self.enricher = build_enricher(settings, self.telemetry)
@@ -87,7 +89,7 @@ class Agent:
             client,
             destination=self._destination,
             budget=self.budget,
-            dead_letters=dead_letters,
+            rejected=self.dead_letters,
             telemetry=self.telemetry,
             entity=self._entity(),
             journal=self.journal,
@@ -97,7 +99,7 @@ class Agent:
             budget=self.budget,
             enricher=self.enricher,
             shipper=self.shipper,
-            dead_letters=dead_letters,
+            dead_letters=self.dead_letters,
             notices=notices,
             telemetry=self.telemetry,
         )

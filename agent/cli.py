@@ -103,7 +103,14 @@ def _dead_letters(arguments: argparse.Namespace) -> int:
         for line in lines(settings.state_dir):
             print(line)
         return 0
-    arrived, kept = asyncio.run(put_again(settings))
+
+    async def replay() -> tuple[int, int]:
+        from agent.cloudwatch.client import open_cloudwatch
+
+        async with open_cloudwatch(settings.cloudwatch) as client:
+            return await put_again(settings.state_dir, client)
+
+    arrived, kept = asyncio.run(replay())
     print(f"{arrived} dead letters arrived, {kept} were refused again and are kept", file=sys.stderr)
     return 0 if not kept else 1
 

@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from agent.core.batching.span import Settles, Span
+from agent.core.dead_letter import dead_letter
 from agent.core.processing.processor import MOST_KINDS, Processor
 from agent.core.processing.result import FindFragment, Kind, Policy, ProcessingResult
 from agent.core.values import Destination, Fragment, Lane, PodKey
-from agent.deadletters.store import DeadLetters, dead_letter
-from agent.deadletters.writer import bury
+from agent.deadletters.writer import DeadLetterWriter
 from agent.enrich.factory import Enricher
 from agent.flow.budget import Budget
 from agent.selfmonitor import Notices, OwnEvent
@@ -54,7 +54,7 @@ class Pipeline:
         budget: Budget,
         enricher: Enricher,
         shipper: Shipper,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterWriter,
         notices: Notices,
         telemetry: Telemetry,
     ) -> None:
@@ -97,7 +97,7 @@ class Pipeline:
         for fold, records in result.folded.items():
             fold.hold(chunk.entry, records)
         if result.oversized:
-            await self._bury_oversized(chunk, result)
+            await self._write_oversized(chunk, result)
         self._count(result)
         self._notices.read(result.notices)
         held = 0
@@ -223,11 +223,11 @@ class Pipeline:
         self._rules_with_series.add(kind.rule)
         return kind.rule
 
-    async def _bury_oversized(self, chunk: Chunk, result: ProcessingResult) -> None:
+    async def _write_oversized(self, chunk: Chunk, result: ProcessingResult) -> None:
         """Their shrunk events are on the way; the bytes they had are kept here."""
         now = datetime.now(UTC)
         destination = Destination("", "")
-        letters = [
+        dead_letters = [
             dead_letter(
                 record.payload,
                 reason="truncated",
@@ -239,7 +239,7 @@ class Pipeline:
             )
             for record in result.oversized
         ]
-        await bury(self._dead_letters, letters, self._telemetry)
+        await self._dead_letters.write(dead_letters)
 
 
 class _Insisting:

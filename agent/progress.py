@@ -55,13 +55,13 @@ class Progress:
     async def save(self) -> bool:
         """Writes the settled positions down once; a disk that refuses is counted, and shipping goes on."""
         positions, pending_events = self.reader.positions(), self.pipeline.pending_events
-        cut = None
+        plan = None
         if self.journal is not None:
-            cut = self.journal.cut({file: position.offset for file, position in positions.items()})
+            plan = self.journal.plan_compaction({file: position.offset for file, position in positions.items()})
         try:
             await asyncio.to_thread(self.checkpoint.save, positions, pending_events)
-            if self.journal is not None and cut is not None:
-                await self.journal.forget(cut)
+            if self.journal is not None and plan is not None:
+                await self.journal.compact(plan)
         except StateUnwritable as error:
             self.telemetry.checkpoint_errors.inc()
             log.error("checkpoint was not written", extra={"why": str(error)})

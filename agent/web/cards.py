@@ -13,7 +13,7 @@ from agent.web.verdict import LATE_SECONDS, Level
 
 MOST_FILES = 40
 
-_GOOD_OUTCOMES = frozenset({"accepted", "already_accepted"})
+_GOOD_OUTCOMES = frozenset({"accepted"})
 
 
 def lost(report: Report) -> Html:

@@ -29,7 +29,7 @@ FAULTS = (
     {"kind": "throttle", "operation": "PutLogEvents", "probability": 0.2},
     {"kind": "error", "operation": "GetLogEvents", "probability": 0.2},
 )
-"""A put that was taken and whose answer is still awaited at the kill is what makes the next life send it twice."""
+"""A put that was taken and whose answer is still awaited at the kill is what makes the next run send it twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ async def cloudwatch_process(data: Path) -> AsyncIterator[str]:
 
 
 async def kill_again_and_again(place: Path, *, kills: int, seed: int, resume: str, express_bytes: int) -> Outcome:
-    """Runs to the end: the last life of the agent is left alone until everything has arrived."""
+    """Runs to the end: the last run of the agent is left alone until everything has arrived."""
     chance = random.Random(seed)
     writer = Writer(container(place), seed)
     stop = asyncio.Event()
@@ -122,7 +122,7 @@ async def kill_again_and_again(place: Path, *, kills: int, seed: int, resume: st
 
 
 async def _until(running: Agent, event: str) -> None:
-    """Until it has said so, or has nothing to say: a start after a life without intents does not resume."""
+    """Until it has said so, or has nothing to say: a start after a run without intents does not resume."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(8):
             while not running.said(event):

@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agent.ship.journal import Cut, Journal
+from agent.ship.journal import Compaction, Journal
 from tests.ship.test_journal import STREAM, batch_of
 
 
-class Lives(RuleBasedStateMachine):
+class Runs(RuleBasedStateMachine):
     """Offsets 0, 1, 2 … of one file, each a batch; the disk's checkpoint says up to where they are settled."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Lives(RuleBasedStateMachine):
         self.settled = 0
         self.on_disk = 0
         """The checkpoint's offset."""
-        self.snapshot: tuple[int, Cut | None] | None = None
+        self.snapshot: tuple[int, Compaction | None] | None = None
 
     @rule(batches=st.integers(1, 4))
     def put(self, batches: int) -> None:
@@ -41,17 +41,17 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def begin_to_save(self) -> None:
-        self.snapshot = (self.settled, self.journal.cut({"f00": self.settled}))
+        self.snapshot = (self.settled, self.journal.plan_compaction({"f00": self.settled}))
 
     @precondition(lambda self: self.snapshot is not None)
     @rule(forgets=st.booleans())
     def end_saving(self, forgets: bool) -> None:
         """`forgets`: else the process is about to die between the checkpoint and the journal."""
         assert self.snapshot is not None
-        self.on_disk, cut = self.snapshot
+        self.on_disk, plan = self.snapshot
         self.snapshot = None
-        if cut is not None and forgets:
-            self.runner.run(self.journal.forget(cut))
+        if plan is not None and forgets:
+            self.runner.run(self.journal.compact(plan))
 
     @rule()
     def fail_to_save(self) -> None:
@@ -69,7 +69,7 @@ class Lives(RuleBasedStateMachine):
         self.journal.open()
         self.snapshot = None
         if asks:
-            # All of it had arrived: the positions that are saved from now on hold it as islands.
+            # All of it had arrived: the positions that are saved from now on hold it as out-of-order acknowledgements.
             self.journal.resumed()
             self.on_disk = self.settled = self.intended
 
@@ -84,5 +84,5 @@ class Lives(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
 
-TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestRuns = Runs.TestCase
+TestRuns.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
