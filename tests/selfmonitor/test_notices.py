@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from agent.core.processing.alert import DROP_NOTICE, METRICS_SNAPSHOT
-from agent.selfmonitor import Notices
+from agent.selfmonitor.notices import Notices
 from agent.telemetry import Telemetry
 
 DATA = Path(__file__).parent.parent / "data" / "falco"
