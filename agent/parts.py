@@ -67,7 +67,7 @@ class Parts:
 
 
 def build_parts(settings: Settings, client: LogsClient, restored: Restored, version: str) -> Parts:
-    """`restored`: what the checkpoint of the last run says."""
+    """`restored`: the checkpoint of the last run."""
     telemetry = Telemetry(version)
     budget = Budget(settings.memory_budget_bytes, settings.memory_budget_bytes // URGENT_BUDGET_SHARE)
     dead_letters = DeadLetters(settings.state_dir / commands.DIRECTORY)

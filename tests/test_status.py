@@ -27,7 +27,7 @@ def pipeline_probe(agent: Agent) -> Probe:
     return probe
 
 
-async def test_health_fails_when_records_wait_and_nobody_ships_them(tmp_path: Path) -> None:
+async def test_health_fails_when_records_wait_and_none_is_shipped(tmp_path: Path) -> None:
     append(container(tmp_path) / "0.log", cri(alert(1)))
     async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
         await until(lambda: agent.parts.reader.in_flight)
@@ -79,7 +79,7 @@ async def test_health_stays_good_when_cloudwatch_is_down(tmp_path: Path, fault: 
             await until(lambda: (agent.parts.shipper.last_failed_at or 0.0) > failed)
 
 
-async def test_a_put_that_may_take_minutes_is_given_as_long(tmp_path: Path) -> None:
+async def test_a_long_put_timeout_lengthens_the_limit(tmp_path: Path) -> None:
     append(container(tmp_path) / "0.log", cri(alert(1)))
     slow = {"endpoint_url": NOWHERE, "region": "eu-central-1", "timeout_seconds": 200.0}
     async with built(tmp_path, "", cloudwatch=slow) as agent, running(agent.parts.reader.run()):
@@ -94,7 +94,7 @@ async def test_a_put_that_may_take_minutes_is_given_as_long(tmp_path: Path) -> N
         assert not pipeline_probe(agent).ok
 
 
-async def test_records_that_a_storm_holds_are_no_stuck_pipeline(tmp_path: Path) -> None:
+async def test_records_held_by_deduplication_do_not_make_the_pipeline_stuck(tmp_path: Path) -> None:
     storms = {"storm_limit": 1, "storm_keys": ["container.id"]}
     append(container(tmp_path) / "0.log", *(cri(alert(number)) for number in range(3)))
     async with (
@@ -110,7 +110,7 @@ async def test_records_that_a_storm_holds_are_no_stuck_pipeline(tmp_path: Path) 
         assert pipeline_probe(agent).ok
 
 
-async def test_a_loop_that_does_not_turn_fails_health(tmp_path: Path) -> None:
+async def test_an_event_loop_that_does_not_run_fails_health(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE) as agent:
         agent.status.look(time.monotonic() - 11)
 
@@ -118,7 +118,7 @@ async def test_a_loop_that_does_not_turn_fails_health(tmp_path: Path) -> None:
         assert not probe.ok
 
 
-async def test_readiness_says_what_is_wrong(tmp_path: Path) -> None:
+async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE, tail={"root": tmp_path / "later"}) as agent, running(agent.parts.reader.run()):
         await until(lambda: agent.parts.reader.problem)
         agent.status.saved("the disk is full")
@@ -137,7 +137,7 @@ async def test_readiness_says_what_is_wrong(tmp_path: Path) -> None:
         assert all(probe.ok for probe in agent.status.readiness())
 
 
-async def test_the_report_and_the_gauges_tell_the_same_books(tmp_path: Path) -> None:
+async def test_the_report_and_the_gauges_show_the_same_books(tmp_path: Path) -> None:
     live = container(tmp_path) / "0.log"
     append(
         live,
@@ -191,7 +191,7 @@ async def test_the_report_and_the_gauges_tell_the_same_books(tmp_path: Path) -> 
     assert sample.value("lane_records", lane="routine") == 0
 
 
-async def test_what_waits_shows_in_lanes_lag_and_budget(tmp_path: Path) -> None:
+async def test_waiting_records_show_in_lanes_lag_and_budget(tmp_path: Path) -> None:
     live = container(tmp_path) / "0.log"
     append(live, cri(alert(1)), cri(alert(2)))
     async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
@@ -210,7 +210,7 @@ async def test_what_waits_shows_in_lanes_lag_and_budget(tmp_path: Path) -> None:
     assert report.lag_seconds > 0
 
 
-async def test_files_are_shown_as_what_they_are(tmp_path: Path) -> None:
+async def test_files_are_shown_with_their_state(tmp_path: Path) -> None:
     directory = container(tmp_path)
     append(directory / "0.log", cri(alert(1)))
     quick = {"root": tmp_path / "pods", "scan_seconds": 0.02}

@@ -1,7 +1,7 @@
 """The shape of the agent's own events: heartbeat, gap, deduplicated alerts, a change in the state of a Falco.
 
 An own event looks like an alert of Falco (same keys, same order), so that one query reads both. It is in no log file,
-so it is not a record and not part of the books. What the events say is decided in the other modules of this package.
+so it is not a record and not part of the books. The other modules of this package decide what the events contain.
 """
 
 from __future__ import annotations

@@ -37,14 +37,14 @@ async def test_a_group_is_published_in_the_routine_lane_with_its_pod_and_the_boo
         assert agent.parts.telemetry.value("alerts_by_rule_total", rule="Terminal shell in container") == 15
         assert file.ledger.committed == file.position.size
         events = [orjson.loads(event.message) for event in cloudwatch.events("/falco/here", "node-a")]
-        told = [event for event in events if event["rule"] == "Falcowatch: storm"]
-        assert sum(event["output_fields"]["storm.count"] for event in told) == 8
-        event = told[0]
+        published = [event for event in events if event["rule"] == "Falcowatch: storm"]
+        assert sum(event["output_fields"]["storm.count"] for event in published) == 8
+        event = published[0]
         assert event["priority"] == "Notice"
         assert event["output_fields"]["storm.rule"] == "Terminal shell in container"
         assert event["output_fields"]["proc.name"] == "sh"
         assert event["output_fields"]["storm.first"] <= event["output_fields"]["storm.last"]
         assert event["kubernetes"]["pod_name"] == "web"
-        ids = [identity for event in told for identity in event["output_fields"]["storm.ids"]]
-        shipped = [event["falcowatch"]["id"] for event in events if event not in told]
+        ids = [identity for event in published for identity in event["output_fields"]["storm.ids"]]
+        shipped = [event["falcowatch"]["id"] for event in events if event not in published]
         assert len(set(ids) | set(shipped)) == 10

@@ -1,4 +1,4 @@
-"""When a Falco is said to be silent, restarted, vanished, replaced or back; time is an argument."""
+"""When a Falco counts as silent, restarted, vanished, replaced or back; time is an argument."""
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ def states(transitions: list[Transition]) -> list[tuple[str, str]]:
     return [(transition.state, transition.name) for transition in transitions]
 
 
-def test_a_falco_that_writes_is_nothing_to_speak_of() -> None:
+def test_a_falco_that_writes_changes_nothing() -> None:
     liveness = Liveness(LIMIT)
 
     assert [liveness.look([falco(now)], now) for now in (0.0, 1000.0, 2000.0)] == [[], [], []]
@@ -32,12 +32,12 @@ def test_a_falco_that_writes_is_nothing_to_speak_of() -> None:
     assert not liveness.any_silent
 
 
-def test_silence_is_said_once_and_its_end_once() -> None:
+def test_silence_is_reported_once_and_its_end_once() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
 
-    said = [liveness.look([falco(0)], now) for now in (899.0, 900.0, 905.0, 5000.0)]
-    assert said == [[], [Transition(POD, "silent", 900.0)], [], []]
+    changes = [liveness.look([falco(0)], now) for now in (899.0, 900.0, 905.0, 5000.0)]
+    assert changes == [[], [Transition(POD, "silent", 900.0)], [], []]
     assert liveness.any_silent
     assert liveness.silent_seconds(5000.0) == 5000
 
@@ -46,7 +46,7 @@ def test_silence_is_said_once_and_its_end_once() -> None:
     assert not liveness.any_silent
 
 
-def test_with_zero_seconds_nothing_is_ever_said() -> None:
+def test_with_zero_seconds_nothing_is_ever_reported() -> None:
     liveness = Liveness(0)
 
     assert liveness.look([falco(0)], 0) == []
@@ -54,21 +54,21 @@ def test_with_zero_seconds_nothing_is_ever_said() -> None:
     assert liveness.silent_seconds(1e9) is None
 
 
-def test_one_that_was_silent_before_the_agent_came_keeps_its_age_and_is_said_to_be_found_so() -> None:
+def test_a_silence_that_began_before_the_agent_keeps_its_age_and_is_marked() -> None:
     liveness = Liveness(LIMIT)
 
     assert liveness.look([falco(-5000)], 0) == [Transition(POD, "silent", 5000.0, at_start=True)]
     assert liveness.look([falco(-5000)], 5) == []
 
 
-def test_one_that_was_quiet_for_a_while_before_the_agent_came_does_not_begin_anew() -> None:
+def test_silence_before_the_agent_started_counts_towards_the_limit() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(-890)], 0)
 
     assert liveness.look([falco(-890)], 10) == [Transition(POD, "silent", 900.0)]
 
 
-def test_a_restart_is_said_with_the_time_since_its_last_word_before() -> None:
+def test_a_restart_has_the_time_since_the_last_write() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
 
@@ -84,11 +84,11 @@ def test_a_silent_falco_that_restarts_is_restarted_and_back() -> None:
     assert states(liveness.look([falco(1001, restart=1)], 1002)) == [("restarted", POD), ("back", POD)]
 
 
-def test_a_restart_that_was_there_when_the_agent_came_is_no_news() -> None:
+def test_restarts_before_the_agent_started_are_not_reported() -> None:
     assert Liveness(LIMIT).look([falco(0, restart=7)], 0) == []
 
 
-def test_in_an_upgrade_the_new_pod_takes_the_place_of_the_old_one() -> None:
+def test_in_an_upgrade_the_new_pod_replaces_the_old_one() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
 
@@ -101,7 +101,7 @@ def test_in_an_upgrade_the_new_pod_takes_the_place_of_the_old_one() -> None:
     assert not liveness.any_silent
 
 
-def test_a_new_pod_may_come_before_the_old_one_goes() -> None:
+def test_a_new_pod_may_appear_before_the_old_one_is_gone() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
     liveness.look([falco(0), falco(50, name="falco/falco-b4c5d")], 50)
@@ -109,27 +109,27 @@ def test_a_new_pod_may_come_before_the_old_one_goes() -> None:
     assert states(liveness.look([falco(60, name="falco/falco-b4c5d")], 60)) == [("replaced", POD)]
 
 
-def test_the_pods_of_a_deployment_are_told_by_their_owner_though_their_hashes_differ() -> None:
+def test_pods_of_one_deployment_have_one_owner_though_their_hashes_differ() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0, name="falco/falco-audit-7c9fdd8b6-x2x9t")], 0)
 
-    said = liveness.look([falco(5, name="falco/falco-audit-5bf6c7d8c4-b4c5d")], 5)
+    changes = liveness.look([falco(5, name="falco/falco-audit-5bf6c7d8c4-b4c5d")], 5)
 
-    assert states(said) == [("replaced", "falco/falco-audit-7c9fdd8b6-x2x9t")]
+    assert states(changes) == [("replaced", "falco/falco-audit-7c9fdd8b6-x2x9t")]
 
 
 @pytest.mark.parametrize("other", ["falco/falco-audit-b4c5d", "other/falco-b4c5d", "falco/falco-0"])
-def test_a_falco_of_another_owner_takes_nobody_s_place(other: str) -> None:
+def test_a_falco_of_another_owner_replaces_none(other: str) -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
     liveness.look([falco(5, name=other)], 5)
 
-    said = liveness.look([falco(5 + REPLACED_WITHIN_SECONDS, name=other)], 5 + REPLACED_WITHIN_SECONDS)
+    changes = liveness.look([falco(5 + REPLACED_WITHIN_SECONDS, name=other)], 5 + REPLACED_WITHIN_SECONDS)
 
-    assert states(said) == [("vanished", POD)]
+    assert states(changes) == [("vanished", POD)]
 
 
-def test_one_that_was_there_all_along_takes_nobody_s_place() -> None:
+def test_a_falco_that_was_there_before_replaces_none() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0), falco(0, name="falco/falco-b4c5d")], 0)
     liveness.look([falco(5, name="falco/falco-b4c5d")], 5)
@@ -137,7 +137,7 @@ def test_one_that_was_there_all_along_takes_nobody_s_place() -> None:
     assert states(liveness.look([falco(200, name="falco/falco-b4c5d")], 200)) == [("vanished", POD)]
 
 
-def test_a_falco_that_none_replaces_has_vanished_and_stays_in_the_metrics() -> None:
+def test_a_falco_without_a_successor_has_vanished_and_stays_in_the_metrics() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
     liveness.look([], 10)
@@ -151,25 +151,23 @@ def test_a_falco_that_none_replaces_has_vanished_and_stays_in_the_metrics() -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "word"),
+    ("name", "transition"),
     [
         (POD, Transition(POD, "back", 1.0)),
         ("falco/falco-b4c5d", Transition(POD, "back", 4001.0, by="falco/falco-b4c5d")),
     ],
 )
-def test_a_vanished_falco_that_comes_back_or_is_replaced_after_all_gives_the_all_clear(
-    name: str, word: Transition
-) -> None:
+def test_a_vanished_falco_that_returns_or_is_replaced_is_back(name: str, transition: Transition) -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
     liveness.look([], 10)
     liveness.look([], 1000)
 
-    assert liveness.look([falco(4000, name=name)], 4001) == [word]
+    assert liveness.look([falco(4000, name=name)], 4001) == [transition]
     assert not liveness.any_silent
 
 
-def test_one_that_is_away_for_a_moment_only_is_nothing_to_speak_of() -> None:
+def test_a_short_absence_is_not_reported() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
     liveness.look([], 100)
@@ -178,7 +176,7 @@ def test_one_that_is_away_for_a_moment_only_is_nothing_to_speak_of() -> None:
     assert liveness.look([], 110 + REPLACED_WITHIN_SECONDS) == []
 
 
-def test_a_falco_that_somebody_took_away_is_forgotten_after_a_day() -> None:
+def test_a_removed_falco_is_forgotten_after_a_day() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
     liveness.look([], 10)
@@ -189,7 +187,7 @@ def test_a_falco_that_somebody_took_away_is_forgotten_after_a_day() -> None:
     assert liveness.silent_seconds(FORGET_SECONDS) is None
 
 
-def test_a_successor_that_is_silent_itself_clears_nothing() -> None:
+def test_a_silent_successor_does_not_end_the_alarm() -> None:
     liveness = Liveness(LIMIT)
     liveness.look([falco(0)], 0)
     liveness.look([falco(0, name="falco/falco-b4c5d")], 1000)
@@ -197,8 +195,8 @@ def test_a_successor_that_is_silent_itself_clears_nothing() -> None:
     assert states(liveness.look([falco(0, name="falco/falco-b4c5d")], 2000)) == [("vanished", POD)]
 
 
-def test_of_two_tellings_of_one_container_the_later_word_counts() -> None:
-    """The API server knows when the pod was made, the log when it last wrote."""
+def test_of_two_sightings_of_one_container_the_later_counts() -> None:
+    """The API server gives the creation of the pod, the log the time of the last write."""
     liveness = Liveness(LIMIT)
 
     liveness.look([falco(2000), falco(-50_000)], 2001)
@@ -216,7 +214,7 @@ moments = st.lists(
 
 
 @given(moments)
-def test_alarm_and_all_clear_take_turns_for_each_falco(
+def test_each_falco_is_back_only_after_an_alarm(
     history: list[tuple[float, list[tuple[str, bool, int]]]],
 ) -> None:
     liveness, now, wrote = Liveness(LIMIT), 0.0, {"a": 0.0, "b": 0.0}
