@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    memory.suit_a_flow_of_batches()
-    with memory.no_collections():
+    memory.keep_freed_memory()
+    with memory.collector_paused():
         from agent.app import run_agent, stopped_by_signals
         from agent.settings import load_settings
         from agent.telemetry import configure_logging

@@ -125,7 +125,7 @@ async def _until(running: Agent, event: str) -> None:
     """Until it has said so, or has nothing to say: a start after a run without intents does not resume."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(8):
-            while not running.said(event):
+            while not running.logged(event):
                 await asyncio.sleep(0.02)
 
 
