@@ -81,9 +81,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from agent.local.demo import Wish, demonstrate
+    from agent.local.demo import DemoOptions, demonstrate
 
-    asyncio.run(demonstrate(Wish(arguments.alerts, arguments.rate, arguments.seconds, arguments.keep)))
+    asyncio.run(demonstrate(DemoOptions(arguments.alerts, arguments.rate, arguments.seconds, arguments.keep)))
     return 0
 
 

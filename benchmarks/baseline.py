@@ -1,7 +1,8 @@
-"""The floor: what the same bytes cost in one plain loop, with nothing around it. Measured anew in each run.
+"""The baseline: CPU time of a minimal loop that does the same job. It is measured again in each run.
 
-Read, split, decode, append, encode, hash and write to the sink over loopback: no asyncio, no SDK, no settings, no
-retries, no promises. Run as a process of its own: `python -m benchmarks.floor ENDPOINT CERTIFICATE FILE...`.
+The loop reads, splits, decodes, appends metadata, encodes, hashes and writes to the sink over loopback. It has no
+asyncio, no SDK, no settings and no retries, and gives no guarantees. It runs as a separate process:
+`python -m benchmarks.baseline ENDPOINT CERTIFICATE FILE...`.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ class Alert(msgspec.Struct, gc=False):
     source: str = ""
 
 
-def floor(target: Sink, logs: Iterable[Path]) -> float:
-    """Microseconds of CPU an alert."""
-    command = [sys.executable, "-m", "benchmarks.floor", target.endpoint, str(target.certificate or "-")]
+def baseline(target: Sink, logs: Iterable[Path]) -> float:
+    """Microseconds of CPU time for each alert."""
+    command = [sys.executable, "-m", "benchmarks.baseline", target.endpoint, str(target.certificate or "-")]
     done = subprocess.run([*command, *map(str, logs)], check=True, capture_output=True)
     return float(done.stdout)
 
@@ -97,7 +98,7 @@ def _chunks(path: Path) -> Iterator[list[bytes]]:
 
 
 def _put(connection: socket.socket, events: list[dict[str, object]]) -> None:
-    body = b'{"logGroupName":"falco","logStreamName":"floor","logEvents":%b}' % orjson.dumps(events)
+    body = b'{"logGroupName":"falco","logStreamName":"baseline","logEvents":%b}' % orjson.dumps(events)
     head = b"POST / HTTP/1.1\r\nX-Amz-Target: Logs_20140328.PutLogEvents\r\nX-Digest: %b\r\nContent-Length: %d\r\n\r\n"
     connection.sendall(head % (sha256(body).hexdigest().encode(), len(body)))
     connection.sendall(body)

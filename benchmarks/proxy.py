@@ -1,6 +1,6 @@
-"""The way to the sink, which can be shut: then connections are refused, as when CloudWatch's address is unreachable.
+"""A TCP proxy in front of the sink that can refuse connections, as when CloudWatch's address is unreachable.
 
-Bytes go from socket to socket inside the kernel, through a pipe; the relay's own CPU is no matter.
+It relays bytes from socket to socket inside the kernel, through a pipe, so its own CPU time does not matter.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _SPLICE_BYTES = 1 << 20
-_LINGER_NOT = b"\1\0\0\0\0\0\0\0"
-"""SO_LINGER on, 0 seconds: what is cut is reset, not ended in good order."""
+_RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"
+"""SO_LINGER with 0 seconds: closing the socket sends a reset."""
 
 
-class Door:
-    """Looks like a sink to an agent: it has an endpoint, and no certificate."""
+class Proxy:
+    """Has the attributes of a sink that an agent needs: an endpoint, and no certificate."""
 
     certificate: Path | None = None
 
-    def __init__(self, behind: int) -> None:
-        self._behind = behind
+    def __init__(self, sink_port: int) -> None:
+        self._sink_port = sink_port
         self._connections: set[socket.socket] = set()
-        # Bound all the time, so that nobody else gets the port; connections are refused until it listens.
+        # The port stays bound so that no other process takes it. Connections are refused until the socket listens.
         self._listener = self._bound(0)
         self.port = int(self._listener.getsockname()[1])
         self.endpoint = f"http://127.0.0.1:{self.port}"
 
     def open(self) -> None:
         self._listener.listen(64)
-        threading.Thread(target=self._let_in, args=(self._listener,), daemon=True).start()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
-    def shut(self) -> None:
-        """Cuts what is under way, too."""
+    def refuse(self) -> None:
+        """Refuse new connections and reset the existing ones."""
         listener = self._listener
-        # Wakes the thread that waits in accept, which close alone does not.
+        # Wakes the thread that waits in accept; close alone does not wake it.
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         for connection in list(self._connections):
             with contextlib.suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                 connection.shutdown(socket.SHUT_RDWR)
         self._listener = self._bound(self.port)
 
     def close(self) -> None:
-        self.shut()
+        self.refuse()
         self._listener.close()
 
     def _bound(self, port: int) -> socket.socket:
@@ -58,13 +58,13 @@ class Door:
         listener.bind(("127.0.0.1", port))
         return listener
 
-    def _let_in(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
                 near, _ = listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._behind))
+            far = socket.create_connection(("127.0.0.1", self._sink_port))
             self._connections |= {near, far}
             for source, target in ((near, far), (far, near)):
                 source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -77,7 +77,7 @@ class Door:
                 while moved:
                     moved -= os.splice(reading, target.fileno(), moved)
         except (OSError, ValueError):
-            pass  # one side is gone, so the other goes
+            pass  # one side closed the connection, so the other side is closed too
         finally:
             os.close(reading)
             os.close(writing)
@@ -92,10 +92,10 @@ class Door:
 
 
 @contextmanager
-def door(behind: int) -> Iterator[Door]:
-    """Shut at first; leads to that port of loopback."""
-    it = Door(behind)
+def proxy_to(sink_port: int) -> Iterator[Proxy]:
+    """A proxy to this port on loopback. It refuses connections until `open` is called."""
+    proxy = Proxy(sink_port)
     try:
-        yield it
+        yield proxy
     finally:
-        it.close()
+        proxy.close()
