@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from agent.core.batching.span import Settles, Span
-from agent.core.processing.processor import MOST_KINDS, Processor
-from agent.core.processing.result import FindFragment, Kind, Policy, ProcessingResult
+from agent.core.processing.kinds import MOST_KINDS, Kind, Policy
+from agent.core.processing.processor import Processor
+from agent.core.processing.result import FindFragment, ProcessingResult
 from agent.core.values import Destination, Fragment, Lane, PodKey
 from agent.deadletters.store import DeadLetters, dead_letter
 from agent.deadletters.writer import bury
@@ -94,8 +95,8 @@ class Pipeline:
         if result.unknown:
             await self._enricher.appear(result.unknown, self._settings.enrich.wait_seconds)
             result = self._process(chunk, self._fragment_now)
-        for fold, records in result.folded.items():
-            fold.hold(chunk.entry, records)
+        for group, records in result.grouped.items():
+            group.hold(chunk.entry, records)
         if result.oversized:
             await self._bury_oversized(chunk, result)
         self._count(result)
@@ -167,7 +168,7 @@ class Pipeline:
 
     def tell_storms(self, *, at_once: bool = False) -> None:
         """Ships one event for each fold that is over; `at_once`: for those that are not, too."""
-        storms = self._processor.storm
+        storms = self._processor.deduplicator
         if storms is None:
             return
         for fold in storms.take_all() if at_once else storms.take(int(time.time() * 1000)):
@@ -177,7 +178,7 @@ class Pipeline:
     @property
     def held_by_storms(self) -> int:
         """Records that wait for the end of their minute."""
-        return 0 if self._processor.storm is None else self._processor.storm.held_records
+        return 0 if self._processor.deduplicator is None else self._processor.deduplicator.held_records
 
     def _process(self, chunk: Chunk, find: FindFragment) -> ProcessingResult:
         return self._processor.process(
@@ -195,7 +196,7 @@ class Pipeline:
 
     def _count(self, result: ProcessingResult) -> None:
         telemetry = self._telemetry
-        for kind, seen in result.seen:
+        for kind, seen in result.seen.items():
             for count in self._counts.get(kind) or self._learn(kind):
                 count(seen)
             if kind.source == "internal":
