@@ -9,8 +9,8 @@ from typing import Final
 
 from agent.cloudwatch.client import LogsClient
 from agent.cloudwatch.entity import cluster_entity
+from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
-from agent.core.processing.result import Policy
 from agent.core.processing.urgent_scan import UrgentMatcher
 from agent.core.reading.pod_paths import Selection
 from agent.core.values import Destination, Lane
@@ -108,7 +108,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     )
     gaps = GapAnnouncer(outbox, telemetry)
     duplicates = DuplicatePublisher(
-        processor.storm, publish=outbox.publish, fragment=pipeline.fragment_now, counts=counts
+        processor.deduplicator, publish=outbox.publish, fragment=pipeline.fragment_now, counts=counts
     )
     reading = Reading(
         settings.tail,

@@ -64,7 +64,7 @@ class Pipeline:
         if result.unknown:
             await self._enricher.appear(result.unknown, self._wait_seconds)
             result = self._process(chunk, self.fragment_now)
-        for group, records in result.folded.items():
+        for group, records in result.grouped.items():
             group.hold(chunk.entry, records)
         if result.oversized:
             await self._keep_oversized(chunk, result)
