@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from agent.core.values import PodKey
-from agent.enrich.enricher import FRESH_MS, IN_VAIN_SECONDS, LATE_SECONDS, MOST_ANSWERS, AlertOnly, PodEnricher
+from agent.enrich.enricher import FRESH_MS, LATE_SECONDS, MOST_ANSWERS, NO_SECOND_WAIT_SECONDS, AlertOnly, PodEnricher
 from agent.enrich.pod import Pod, Selection, decode_pod
 from agent.enrich.pod_file import PodFile
 from agent.telemetry.metrics import Telemetry
@@ -88,7 +88,7 @@ async def test_a_pod_that_does_not_come_is_waited_for_once():
     await asyncio.sleep(LATE_SECONDS)
     assert result(made, WEB) == "miss"
 
-    await asyncio.sleep(IN_VAIN_SECONDS)
+    await asyncio.sleep(NO_SECOND_WAIT_SECONDS)
     assert result(made, WEB) is None
 
 
@@ -169,7 +169,7 @@ async def test_what_is_remembered_is_bounded():
 
     assert len(made._answers) <= MOST_ANSWERS
     assert len(made._unknown) <= MOST_ANSWERS
-    assert len(made._in_vain) <= MOST_ANSWERS
+    assert len(made._no_second_wait) <= MOST_ANSWERS
     assert result(made, keys[-1]) == "late"
 
 

@@ -150,7 +150,7 @@ async def test_in_a_pod_the_mounted_token_and_authority_lead_to_the_api(secrets:
             await cluster.put(pod_object("web-2"))
             second = await ask(process, "web-2")
 
-            assert await ending(process) == b"API server: 2 pods on node node-1 True"
+            assert await ending(process) == b"the API server lists 2 pods on node node-1 True"
 
     assert (first["pod_name"], second["pod_name"]) == ("web-1", "web-2")
     assert len(cluster.lists) == 2  # The last by the probe.

@@ -116,5 +116,5 @@ async def test_a_probe_says_how_many_pods_the_file_holds_or_what_is_wrong_with_i
     with pytest.raises(KubernetesError, match=r"pods\.json: expected a list of pods.*kubectl get pods"):
         await probe(settings)
     write(path, "web-1", "web-2")
-    assert await probe(settings) == f"{path}: 2 pods"
+    assert await probe(settings) == f"{path} lists 2 pods"
     assert (await probe(Settings(enrich=Enrich(mode="none")))).startswith("off")

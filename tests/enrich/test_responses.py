@@ -93,7 +93,7 @@ def test_a_bookmark_is_no_pod():
     ],
 )
 def test_a_watch_that_cannot_be_followed_leads_to_a_new_list(line):
-    with pytest.raises(Stale, match="listing anew"):
+    with pytest.raises(Stale, match="listing again"):
         read_event(line, ALL)
 
 
