@@ -31,7 +31,7 @@ def _empty_packages() -> Iterator[ModuleType]:
     spec = find_spec(PACKAGES[0])
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("kubernetes-asyncio is not installed; install falcowatch with its dependencies")
-    before = {name: sys.modules.pop(name) for name in PACKAGES if name in sys.modules}
+    before: dict[str, ModuleType] = {name: sys.modules.pop(name) for name in PACKAGES if name in sys.modules}
     for name in PACKAGES:
         package = sys.modules[name] = ModuleType(name)
         package.__path__ = [str(Path(spec.origin).parents[1].joinpath(*name.split(".")))]
