@@ -1,7 +1,7 @@
 """What the image brings along and a working tree may not: compiled bytecode, and models of AWS cut to what is called.
 
 An agent that has to compile its modules first starts seconds later, and some 30 MB stay behind in its memory; whole
-models cost 11 MB and 40 ms (`agent.ship.aws.trim`).
+models cost 11 MB and 40 ms (`tools.image.trim_sdk`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.ship.aws.trim import write_trimmed_models
+import botocore
+
+from tools.image.trim_sdk import copy_trimmed_botocore
 
 
 @contextmanager
@@ -20,7 +22,7 @@ def as_in_the_image(place: Path) -> Iterator[None]:
     changed = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "HOME")
     before = {name: os.environ.pop(name, None) for name in changed}
     # botocore looks below the home directory too, and there no setting of a person's own is found.
-    write_trimmed_models(place / "home" / ".aws" / "models")
+    copy_trimmed_botocore(Path(botocore.__file__).parent / "data", place / "home" / ".aws" / "models")
     os.environ |= {"PYTHONPYCACHEPREFIX": str(place / "bytecode"), "HOME": str(place / "home")}
     try:
         yield

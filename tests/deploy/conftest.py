@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from helm.scripts.binaries import MissingTool, find, helm_environment
+from tools.binaries import MissingTool, find, helm_environment
 
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 

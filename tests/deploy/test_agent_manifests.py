@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent.settings.load import load_settings
-from helm.scripts.generate import CHART
-from helm.scripts.render import MANIFESTS, RELEASE, agent_manifests
 from tests.deploy.conftest import Runner, documents, validate_strictly
+from tools.chart.generate import CHART
+from tools.chart.render import MANIFESTS, RELEASE, agent_manifests
 
 
 @pytest.fixture

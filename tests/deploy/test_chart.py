@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from agent.settings.load import load_settings
-from helm.scripts.generate import CHART, GENERATED
-from helm.scripts.render import RELEASE, golden_renders
 from tests.deploy.conftest import Runner, documents, validate_strictly
+from tools.chart.generate import CHART, GENERATED
+from tools.chart.render import RELEASE, golden_renders
 
 CASES = sorted((CHART / "ci").glob("*-values.yaml"), key=lambda path: path.name)
 every_case = pytest.mark.parametrize("values", CASES, ids=lambda path: path.name.removesuffix("-values.yaml"))
@@ -290,7 +290,7 @@ def test_every_part_names_the_same_version():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (version, version)
     assert f"ARG VERSION={version}\n" in (root / "Dockerfile").read_text()
-    assert f"IMAGE ?= falcowatch/falcowatch:{version}\n" in (root / "deploy.mk").read_text()
+    assert f"IMAGE ?= falcowatch/falcowatch:{version}\n" in (root / "Makefile").read_text()
 
 
 def _open_objects(node: dict[str, Any], path: str) -> list[str]:

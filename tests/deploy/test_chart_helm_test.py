@@ -24,10 +24,10 @@ from prometheus_client import generate_latest
 from agent.core.falco import decode_leniently
 from agent.settings.model import Settings
 from agent.telemetry.metrics import Telemetry
-from helm.scripts.generate import CHART
-from helm.scripts.render import RELEASE
 from tests.deploy.agent_at_work import GROUP, agent_at_work, made_up_credentials
 from tests.deploy.conftest import Runner, documents
+from tools.chart.generate import CHART
+from tools.chart.render import RELEASE
 
 Story = list[Callable[[Telemetry], object]]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from helm.scripts.generate import CHART
 from tests.deploy.conftest import Runner
+from tools.chart.generate import CHART
 
 
 def refusal(helm: Runner, tmp_path: Path, values: str) -> str:

@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from string import Template
 
-from helm.scripts.binaries import MissingTool, find, helm_environment
-from helm.scripts.generate import CHART
 from tests.e2e.proof import Books, Verdict, books_in, judge, stored_messages
+from tools.binaries import MissingTool, find, helm_environment
+from tools.chart.generate import CHART
 
 HERE = Path(__file__).parent
 NAMESPACE, FALCO = "falcowatch-e2e", "falco"

@@ -16,11 +16,11 @@ from agent.core.falco import decode_leniently
 from agent.local.cloudwatch import EmbeddedCloudWatch
 from agent.local.player import stamped
 from agent.telemetry import Telemetry
-from helm.scripts.generate import CHART
 from tests.deploy.conftest import documents, helm, validate_strictly  # noqa: F401 # helm: a fixture
 from tests.e2e.play import STEP_NS
 from tests.e2e.proof import books_in, judge, stored_messages
 from tests.e2e.run import GROUP, HERE, NAMESPACE, RELEASE, falco_pod, manifest
+from tools.chart.generate import CHART
 
 FIRST_NS = 1_795_470_605_000_000_000
 IMAGE = "registry.example/falcowatch:1"
