@@ -27,7 +27,7 @@ def test_the_check_names_each_placeholder_with_its_file_and_line():
 
 
 def test_the_check_needs_no_installed_package():
-    command = [sys.executable, "-I", "-S", ROOT / "tools/placeholders.py", "manifests/sample"]
+    command = [sys.executable, "-I", "-S", "tools/placeholders.py", "manifests/sample"]
 
     assert subprocess.run(command, capture_output=True, cwd=ROOT, check=False).returncode == 0
 
