@@ -24,8 +24,8 @@ COPY agent agent
 RUN python3 -m pip --python /opt/falcowatch/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check --no-deps .
 
-# Bytecode is compiled while the image is built, because the root file system of a container is read-only. Python does not
-# compare it with the sources at each start (unchecked-hash).
+# Bytecode is compiled while the image is built, because the root file system of a container is read-only. Python does
+# not compare it with the sources at each start (unchecked-hash).
 COPY tools/image tools/image
 RUN python3 tools/image/trim_sdk.py /opt/falcowatch/lib/python3.*/site-packages \
  && python3 tools/image/assemble_root.py /opt/falcowatch /root-of-image \
@@ -44,8 +44,8 @@ ENV PATH=/opt/falcowatch/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONUTF8=1
-# Log files belong to root and have mode 0640 or 0600. uid 0 owns them, so it can read them without any capability, and the
-# chart drops all capabilities. The chart can also run the agent as uid 9801 in group 0, which can read mode 0640.
+# Log files belong to root and have mode 0640 or 0600. uid 0 owns them, so it can read them without any capability, and
+# the chart drops all capabilities. The chart can also run the agent as uid 9801 in group 0, which can read mode 0640.
 # hadolint ignore=DL3002
 USER 0:0
 EXPOSE 9801

@@ -1,4 +1,4 @@
-{{/* Fails when values contradict each other, which the schema cannot express. Each message names the keys and the fix. */}}
+{{/* Fails if values contradict each other. The schema cannot express this. Each message names the keys and the fix. */}}
 
 {{- define "falcowatch.checks" -}}
 {{- $effective := include "falcowatch.effective" . | fromJson -}}

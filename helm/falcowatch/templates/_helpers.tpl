@@ -61,7 +61,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* The effective configuration: the content of config.yaml merged over the agent's defaults (files/settings-defaults.json). */}}
+{{/* The effective configuration: config.yaml merged over the agent's defaults (files/settings-defaults.json). */}}
 {{- define "falcowatch.effective" -}}
 {{- $defaults := .Files.Get "files/settings-defaults.json" | fromJson -}}
 {{- toJson (mergeOverwrite $defaults (include "falcowatch.config" . | fromYaml)) -}}
@@ -72,8 +72,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (ne $enrich.mode "none") (not $enrich.file) -}}true{{- end -}}
 {{- end -}}
 
-{{/* The memory limit: 128 MiB for the program with enrichment, plus four times the bytes in flight, which exist as read,
-as events, as a request body and in the buffers of connections. */}}
+{{/* The memory limit: 128 MiB for the program with enrichment, plus four times the bytes in flight. They exist as read,
+as events, as request bodies and in the buffers of connections. */}}
 {{- define "falcowatch.resources" -}}
 {{- $budget := int64 (include "falcowatch.effective" . | fromJson).memory_budget_bytes -}}
 {{- $limit := printf "%dMi" (add 128 (div (add (mul 4 $budget) 1048575) 1048576)) -}}

@@ -1,4 +1,4 @@
-{{/* The namespace and names of the pod of `helm test`. They match config.tail, so that the agent reads the log of the pod. */}}
+{{/* Namespace and names of the pod of `helm test`. They match config.tail, so that the agent reads its log. */}}
 
 {{- define "falcowatch.test.labels" -}}
 app.kubernetes.io/name: {{ include "falcowatch.name" . }}-test
@@ -21,7 +21,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- include "falcowatch.test.place" (dict "key" "containerName" "glob" $glob "given" .Values.test.containerName "default" (replace "*" "test" $glob)) -}}
 {{- end -}}
 
-{{/* Returns the given name or the default. It must be a DNS label and match the glob. Globs with [sets] are not checked. */}}
+{{/* The given name or the default. It must be a DNS label and match the glob. Globs with [sets] are not checked. */}}
 {{- define "falcowatch.test.place" -}}
 {{- $name := default .default .given -}}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name) -}}
