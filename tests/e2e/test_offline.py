@@ -98,13 +98,7 @@ def test_the_accounting_is_read_from_the_agents_metrics():
 
     accounting = accounting_in(text)
 
-    assert (accounting.read, accounting.shipped, accounting.filtered, accounting.rejected, accounting.in_flight) == (
-        10,
-        7,
-        2,
-        0,
-        1,
-    )
+    assert accounting == Accounting(read=10, shipped=7, filtered=2, rejected=0, in_flight=1, gap_bytes=0)
     assert accounting.complete
     assert not accounting_in(generate_latest(telemetry.registry).decode()).complete
 
