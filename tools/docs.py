@@ -35,7 +35,7 @@ The path of the file is the value of `--config`.
 Without that option it is the value of `FALCOWATCH_CONFIG`.
 Without either it is `/etc/falcowatch/config.yaml`, if that file exists.
 An environment variable `FALCOWATCH_<SECTION>__<KEY>` overrides the same key of the file.
-Write lists and maps in a variable as JSON. An empty variable removes the value of a key whose default is "unset".
+Write lists and maps in a variable as JSON. If a key can be unset, an empty variable unsets it.
 An unknown key is an error, in the file and in the environment.
 Credentials are not configured here: the agent takes them from the AWS credentials chain ([iam.md](iam.md)).
 

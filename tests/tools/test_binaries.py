@@ -66,7 +66,7 @@ def test_a_failed_download_is_reported_with_the_reason(tools: Path, monkeypatch:
         binaries.find("kubectl")
 
 
-def test_another_platform_is_told_to_install_both(tools: Path, monkeypatch: pytest.MonkeyPatch):
+def test_another_platform_gets_the_advice_to_install_both(tools: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(platform, "machine", lambda: "arm64")
 
     with pytest.raises(binaries.MissingTool, match="for Linux on amd64 only; install them"):

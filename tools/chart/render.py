@@ -35,7 +35,7 @@ STUBS = {
 
 _APPLY = "kubectl apply -k manifests/agent"
 _HEADERS = {
-    "serviceaccount.yaml": "The agent's service account. Annotate it for IRSA, or associate it with a role.",
+    "serviceaccount.yaml": "The agent's service account. IRSA needs an annotation here, Pod Identity an association.",
     "clusterrole.yaml": "The agent lists and watches pods to add their metadata to alerts.",
     "daemonset.yaml": "Runs one agent on every node.",
     "service.yaml": "Serves the metrics and the status page of the agent on the caller's node.",
@@ -58,7 +58,7 @@ configMapGenerator:
   - name: falcowatch
     files: [config.yaml]
 images:
-  # The registry to which you pushed the image.
+  # The repository to which you pushed the image, and its tag.
   - name: falcowatch/falcowatch
     newName: falcowatch/falcowatch
     newTag: "{version}"
