@@ -1,4 +1,4 @@
-"""Bad values fail at `helm template` already, and the message names the key."""
+"""`helm template` fails for wrong values, and the message names the key."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from helm.scripts.generate import CHART
 from tests.deploy.conftest import Runner
+from tools.chart.generate import CHART
 
 
-def refusal(helm: Runner, tmp_path: Path, values: str) -> str:
+def error_of(helm: Runner, tmp_path: Path, values: str) -> str:
     path = tmp_path / "values.yaml"
     path.write_text(values)
     done = helm("template", "falcowatch", CHART, "--values", path)
@@ -31,11 +31,11 @@ def refusal(helm: Runner, tmp_path: Path, values: str) -> str:
         ("probes: {liveness: {httpGet: {}}}", "httpGet"),
     ],
 )
-def test_a_key_that_does_not_exist_is_named(helm, tmp_path, values, key):
-    said = refusal(helm, tmp_path, values)
+def test_an_unknown_key_is_named(helm, tmp_path, values, key):
+    message = error_of(helm, tmp_path, values)
 
     # Helm 4: additional properties 'x' not allowed; Helm 3: Additional property x is not allowed.
-    assert re.search(rf"additional propert(ies '{key}'|y {key} is) not allowed", said, re.IGNORECASE)
+    assert re.search(rf"additional propert(ies '{key}'|y {key} is) not allowed", message, re.IGNORECASE)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_a_key_that_does_not_exist_is_named(helm, tmp_path, values, key):
         ("test: {priority: Severe}", "/test/priority"),
     ],
 )
-def test_a_value_of_the_wrong_type_or_range_is_named_by_its_path(helm, tmp_path, values, path):
-    said = refusal(helm, tmp_path, values)
+def test_a_wrong_type_or_range_is_reported_with_the_path_of_the_key(helm, tmp_path, values, path):
+    message = error_of(helm, tmp_path, values)
 
     # Helm 4: at '/config/http/port': …; Helm 3: config.http.port: …
-    assert f"at '{path}': " in said or f"- {path.strip('/').replace('/', '.')}: " in said
+    assert f"at '{path}': " in message or f"- {path.strip('/').replace('/', '.')}: " in message
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_value_of_the_wrong_type_or_range_is_named_by_its_path(helm, tmp_path,
             "{region: eu-west-1, config: {cloudwatch: {region: eu-west-2}}}",
             "region (eu-west-1) and config.cloudwatch.region (eu-west-2) differ",
         ),
-        ('config: {cloudwatch: {log_group: "/x/{cluster}"}}', "config.cloudwatch.log_group names {cluster}"),
+        ('config: {cloudwatch: {log_group: "/x/{cluster}"}}', "config.cloudwatch.log_group contains {cluster}"),
         ("config: {http: {port: 0}}", "config.http.port (0)"),
         ("config: {http: {host: 127.0.0.1}}", "config.http.host (127.0.0.1)"),
         (
@@ -87,23 +87,26 @@ def test_a_value_of_the_wrong_type_or_range_is_named_by_its_path(helm, tmp_path,
             "set config.drain_seconds instead of FALCOWATCH_DRAIN_SECONDS",
         ),
         ("env: [{name: FALCOWATCH_HTTP__PORT, value: '1'}]", "set config.http.port instead of FALCOWATCH_HTTP__PORT"),
-        ("{serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}", "scraped twice"),
+        ("{serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}", "would scrape each agent twice"),
         (
             "{serviceMonitor: {enabled: true}, service: {enabled: false}}",
-            "needs service.enabled",
+            "requires service.enabled",
         ),
-        ("serviceAccount: {create: false}", "serviceAccount.name must name an account that exists"),
-        ('config: {tail: {namespace: "falco-*"}}', 'test.namespace: no name can be made of the glob "falco-*"'),
-        ("test: {podName: probe}", "test.podName (probe) does not match what the agent reads (falco-*)"),
-        ("test: {namespace: default}", "test.namespace (default) does not match what the agent reads (falco)"),
+        ("serviceAccount: {create: false}", "serviceAccount.name must name an existing service account"),
+        (
+            'config: {tail: {namespace: "falco-*"}}',
+            'test.namespace: no valid name can be derived from the glob "falco-*"',
+        ),
+        ("test: {podName: probe}", "test.podName (probe) does not match the glob falco-*"),
+        ("test: {namespace: default}", "test.namespace (default) does not match the glob falco"),
         ("config: {falco: {minimum_priority: error}}", "test.priority (Notice) is below"),
     ],
 )
-def test_values_that_contradict_one_another_are_named_with_the_way_out(helm, tmp_path, values, words):
-    assert words in refusal(helm, tmp_path, values)
+def test_contradicting_values_are_reported_with_the_fix(helm, tmp_path, values, words):
+    assert words in error_of(helm, tmp_path, values)
 
 
-def test_a_namespace_glob_needs_no_test_namespace_when_the_test_is_off(helm, tmp_path):
+def test_a_namespace_glob_needs_no_test_namespace_if_the_test_is_disabled(helm, tmp_path):
     path = tmp_path / "values.yaml"
     path.write_text('{config: {tail: {namespace: "falco-*"}}, test: {enabled: false}}')
 

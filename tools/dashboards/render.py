@@ -1,4 +1,4 @@
-"""From rows to Grafana's JSON. Positions follow from order: panels stand side by side until the grid is full."""
+"""Turns the rows into Grafana's JSON. Panels are placed from left to right, and a full line starts the next one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from docs.grafana import delivery, nodes
-from docs.grafana.panel import Panel
+from tools.dashboards import delivery, nodes
+from tools.dashboards.panel import Panel
 
 ROWS = delivery.ROWS + nodes.ROWS
 GRID_COLUMNS = 24
@@ -29,7 +29,7 @@ def dashboard() -> dict[str, Any]:
     return {
         "title": "Falcowatch",
         "uid": "falcowatch",
-        "description": "Falco's alerts on their way to CloudWatch: one row for each question.",
+        "description": "The delivery of Falco's alerts to CloudWatch. Each row answers one question.",
         "tags": ["falco", "falcowatch", "security"],
         "schemaVersion": 39,
         "editable": True,

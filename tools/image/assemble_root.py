@@ -1,8 +1,11 @@
-"""Gathers the files of the final image: `python assemble_root.py VENV ROOT`, run by the base image's own Python.
+"""Collects the files of the final image: `python assemble_root.py VENV ROOT`, run by the Python of the base image.
 
-Into ROOT go the virtual environment, the interpreter with the standard library it may use, exactly the shared
-libraries those load, certificates, and the records by which scanners know the Debian packages the libraries came from.
-Nothing else: no shell, no package manager, no pip. Needs the standard library, `ldd`, `ldconfig`, and on Debian `dpkg`.
+ROOT receives the virtual environment, the interpreter, the standard library without the parts that the agent does not
+use, the shared libraries that these load, and the certificates. It also receives the records from which vulnerability
+scanners learn the Debian package of each library. ROOT has no shell, no package manager and no pip.
+
+Needs only the standard library, `ldd` and `ldconfig`, and `dpkg-query` on Debian, because it runs while the image is
+built, before any other Python package is installed for it.
 """
 
 from __future__ import annotations
@@ -20,13 +23,13 @@ UNUSED_MODULES = (
     "turtle.py", "venv", "curses", "dbm", "sqlite3", "__pycache__", "config-*",
     "_tkinter*", "_test*", "_ctypes_test*", "xxlimited*", "_curses*", "_dbm*", "_gdbm*", "_sqlite3*", "readline*",
 )  # fmt: skip
-"""Below the standard library. `__pycache__` is compiled anew, the same way for every module."""
+"""Below the standard library. `__pycache__` is left out because the Dockerfile compiles every module afterwards."""
 
 COMMANDS = ("python*", "falcowatch")
-"""Of the environment's; dependencies bring tools of their own."""
+"""The commands of the environment that are kept. Dependencies install commands that the agent does not use."""
 
 LOADED_AT_RUN_TIME = ("libgcc_s.so.1",)
-"""glibc opens it itself when a thread is cancelled: no header names it."""
+"""glibc opens this library itself when a thread is cancelled, so `ldd` does not list it."""
 
 USERS = "root:x:0:0:root:/:/sbin/nologin\nfalcowatch:x:9801:0:Falcowatch:/:/sbin/nologin\n"
 GROUPS = "root:x:0:\n"
@@ -51,7 +54,7 @@ def assemble(venv: Path, root: Path) -> None:
 
 
 def _copy_top_level_links(root: Path) -> None:
-    """/lib -> usr/lib and the like: the loader's own path goes through them."""
+    """Copies links like /lib -> usr/lib, because the path of the dynamic loader goes through them."""
     root.mkdir(parents=True)
     for path in Path("/").iterdir():
         if path.is_symlink() and not path.readlink().is_absolute():
@@ -92,7 +95,7 @@ def _is_elf(path: Path) -> bool:
 
 
 def _needed_by(path: Path) -> Iterator[Path]:
-    """Raises FileNotFoundError for a library that the base image lacks: better here than on a node."""
+    """Raises FileNotFoundError if the base image lacks a library, so that the build fails instead of the agent."""
     listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=False).stdout
     for line in listed.splitlines():
         if "not found" in line:
@@ -102,14 +105,14 @@ def _needed_by(path: Path) -> Iterator[Path]:
 
 
 def _index_libraries(root: Path) -> None:
-    """The loader finds /usr/local/lib, where the base keeps libpython, only through this index."""
+    """The base image keeps libpython in /usr/local/lib. The loader finds that directory only through this index."""
     shutil.copy("/etc/ld.so.conf", root / "etc" / "ld.so.conf")
     shutil.copytree("/etc/ld.so.conf.d", root / "etc" / "ld.so.conf.d")
     subprocess.run(["ldconfig", "-r", root], check=True)
 
 
 def _name_packages(libraries: list[Path], root: Path) -> None:
-    """One file a package below status.d, as distroless images have it: vulnerability scanners read them."""
+    """Writes one file per package below status.d, as distroless images do: vulnerability scanners read these files."""
     if shutil.which("dpkg-query") is None:
         return
     packages = {name for library in libraries for name in _owners(library)}
@@ -133,7 +136,7 @@ def _copy_tree(source: Path, root: Path, *, ignore: tuple[str, ...] = ()) -> Non
 
 
 def _copy_file(source: Path, root: Path) -> None:
-    """What a link leads to is copied under the link's name."""
+    """Copies the target of a link under the name of the link."""
     target = _below(root, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source.resolve(), target)

@@ -1,7 +1,8 @@
-"""Generates what the chart knows of the agent from the agent itself: `python -m helm.scripts.generate`.
+"""Generates three files of the chart: `python -m tools.chart.generate`.
 
-Written are files/settings-defaults.json (the model's defaults), the `config` part of values.schema.json (the model's
-schema) and README.md (the comments of values.yaml). A test refuses files that differ from what this writes.
+files/settings-defaults.json contains the defaults of the agent's settings model. The `config` part of
+values.schema.json is the schema of that model. README.md contains the comments of values.yaml. A test fails when one of
+the three files is out of date.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import yaml
 
 from agent.settings.model import PRIORITIES, RETENTION_DAYS, Settings
-from helm.scripts.binaries import ROOT
+from tools import ROOT
 
 CHART = ROOT / "helm" / "falcowatch"
 
@@ -30,21 +31,21 @@ _BY_PATH: dict[str, dict[str, Any]] = {
     "cloudwatch.log_stream": {"pattern": rf"^([^:*{{}}]|{_NAME_IN_TEMPLATE})+$"},
     "cloudwatch.endpoint_url": {"pattern": r"^https?://[^\s/]+(/\S*)?$"},
 }
-"""What the model checks in code, in the words of a schema; the model has the last word when the agent starts."""
+"""Rules that the model checks in code, as JSON schema. The agent checks its configuration again when it starts."""
 
 
 def settings_defaults() -> str:
-    defaults = Settings(node_name="of the downward API").model_dump(mode="json", exclude={"node_name"})
+    defaults = Settings(node_name="from the downward API").model_dump(mode="json", exclude={"node_name"})
     return json.dumps(defaults, indent=2) + "\n"
 
 
 def values_schema() -> str:
-    """The schema on disk with its `config` made anew; everything else there is written by hand."""
+    """Returns values.schema.json with a new `config` part. The other parts of the file are written by hand."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     model = Settings.model_json_schema()
     config = _inlined(model, model["$defs"], "")
-    del config["properties"]["node_name"]  # the downward API's
-    config["description"] = "The agent's configuration; generated from its settings model."
+    del config["properties"]["node_name"]  # comes from the downward API
+    config["description"] = "The agent's configuration. Generated from its settings model."
     schema["properties"]["config"] = config
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
@@ -65,7 +66,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
 
 
 def _inlined(node: Any, definitions: dict[str, Any], path: str) -> Any:
-    """No references, titles or defaults: an editor shows the descriptions, and messages name the key's path."""
+    """Resolves references, and removes titles and defaults: Helm's messages then name the path of the key."""
     if "$ref" in node:
         return _inlined(definitions[node["$ref"].rpartition("/")[2]], definitions, path)
     kept = {key: value for key, value in node.items() if key not in ("title", "default", "$defs", "format")}
@@ -73,7 +74,7 @@ def _inlined(node: Any, definitions: dict[str, Any], path: str) -> Any:
         kept["properties"] = {
             name: _inlined(each, definitions, f"{path}.{name}".lstrip(".")) for name, each in kept["properties"].items()
         }
-    if "anyOf" in kept:  # a type or null: without branches, a wrong value gets one message
+    if "anyOf" in kept:  # "type or null" as one type list: a wrong value then gets one message instead of two
         branch = next(each for each in kept.pop("anyOf") if each != {"type": "null"})
         kept |= {key: value for key, value in branch.items() if key != "format"}
         kept["type"] = [branch["type"], "null"]
@@ -81,7 +82,7 @@ def _inlined(node: Any, definitions: dict[str, Any], path: str) -> Any:
 
 
 def _values(text: str) -> Iterator[tuple[str, str, str]]:
-    """Each leaf or commented key of values.yaml: its dotted path, its default if a leaf, and the comment above it."""
+    """Yields each leaf and each commented key of values.yaml: its dotted path, its default (leaf only), its comment."""
     defaults = yaml.safe_load(text)
     comment: list[str] = []
     parents: list[tuple[int, str]] = []

@@ -1,8 +1,12 @@
-"""Renders the chart: `python -m helm.scripts.render` rewrites the golden renders and manifests/agent.
+"""Renders the chart with helm: `python -m tools.chart.render` writes the golden renders and manifests/agent.
 
-A golden render is the chart under one of ci/*-values.yaml, with stubs for the files it includes whole. manifests/agent
-is the render of the default values as a kustomize base: split by file, without Helm's own labels, its config.yaml a
-file for kustomize's generator, so that an edit of it rolls the pods. Tests refuse drift of both.
+A golden render is the chart with one of the ci/*-values.yaml files. Stubs replace the files that the chart includes as
+a whole, so that a change of the dashboard does not change the golden render.
+
+manifests/agent is the chart with its default values as a kustomize base, one file per template and without Helm's
+labels. kustomize generates the ConfigMap from config.yaml, so an edit of config.yaml restarts the pods.
+
+Tests fail when a written file is out of date.
 """
 
 from __future__ import annotations
@@ -15,25 +19,26 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from helm.scripts.binaries import ROOT, MissingTool, find, helm_environment
-from helm.scripts.generate import CHART
+from tools import ROOT
+from tools.binaries import MissingTool, find, helm_environment
+from tools.chart.generate import CHART
 
 GOLDEN = ROOT / "tests" / "deploy" / "golden"
 MANIFESTS = ROOT / "manifests" / "agent"
 RELEASE = ("falcowatch", "--namespace", "falcowatch")
 
 STUBS = {
-    "rules.yaml": "groups: [] # files/rules.yaml stands here\n",
-    "dashboard.json": '{"stub": "files/dashboard.json stands here"}\n',
-    "falco-self-noise-rules.yaml": "[] # files/falco-self-noise-rules.yaml stands here\n",
+    "rules.yaml": "groups: [] # stub for files/rules.yaml\n",
+    "dashboard.json": '{"stub": "for files/dashboard.json"}\n',
+    "falco-self-noise-rules.yaml": "[] # stub for files/falco-self-noise-rules.yaml\n",
 }
 
 _APPLY = "kubectl apply -k manifests/agent"
 _HEADERS = {
-    "serviceaccount.yaml": "The agent's identity: annotate it for IRSA, or associate a role with it (Pod Identity).",
-    "clusterrole.yaml": "What the agent may ask the API server, to add a pod's metadata to its alerts: list and watch.",
-    "daemonset.yaml": "One agent on every node.",
-    "service.yaml": "The metrics of the agent on the caller's own node, for Prometheus and for a person.",
+    "serviceaccount.yaml": "The agent's service account. IRSA needs an annotation here, Pod Identity an association.",
+    "clusterrole.yaml": "The agent lists and watches pods to add their metadata to alerts.",
+    "daemonset.yaml": "Runs one agent on every node.",
+    "service.yaml": "Serves the metrics and the status page of the agent on the caller's node.",
 }
 _NAMESPACE = """apiVersion: v1
 kind: Namespace
@@ -49,24 +54,24 @@ resources:
   - namespace.yaml
 {resources}
 configMapGenerator:
-  # The name ends in a hash of the file: an edit of config.yaml rolls the pods.
+  # kustomize appends a hash of the file to the name, so an edit of config.yaml restarts the pods.
   - name: falcowatch
     files: [config.yaml]
 images:
-  # Where you pushed the image of this project's Dockerfile.
+  # The repository to which you pushed the image, and its tag.
   - name: falcowatch/falcowatch
     newName: falcowatch/falcowatch
     newTag: "{version}"
 """
-_CONFIG = """# The agent's configuration, docs/configuration.md lists every key. Apply: {apply}
-# Such as:
-#   cluster_name: eks-managed-cluster # alerts go to the log group /falco/eks-managed-cluster instead of falco
+_CONFIG = """# The agent's configuration. docs/configuration.md lists every key. Apply: {apply}
+# Example:
+#   cluster_name: eks-managed-cluster # the log group is then /falco/eks-managed-cluster instead of falco
 #   cloudwatch: {{region: ap-south-1, retention_days: 90}}
 {config}"""
 
 
 def golden_renders() -> dict[Path, str]:
-    """Raises MissingTool, or CalledProcessError when helm refuses."""
+    """Returns the text of each golden render by path. Raises MissingTool, or CalledProcessError when helm fails."""
     with tempfile.TemporaryDirectory() as folder:
         chart = Path(folder) / "falcowatch"
         shutil.copytree(CHART, chart)
@@ -79,7 +84,7 @@ def golden_renders() -> dict[Path, str]:
 
 
 def agent_manifests() -> dict[Path, str]:
-    """The kustomize base, every file headed by what it is and the command that applies it."""
+    """Returns the text of each file of the kustomize base by path. A file begins with its purpose and its command."""
     render = _template(CHART, "--skip-tests")
     by_file: dict[str, list[str]] = {}
     for name, text in _parts(render):
@@ -89,11 +94,11 @@ def agent_manifests() -> dict[Path, str]:
     resources = "\n".join(f"  - {name}" for name in by_file)
     return {
         MANIFESTS / "kustomization.yaml": _headed(
-            "The agent without Helm, a kustomize base; rendered from helm/falcowatch by `make render-manifests`.",
+            "The agent as a kustomize base (without Helm). Generated from helm/falcowatch by `make render-manifests`.",
             _KUSTOMIZATION.format(resources=resources, version=version),
         ),
         MANIFESTS / "namespace.yaml": _headed(
-            "The agent's namespace; `privileged` only because the agent mounts host directories.", _NAMESPACE
+            "The agent's namespace. It is `privileged` only because the agent mounts host directories.", _NAMESPACE
         ),
         MANIFESTS / "config.yaml": _CONFIG.format(apply=_APPLY, config=config),
         **{MANIFESTS / name: _headed(_HEADERS[name], "---\n".join(texts)) for name, texts in by_file.items()},
@@ -101,7 +106,7 @@ def agent_manifests() -> dict[Path, str]:
 
 
 def _dense(text: str) -> str:
-    """Without blank lines, which Helm 3 and Helm 4 set differently."""
+    """Removes blank lines, because Helm 3 and Helm 4 place them differently."""
     return re.sub(r"\n\s*\n", "\n", text).strip() + "\n"
 
 
@@ -113,7 +118,7 @@ def _template(chart: Path, *arguments: str) -> str:
 
 
 def _parts(render: str) -> Iterator[tuple[str, str]]:
-    """Each object as (its template's file name, its text without Helm's labels)."""
+    """Yields each object: the file name of its template, and its text without Helm's labels."""
     for text in re.split(r"^---\n", render, flags=re.MULTILINE)[1:]:
         source, _, body = text.partition("\n")
         kept = re.sub(r"^ *(helm\.sh/chart: .*|app\.kubernetes\.io/managed-by: Helm)\n", "", body, flags=re.MULTILINE)
@@ -121,7 +126,7 @@ def _parts(render: str) -> Iterator[tuple[str, str]]:
 
 
 def _without_checksum(text: str) -> str:
-    """The hash in the ConfigMap's name does its work here."""
+    """kustomize needs no checksum annotation: the name of the ConfigMap contains a hash."""
     return re.sub(r"^ *annotations:\n *# .*\n *checksum/config: .*\n", "", text, flags=re.MULTILINE)
 
 
@@ -130,8 +135,8 @@ def _config_in(configmap: str) -> str:
     return re.sub(r"^ {4}", "", indented, flags=re.MULTILINE)
 
 
-def _headed(what: str, text: str) -> str:
-    return f"# {what} Apply: {_APPLY}\n{text}"
+def _headed(purpose: str, text: str) -> str:
+    return f"# {purpose} Apply: {_APPLY}\n{text}"
 
 
 def main() -> None:

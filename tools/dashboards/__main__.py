@@ -1,14 +1,14 @@
-"""Writes helm/falcowatch/files/dashboard.json; with --check it only says whether that is up to date (exit 0 or 1)."""
+"""Writes helm/falcowatch/files/dashboard.json. With --check only reports whether it is up to date (exit 0 or 1)."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from docs.grafana.render import text
+from tools import ROOT
+from tools.dashboards.render import text
 
-TARGET = Path(__file__).parents[2] / "helm/falcowatch/files/dashboard.json"
+TARGET = ROOT / "helm/falcowatch/files/dashboard.json"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if TARGET.read_text(encoding="utf-8") == text():
         return 0
-    sys.stderr.write(f"{TARGET} is out of date; run python -m docs.grafana\n")
+    sys.stderr.write(f"{TARGET} is out of date; run python -m tools.dashboards\n")
     return 1
 
 

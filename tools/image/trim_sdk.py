@@ -1,8 +1,10 @@
-"""Cuts the two SDKs of an installation down to what the agent uses: `python trim_sdk.py SITE_PACKAGES`.
+"""Removes the parts of two SDKs that the agent does not use: `python trim_sdk.py SITE_PACKAGES`.
 
-botocore keeps the models of CloudWatch Logs and of the ways to credentials, of 430 services, without documentation;
-all operations of a kept service stay. The Kubernetes client's generated classes become bytecode without docstrings and
-sources. Needs nothing but the standard library, as it runs, with the Python it trims for, while an image is built.
+botocore contains the API models of 430 services. This script keeps CloudWatch Logs and the services that provide
+credentials, with all of their operations, and removes the documentation from the kept models. It compiles the generated
+classes of the Kubernetes client to bytecode without docstrings, and removes their sources.
+
+Needs only the standard library, because it runs while the image is built. The bytecode fits the Python that runs it.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 SERVICES = ("logs", "sts", "sso", "sso-oidc", "signin")
-"""The agent's own, then those of botocore's credentials chain: web identity and roles, IAM Identity Center, login."""
+"""CloudWatch Logs, then the services of botocore's credentials chain: STS, IAM Identity Center, `aws login`."""
 
 GENERATED = ("kubernetes_asyncio/client/api", "kubernetes_asyncio/client/models")
-"""700 modules that the client imports as one, more than half of their text documentation."""
+"""700 modules that the client imports all at once. Documentation is more than half of their text."""
 
 _DOCUMENTATION = frozenset({"documentation", "documentationUrl", "examples", "exampleId"})
 _UNUSED_FILES = frozenset({"examples-1.json", "waiters-2.json", "completions-1.json", "resources-1.json"})
@@ -32,10 +34,10 @@ def trim(site_packages: Path) -> None:
 
 
 def trim_botocore(data: Path) -> None:
-    """Raises FileNotFoundError when this is no botocore, or it lacks what must be kept."""
+    """Trims the `data` directory of botocore in place. Raises FileNotFoundError if it has no model of Logs or STS."""
     for service in SERVICES[:2]:
         if not (data / service).is_dir():
-            raise FileNotFoundError(f"{data / service}: this botocore keeps its models elsewhere; adapt trim_sdk.py")
+            raise FileNotFoundError(f"{data / service} is missing: adapt trim_sdk.py to this version of botocore")
     for entry in sorted(data.iterdir()):
         if not entry.is_dir():
             continue
@@ -44,14 +46,22 @@ def trim_botocore(data: Path) -> None:
         else:
             shutil.rmtree(entry)
     endpoints = next(data.glob("endpoints.json*"))
-    _write(endpoints, _of_our_services(_read(endpoints)))
+    _write(endpoints, _only_kept_services(_read(endpoints)))
+
+
+def copy_trimmed_botocore(data: Path, target: Path) -> None:
+    """Writes the trimmed models of botocore's `data` directory to `target`, and leaves `data` unchanged."""
+    for service in SERVICES:
+        shutil.copytree(data / service, target / service)
+    shutil.copy(next(data.glob("endpoints.json*")), target)
+    trim_botocore(target)
 
 
 def compile_without_sources(folder: Path) -> None:
-    """`module.py` becomes `module.pyc`, which Python imports just so. Raises FileNotFoundError for an empty folder."""
+    """Compiles each `module.py` to `module.pyc` and removes it. Raises FileNotFoundError if there are no modules."""
     sources = sorted(folder.rglob("*.py"))
     if not sources:
-        raise FileNotFoundError(f"{folder}: holds no modules; adapt trim_sdk.py")
+        raise FileNotFoundError(f"{folder} has no modules: adapt trim_sdk.py to this version of the client")
     for source in sources:
         shown = str(source.relative_to(folder.parents[2]))
         py_compile.compile(str(source), str(source.with_suffix(".pyc")), shown, doraise=True, optimize=2)
@@ -67,7 +77,7 @@ def _trim_service(folder: Path) -> None:
 
 
 def _undocumented(node: Any) -> Any:
-    """`documentation` is text beside a shape; below `members` the same word may name a field and is kept."""
+    """Removes documentation, which is text or a list. A field named `documentation` is an object, and is kept."""
     if isinstance(node, list):
         return [_undocumented(each) for each in node]
     if not isinstance(node, dict):
@@ -79,7 +89,7 @@ def _undocumented(node: Any) -> Any:
     }
 
 
-def _of_our_services(endpoints: dict[str, Any]) -> dict[str, Any]:
+def _only_kept_services(endpoints: dict[str, Any]) -> dict[str, Any]:
     for partition in endpoints["partitions"]:
         services = partition["services"]
         partition["services"] = {name: services[name] for name in _endpoint_names() if name in services}
@@ -87,7 +97,7 @@ def _of_our_services(endpoints: dict[str, Any]) -> dict[str, Any]:
 
 
 def _endpoint_names() -> tuple[str, ...]:
-    """Identity Center is filed under its endpoint's prefix."""
+    """endpoints.json lists IAM Identity Center under the prefixes of its endpoints."""
     return (*SERVICES, "portal.sso", "oidc")
 
 
@@ -97,7 +107,7 @@ def _read(path: Path) -> Any:
 
 
 def _write(path: Path, content: Any) -> None:
-    """Plain: the loader looks for it first, and image layers are compressed anyway."""
+    """Writes uncompressed JSON: botocore looks for that first, and image layers are compressed anyway."""
     path.unlink()
     path.with_name(path.name.removesuffix(".gz")).write_text(json.dumps(content, separators=(",", ":")))
 

@@ -1,4 +1,4 @@
-"""What the rows are made of: queries, panels, and the colours of thresholds. No layout, no JSON."""
+"""The data types of the dashboard: queries, panels, rows, and threshold colours. Layout and JSON are in render.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-ME = 'job=~"$job", instance=~"$instance"'
-"""The agents chosen at the top of the dashboard."""
+OURS = 'job=~"$job", instance=~"$instance"'
+"""Label selector for the agents that the user picked at the top of the dashboard."""
 
 RED_ABOVE_ZERO = [{"color": "green", "value": None}, {"color": "red", "value": 0.000001}]
 ORANGE_ABOVE_ZERO = [{"color": "green", "value": None}, {"color": "orange", "value": 0.000001}]
@@ -46,5 +46,5 @@ def stat(title: str, description: str, expr: str, unit: str = "short", steps: An
 
 
 def quantiles(metric: str, by: str, legend: str) -> list[Query]:
-    buckets = f"sum by ({by}) (rate({metric}_bucket{{{ME}}}[$__rate_interval]))"
+    buckets = f"sum by ({by}) (rate({metric}_bucket{{{OURS}}}[$__rate_interval]))"
     return [Query(f"histogram_quantile({q}, {buckets})", f"{legend} p{int(q * 100)}") for q in (0.5, 0.99)]

@@ -1,8 +1,8 @@
-"""Builds the image without a registry: `python -m image.local`, as root on Debian or Ubuntu; `base`: its base only.
+"""Builds the image without a registry: `python -m tools.image.local`, as root on Debian or Ubuntu.
 
-Its base is Debian 13 by debootstrap, with Debian's own Python 3.13, in place of the official Python image; the
-Dockerfile is the same. Images and layers are kept in STORAGE, apart from whatever else this machine has.
-Raises MissingPart where a part cannot be had, with the reason and the remedy.
+The Dockerfile is the same as elsewhere, but the base is not the official Python image. debootstrap makes a base of
+Debian 13 with Debian's Python 3.13. `python -m tools.image.local base` makes only this base. Images and layers are
+stored in STORAGE, apart from other container storage on the machine.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tools import ROOT
+
 STORAGE = Path("/var/tmp/falcowatch-containers")
-"""Outside the tree: whatever walks that should not meet the files of whole systems."""
+"""Outside the repository, so that tools which read all of its files do not read whole file systems."""
 
 BASE = "localhost/falcowatch-base:debian13"
 IMAGE = "localhost/falcowatch:local"
@@ -27,29 +28,29 @@ _CERTIFICATES = Path("/etc/ssl/certs")
 
 
 class MissingPart(Exception):
-    """Something the build needs is not here; the message says what, and how to get it."""
+    """A program, the base image or a privilege is missing. The message names it, and says how to get it."""
 
 
 def build() -> str:
-    """The name of the image, built from the tree as it stands. Raises MissingPart, or the failed step's error."""
+    """Builds the image from the working tree and returns its name. Raises MissingPart or CalledProcessError."""
     if not has_base():
-        raise MissingPart("there is no base image; `make test-tools` builds it (as root, on Debian or Ubuntu)")
-    # The host's certificates: pip inside must trust what pip outside trusts, a company's proxy included.
+        raise MissingPart("there is no base image; `make test-tools` makes it (as root, on Debian or Ubuntu)")
+    # The pip of the build must trust the same certificates as the host, for example that of a company's proxy.
     volumes = ["--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"] if _CERTIFICATES.exists() else []
     options = ["--pull-never", "--network", "host", "--build-arg", f"PYTHON_IMAGE={BASE}", *volumes]
     subprocess.run(buildah("build", *options, "--tag", IMAGE, str(ROOT)), check=True, stdout=sys.stderr)
-    # The image this one replaces goes, unless a container still uses it.
+    # Remove the image that this one replaces, unless a container still uses it.
     subprocess.run(buildah("rmi", "--prune"), check=False, capture_output=True)
     return IMAGE
 
 
 def build_base() -> None:
-    """Debian 13 in 290 MB, once. Raises MissingPart, or the failed step's error."""
+    """Makes the base image: Debian 13, 290 MB. Raises MissingPart or CalledProcessError."""
     _require("buildah", "debootstrap")
     STORAGE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STORAGE) as folder:
         system = Path(folder) / "system"
-        # In a mount namespace of its own: debootstrap may leave /proc mounted in the tree that is removed afterwards.
+        # A separate mount namespace: debootstrap may leave /proc mounted in the directory that is removed afterwards.
         bootstrap = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", str(system), MIRROR]
         subprocess.run(["unshare", "--mount", *bootstrap], check=True, stdout=sys.stderr)
         subprocess.run(["tar", "-c", "-f", f"{folder}/system.tar", "-C", str(system), "."], check=True)
@@ -64,7 +65,7 @@ def has_base() -> bool:
 
 
 def buildah(command: str, *arguments: str) -> list[str]:
-    """The command line of a buildah that knows only our storage, and needs no container runtime to build."""
+    """Returns a buildah command that uses our storage, and builds by chroot instead of a container runtime."""
     storage = ["--root", str(STORAGE / "root"), "--runroot", str(STORAGE / "run")]
     isolation = ["--isolation", "chroot"] if command == "build" else []
     return ["buildah", *storage, command, *isolation, *arguments]
@@ -73,9 +74,9 @@ def buildah(command: str, *arguments: str) -> list[str]:
 def _require(*tools: str) -> None:
     for tool in tools:
         if shutil.which(tool) is None:
-            raise MissingPart(f"{tool} is not here; `make test-tools` installs it (as root, on Debian or Ubuntu)")
+            raise MissingPart(f"{tool} is not installed; `make test-tools` installs it (as root, on Debian or Ubuntu)")
     if os.geteuid() != 0:
-        raise MissingPart("buildah's chroot isolation and debootstrap want root")
+        raise MissingPart("buildah's chroot isolation and debootstrap need root")
 
 
 def main(arguments: list[str]) -> None:
