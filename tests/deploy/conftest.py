@@ -20,7 +20,7 @@ from tools.binaries import MissingTool, find, helm_environment
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 KUBERNETES_VERSIONS = ("1.31", "1.37")
-"""The oldest and the newest version that kubernetes-validate contains and the chart supports."""
+"""An old version that users still run, and the newest one that kubernetes-validate contains."""
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ ROWS = (
             ),
             Panel(
                 "Checkpoint errors",
-                "Shipping goes on. After a restart, the agent sends the records since the last checkpoint again.",
+                "Failed writes. Shipping goes on; after a restart, records since the last checkpoint are sent again.",
                 [
                     Query(
                         f"sum by (instance) (increase(falcowatch_checkpoint_errors_total{{{OURS}}}[$__rate_interval]))",

@@ -4,8 +4,8 @@ ROOT receives the virtual environment, the interpreter, the standard library wit
 use, the shared libraries that these load, and the certificates. It also receives the records from which vulnerability
 scanners learn the Debian package of each library. ROOT has no shell, no package manager and no pip.
 
-Needs only the standard library, `ldd` and `ldconfig`, and `dpkg-query` on Debian, because it runs while the image is
-built, before any other Python package is installed for it.
+Needs only `ldd`, `ldconfig`, on Debian `dpkg-query`, and the standard library, because the Python of the base image has
+no other packages.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ botocore contains the API models of 430 services. This script keeps CloudWatch L
 credentials, with all of their operations, and removes the documentation from the kept models. It compiles the generated
 classes of the Kubernetes client to bytecode without docstrings, and removes their sources.
 
-Needs only the standard library, because it runs while the image is built. The bytecode fits the Python that runs it.
+Needs only the standard library, because the Python of the base image has no other packages. Run it with the Python of
+the image: only that version can load the bytecode.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def copy_trimmed_botocore(data: Path, target: Path) -> None:
 
 
 def compile_without_sources(folder: Path) -> None:
-    """Compiles each `module.py` to `module.pyc` and removes it. Raises FileNotFoundError if there are no modules."""
+    """Compiles each `module.py` to `module.pyc`, and removes the source. Raises FileNotFoundError without sources."""
     sources = sorted(folder.rglob("*.py"))
     if not sources:
         raise FileNotFoundError(f"{folder} has no modules: adapt trim_sdk.py to this version of the client")
