@@ -97,8 +97,7 @@ def test_kubelet_s_rotated_files_hold_one_unbroken_sequence() -> None:
         joiner.start_next_file("before")
         split = Splitter(0, MOST).feed(data, 0.0)
         payloads += [
-            seen[0]
-            for seen in sorted(flat(joiner.feed(split.lines, split.offset, 0.0)), key=lambda seen: seen[1])
+            payload
             for payload, _, _ in sorted(flat(joiner.feed(split.lines, split.offset, 0.0)), key=lambda seen: seen[1])
         ]
 
