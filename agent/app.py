@@ -35,7 +35,7 @@ from agent.ship.shipper import Shipper
 from agent.status import Parts, Status
 from agent.tail.checkpoint import Checkpoint, Restored
 from agent.tail.reader import Reader
-from agent.tail.reading import Reading
+from agent.tail.types import Reading
 from agent.telemetry import Telemetry
 from agent.vigil import beat, watch_drift, watch_falco, watch_storms
 from agent.web import serve

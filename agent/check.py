@@ -16,7 +16,7 @@ from agent.cloudwatch.client import LogsClient, open_cloudwatch
 from agent.enrich.factory import probe as probe_pods
 from agent.errors import Denied, DiscoveryError, FalcowatchError, KubernetesError, Missing, PutError
 from agent.settings import Settings
-from agent.tail.content import open_log
+from agent.tail.open_log import open_log
 from agent.tail.discovery import Discovery
 from agent.web.report import Probe
 
@@ -49,7 +49,7 @@ def _log_files(settings: Settings) -> Probe:
     for source, files in found.items():
         try:
             newest = files[-1]
-            open_log(source.root, newest.relative, settings.tail.follow_links_into, newest.compressed).close()
+            open_log(source.root, newest.relative, settings.tail.follow_links_into, newest.compression).close()
         except OSError as error:
             return Probe("log files", False, f"{source.path}: {error.strerror}")
     return Probe("log files", True, f"{len(found)} in {where}")

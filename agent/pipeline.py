@@ -33,7 +33,7 @@ from agent.selfmonitor.events import message, storm
 from agent.settings import Settings
 from agent.ship.shipper import Shipper
 from agent.tail.checkpoint import PendingEvent
-from agent.tail.reading import Chunk, Gap
+from agent.tail.types import Chunk, Gap
 from agent.telemetry import Telemetry
 from agent.telemetry.metrics import LARGEST_RULE_COUNT
 
@@ -104,9 +104,9 @@ class Pipeline:
         filtered = result.filtered.total()
         for lane, span in result.spans.items():
             if len(span):
-                span.entry, span.file, span.read_at = chunk.entry, chunk.file.id, chunk.entry.read_at
+                span.entry, span.file, span.read_at = chunk.entry, chunk.file_id, chunk.entry.read_at
                 held += span.held_bytes
-                self._shipper.accept(lane, chunk.file.source.namespace, span)
+                self._shipper.accept(lane, chunk.namespace, span)
         self._budget.adjust(held - chunk.cost_bytes)
         if filtered:
             chunk.entry.settle(filtered)
@@ -182,11 +182,11 @@ class Pipeline:
     def _process(self, chunk: Chunk, find: FindFragment) -> ProcessingResult:
         return self._processor.process(
             chunk.records,
-            file=chunk.file.id,
-            line_format=chunk.file.joiner.line_format,
+            file=chunk.file_id,
+            line_format=chunk.line_format,
             now_ms=int(time.time() * 1000),
             find=find,
-            settled=chunk.file.islands,
+            settled=chunk.settled,
         )
 
     def _fragment_now(self, key: PodKey, time_ms: int) -> Fragment:
@@ -231,7 +231,7 @@ class Pipeline:
             dead_letter(
                 record.payload,
                 reason="truncated",
-                file=chunk.file.id,
+                file=chunk.file_id,
                 offset=record.offset,
                 destination=destination,
                 timestamp_ms=int(now.timestamp() * 1000),

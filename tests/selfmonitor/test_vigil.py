@@ -17,7 +17,7 @@ from agent.enrich.workload import Workload
 from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.selfmonitor import OwnEvent
 from agent.selfmonitor.liveness import REPLACED_WITHIN_SECONDS
-from agent.tail.reading import Gap
+from agent.tail.types import Gap
 from agent.vigil import beat, look_for_falco, watch_drift, watch_storms
 from tests.process.driver import alert, append, container, cri
 from tests.selfmonitor.whole_agent import NOWHERE, aws_environment, built, running, until
