@@ -15,7 +15,7 @@ from agent.core.reading.line_formats import recognise
 from agent.core.reading.partials import Joiner
 from agent.core.reading.records import Records
 from agent.core.reading.scan_ledger import ScanEntry, ScanLedger
-from agent.core.reading.splitter import Cut, Splitter
+from agent.core.reading.splitter import SplitLines, Splitter
 from agent.tail.checkpoint import Position, this_hour
 from agent.tail.content import LogBytes
 from agent.tail.file_state import (
@@ -105,13 +105,13 @@ class TrackedFile:
         """Its turn has come. Takes over the unfinished records of `previous`: their last parts are in this file."""
         self.begun = True
         self._active_at = time.monotonic()
-        if previous is None or not previous.joiner.open_runs:
+        if previous is None or not previous.joiner.open_records:
             return
         self.joiner, previous.joiner = previous.joiner, self.joiner
         self.joiner.line_format, previous.joiner.line_format = previous.joiner.line_format, self.joiner.line_format
-        crossing = previous.ledger.enter(previous._splitter.offset, self.joiner.open_runs, time.monotonic())
+        crossing = previous.ledger.enter(previous._splitter.offset, self.joiner.open_records, time.monotonic())
         previous._crossing = crossing
-        before = self.joiner.cross(previous.id, previous.settled_out_of_order) + previous._crossed
+        before = self.joiner.start_next_file(previous.id, previous.settled_out_of_order) + previous._crossed
         if before and previous._crossed_from is not None:
             crossing.tie(previous._crossed_from, before)
         self._crossed_from = crossing
@@ -140,15 +140,15 @@ class TrackedFile:
             self._active_at = time.monotonic()
         return data
 
-    def cut(self, data: bytes, now: float) -> Cut:
+    def cut(self, data: bytes, now: float) -> SplitLines:
         cut = self._splitter.feed(data, now)
         return self._without_first_line(cut) if self._skip_first_line else cut
 
-    def join(self, cut: Cut) -> Records:
+    def join(self, cut: SplitLines) -> Records:
         records = self.joiner.feed(cut.lines, cut.offset, time.monotonic())
         if cut.overlong is not None:
-            records.odd.append(cut.overlong)
-        records, self._ahead = self.scan_ledger.pass_over(records, self._splitter.offset)
+            records.unusual.append(cut.overlong)
+        records, self._ahead = self.scan_ledger.skip_scanned(records, self._splitter.offset)
         return records
 
     def enter(self, records: Records, now: float) -> Entry:
@@ -160,14 +160,14 @@ class TrackedFile:
         for ahead in self._ahead:
             ahead.hold(entry)
         self._ahead = []
-        self._crossed += records.crossed
-        is_behind_them = end > entry.start or not self.joiner.open_runs
+        self._crossed += records.from_previous_file
+        is_behind_them = end > entry.start or not self.joiner.open_records
         if self._crossed and self._crossed_from is not None and is_behind_them:
             entry.tie(self._crossed_from, self._crossed)
             self._crossed = 0
         return entry
 
-    def last_line(self) -> Cut | None:
+    def last_line(self) -> SplitLines | None:
         """A last line without a newline, once nobody can write the rest of it."""
         if self.state.has_ended and self._splitter.end > self._splitter.offset and self._may_be_closed:
             return self._splitter.finish()
@@ -212,7 +212,7 @@ class TrackedFile:
     @property
     def is_inside_a_record(self) -> bool:
         """The rest of a record may still be written to it."""
-        unfinished = bool(self.joiner.open_runs) or self._splitter.end > self._splitter.offset
+        unfinished = bool(self.joiner.open_records) or self._splitter.end > self._splitter.offset
         return is_inside_a_record(self.state, self._facts(), unfinished, time.monotonic())
 
     def finish(self) -> None:
@@ -378,15 +378,15 @@ class TrackedFile:
     def _container_directory_is_gone(self) -> bool:
         return bool(self.source.pod_uid) and not self.source.path.parent.is_dir()
 
-    def _without_first_line(self, cut: Cut) -> Cut:
+    def _without_first_line(self, cut: SplitLines) -> SplitLines:
         """Reading began inside a line: that line is left out, and no other."""
         if cut.overlong is not None:
             self._skip_first_line = False
-            return Cut(cut.lines, cut.offset)
+            return SplitLines(cut.lines, cut.offset)
         if not cut.lines:
             return cut
         self._skip_first_line = False
-        return Cut(cut.lines[1:], cut.offset + len(cut.lines[0]))
+        return SplitLines(cut.lines[1:], cut.offset + len(cut.lines[0]))
 
     def _all_settled_out_of_order(self) -> tuple[int, ...]:
         committed = self.ledger.committed

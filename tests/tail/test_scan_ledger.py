@@ -132,4 +132,4 @@ def _position(place: Path) -> dict[str, Any]:
 
 
 def _settled_out_of_order(place: Path) -> list[int]:
-    return list(_position(place)["islands"])
+    return list(_position(place).get("islands", []))
