@@ -112,7 +112,7 @@ class Gap:
     @property
     def key(self) -> str:
         """The same for the same loss, also when a later run of the agent finds it again."""
-        return f"{self.file}:{self.start}:{self.why}"
+        return f"{self.file}:{self.start}:{self.why.replace(' ', '-')}"
 
 
 def _set_event() -> asyncio.Event:
