@@ -17,6 +17,7 @@ from importlib.metadata import version
 
 from agent import memory
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
+from agent.errors import LockLost
 from agent.parts import build_parts
 from agent.progress import Progress
 from agent.selfmonitor.drift import watch_drift
@@ -25,6 +26,7 @@ from agent.settings import Settings
 from agent.ship.readback import arrived
 from agent.status import Status
 from agent.tail.checkpoint import Checkpoint, Restored
+from agent.tail.descriptors import raise_limit
 from agent.web import serve
 
 log = logging.getLogger(__name__)
@@ -36,10 +38,12 @@ async def run_agent(
 ) -> None:
     """Runs until `stop` is set. `listening` is called with the HTTP port.
 
-    Raises FalcowatchError when the agent cannot start.
+    Raises FalcowatchError when the agent cannot start, and LockLost when the state directory is not its own any more.
     """
+    raise_limit()
     checkpoint = Checkpoint(settings.state_dir)
     restored = checkpoint.open()
+    lost: LockLost | None = None
     try:
         async with open_cloudwatch(settings.cloudwatch, user_agent_extra=f"falcowatch/{VERSION}") as client:
             agent = Agent(settings, client, checkpoint, restored)
@@ -55,8 +59,18 @@ async def run_agent(
                 memory.exclude_living_objects()
                 listening(port)
                 await agent.run(stop)
+    except* LockLost as group:
+        lost = _first(group)
     finally:
         checkpoint.close()
+    if lost is not None:
+        raise lost
+
+
+def _first(group: BaseExceptionGroup[LockLost]) -> LockLost:
+    """The exception itself: whoever starts the agent prints its sentence."""
+    error = group.exceptions[0]
+    return error if isinstance(error, LockLost) else _first(error)
 
 
 class Agent:

@@ -33,7 +33,7 @@ from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
 from agent.tail.checkpoint import Restored
 from agent.tail.reader import Reader
-from agent.tail.reading import Reading
+from agent.tail.types import Reading
 from agent.telemetry import Telemetry
 
 URGENT_BUDGET_SHARE: Final = 8

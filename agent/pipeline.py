@@ -26,7 +26,7 @@ from agent.flow.budget import Budget
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.notices import Notices
 from agent.ship.shipper import Shipper
-from agent.tail.reading import Chunk
+from agent.tail.types import Chunk
 from agent.telemetry import Telemetry
 
 
@@ -82,11 +82,11 @@ class Pipeline:
     def _process(self, chunk: Chunk, find: FindFragment) -> ProcessingResult:
         return self._processor.process(
             chunk.records,
-            file=chunk.file.id,
-            line_format=chunk.file.joiner.line_format,
+            file=chunk.file_id,
+            line_format=chunk.line_format,
             now_ms=int(time.time() * 1000),
             find=find,
-            settled=chunk.file.islands,
+            settled=chunk.settled,
         )
 
     def _ship(self, chunk: Chunk, result: ProcessingResult) -> int:
@@ -94,9 +94,9 @@ class Pipeline:
         held_bytes = 0
         for lane, span in result.spans.items():
             if len(span):
-                span.entry, span.file, span.read_at = chunk.entry, chunk.file.id, chunk.entry.read_at
+                span.entry, span.file, span.read_at = chunk.entry, chunk.file_id, chunk.entry.read_at
                 held_bytes += span.held_bytes
-                self._shipper.accept(lane, chunk.file.source.namespace, span)
+                self._shipper.accept(lane, chunk.namespace, span)
         return held_bytes
 
     async def _keep_oversized(self, chunk: Chunk, result: ProcessingResult) -> None:
@@ -106,7 +106,7 @@ class Pipeline:
             dead_letter(
                 record.payload,
                 reason="truncated",
-                file=chunk.file.id,
+                file=chunk.file_id,
                 offset=record.offset,
                 destination=Destination("", ""),
                 timestamp_ms=int(now.timestamp() * 1000),

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.errors import StateUnwritable
@@ -19,7 +19,7 @@ from agent.selfmonitor.outbox import Outbox
 from agent.ship.journal import Journal
 from agent.tail.checkpoint import Checkpoint
 from agent.tail.reader import Reader
-from agent.telemetry import Telemetry
+from agent.telemetry import Occasional, Telemetry
 
 SAVE_SECONDS: Final = 0.25
 """Between two looks. A shorter wait would only save duplicates after a crash, and each save costs an fsync."""
@@ -40,6 +40,7 @@ class Progress:
     telemetry: Telemetry
     saved: Callable[[str | None], None]
     """Called after each save: None, or why the save failed."""
+    occasional: Occasional = field(default_factory=Occasional)
 
     async def run(self) -> None:
         """Saves whenever something has moved, until cancelled."""
@@ -65,7 +66,8 @@ class Progress:
                 await self.journal.compact(plan)
         except StateUnwritable as error:
             self.telemetry.checkpoint_errors.inc()
-            log.error("checkpoint was not written", extra={"why": str(error)})
+            if (fields := self.occasional.fields("save")) is not None:
+                log.error("checkpoint was not written", extra={"why": str(error), **fields})
             self.saved(str(error))
             return False
         self.saved(None)

@@ -12,7 +12,7 @@ from typing import Final
 from agent.selfmonitor.events import OwnEvent
 from agent.selfmonitor.outbox import Outbox
 from agent.tail.checkpoint import PendingEvent
-from agent.tail.reading import Gap
+from agent.tail.types import Gap
 from agent.telemetry import Telemetry
 
 KIND: Final = "gap"
@@ -45,7 +45,7 @@ class GapAnnouncer:
         log.error("bytes were lost before they could be read", extra=fields)
         at_least = "at least " if gap.at_least else ""
         output = f"{at_least}{lost} bytes of {gap.path} were lost: {gap.why}"
-        self._outbox.publish_durably(OwnEvent(KIND, "Critical", output, fields))
+        self._outbox.publish_durably(OwnEvent(KIND, "Critical", output, fields), gap.key)
 
     def resend(self, events: Iterable[PendingEvent]) -> None:
         """Ships the gap events that CloudWatch had not acknowledged when the last run of the agent ended."""

@@ -38,9 +38,14 @@ class Outbox:
         """Ships the event once; a crash before CloudWatch has acknowledged it loses it."""
         self._ship(self._stamped(own_event), own_event.kind, own_event.lane, own_event.acknowledged)
 
-    def publish_durably(self, own_event: OwnEvent) -> None:
-        """Ships the event, and keeps it in `pending` until CloudWatch has acknowledged it."""
-        self._keep(self._stamped(own_event), own_event.kind)
+    def publish_durably(self, own_event: OwnEvent, key: str) -> None:
+        """Ships the event, and keeps it in `pending` until CloudWatch has acknowledged it.
+
+        `key`: the same for the same fact. A later run that finds the fact again gives the event the same id.
+        """
+        event = self._stamped(own_event, f"self:{own_event.kind}:{key}")
+        if event.id not in self._pending:
+            self._keep(event, own_event.kind)
 
     def resend(self, events: Iterable[PendingEvent], kind: str) -> None:
         """Ships the events that an earlier run of the agent kept; they may be in CloudWatch already."""
@@ -52,9 +57,9 @@ class Outbox:
         """Events that CloudWatch has not acknowledged, for the checkpoint."""
         return list(self._pending.values())
 
-    def _stamped(self, own_event: OwnEvent) -> PendingEvent:
+    def _stamped(self, own_event: OwnEvent, event_id: str = "") -> PendingEvent:
         time_ms = int(time.time() * 1000)
-        event_id = f"self:{self._started_ns}:{next(self._numbers)}"
+        event_id = event_id or f"self:{self._started_ns}:{next(self._numbers)}"
         text = message(own_event, event_id=event_id, time_ms=time_ms, node=self._node, cluster=self._cluster)
         return PendingEvent(event_id, time_ms, text.decode())
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.core.values import Lane
-from agent.tail.reading import Gap
+from agent.tail.types import Gap
 from tests.selfmonitor.whole_agent import NOWHERE, built, own_events
 
 
