@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
 from agent.core.values import Lane
+from agent.telemetry.defects import Defects
 from agent.telemetry.histogram import LatencyHistogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream has no annotation
@@ -132,6 +133,13 @@ class Telemetry:
         )
         self.entity_rejected = self._counter(
             "entity_rejected", "Puts whose entity was rejected; the stream goes on without.", "reason"
+        )
+
+        # Unforeseen exceptions.
+        self.defects = Defects(
+            self._counter(
+                "defects", "Unforeseen exceptions, each of which concerned one record, one file or one part.", "part"
+            )
         )
 
         # State.
