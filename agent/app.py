@@ -82,7 +82,7 @@ class Agent:
         self._intents = parts.journal.open() if parts.journal is not None else []
         if self._intents:
             parts.reading.allowed.clear()
-        parts.gaps.resend(restored.pending_events)
+        parts.outbox.resend(restored.pending_events)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs every part until `stop` is set, then drains and writes the last checkpoint."""

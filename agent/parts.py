@@ -13,7 +13,7 @@ from agent.core.processing.processor import Processor
 from agent.core.processing.result import Policy
 from agent.core.processing.urgent_scan import UrgentMatcher
 from agent.core.reading.pod_paths import Selection
-from agent.core.values import Destination, Lane
+from agent.core.values import Lane
 from agent.deadletters import commands
 from agent.deadletters.store import DeadLetters
 from agent.enrich.enricher import PodEnricher
@@ -28,6 +28,7 @@ from agent.selfmonitor.liveness import Liveness
 from agent.selfmonitor.notices import Notices
 from agent.selfmonitor.outbox import Outbox
 from agent.settings import FalcoRules, Settings
+from agent.settings.destinations import destination
 from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
 from agent.tail.checkpoint import Restored
@@ -37,8 +38,6 @@ from agent.telemetry import Telemetry
 
 URGENT_BUDGET_SHARE: Final = 8
 """One eighth of the budget is reserved for the urgent scan, which is never behind a full budget of routine alerts."""
-
-_STREAM_SUFFIX: Final = {Lane.ROUTINE: "", Lane.URGENT: "/urgent", Lane.OTHER: "/falco-log"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     shipper = Shipper(
         settings.cloudwatch,
         client,
-        destination=partial(_destination, settings),
+        destination=partial(destination, settings),
         budget=budget,
         dead_letters=dead_letters,
         telemetry=telemetry,
@@ -102,7 +101,6 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         budget,
         node=settings.node_name,
         cluster=settings.cluster_name,
-        namespace=_own_namespace(settings),
     )
     gaps = GapAnnouncer(outbox, telemetry)
     duplicates = DuplicatePublisher(
@@ -131,7 +129,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     return Parts(
         settings=settings,
         client=client,
-        group=_destination(settings, Lane.ROUTINE, tail.namespace).group,
+        group=destination(settings, Lane.ROUTINE).group,
         telemetry=telemetry,
         budget=budget,
         enricher=enricher,
@@ -147,19 +145,6 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         reading=reading,
         reader=reader,
     )
-
-
-def _destination(settings: Settings, lane: Lane, namespace: str) -> Destination:
-    """Fills the templates of log group and log stream."""
-    values = {"cluster": settings.cluster_name, "node": settings.node_name, "namespace": namespace}
-    stream = settings.cloudwatch.log_stream.format(**values) + _STREAM_SUFFIX[lane]
-    return Destination(settings.log_group_template.format(**values), stream)
-
-
-def _own_namespace(settings: Settings) -> str:
-    """The namespace that own events fill into `{namespace}`: Falco's, empty when it is a glob."""
-    namespace = settings.tail.namespace
-    return "" if set(namespace) & set("*?[") else namespace
 
 
 def _policy(falco: FalcoRules) -> Policy:
