@@ -14,6 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from agent.core.values import Lane
 from agent.telemetry.defects import Defects
+from agent.telemetry.findings import Findings
 from agent.telemetry.histogram import LatencyHistogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream has no annotation
@@ -134,6 +135,8 @@ class Telemetry:
         self.entity_rejected = self._counter(
             "entity_rejected", "Puts whose entity was rejected; the stream goes on without.", "reason"
         )
+
+        self.findings = Findings()
 
         # Unforeseen exceptions.
         self.defects = Defects(
