@@ -103,7 +103,9 @@ class Agent:
             log.info("agent stopping", extra={"drain_seconds": settings.drain_seconds})
             reading.cancel()
             await asyncio.wait([reading])
-            parts.duplicates.publish(at_once=True)
+            with parts.telemetry.defects.contained("selfmonitor"):
+                parts.duplicates.publish(at_once=True)
+            await parts.pod_wait.release_all()
             await self._drain()
             for task in others:
                 task.cancel()
@@ -116,6 +118,7 @@ class Agent:
         parts, settings = self.parts, self.parts.settings
         return (
             ("enricher", "enrichment", parts.enricher.run),
+            ("pods", "enrichment", parts.pod_wait.run),
             ("status", "selfmonitor", self.status.run),
             ("duplicates", "selfmonitor", parts.duplicates.run),
             ("falco", "selfmonitor", parts.falco_watch.run),

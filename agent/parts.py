@@ -18,6 +18,7 @@ from agent.deadletters import commands
 from agent.deadletters.store import DeadLetters
 from agent.enrich.enricher import PodEnricher
 from agent.enrich.factory import Enricher, build_enricher
+from agent.enrich.pod_wait import PodWait
 from agent.flow.budget import Budget
 from agent.pipeline import Pipeline
 from agent.selfmonitor.counts import Counts
@@ -33,8 +34,11 @@ from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
 from agent.tail.checkpoint import Restored
 from agent.tail.reader import Reader
-from agent.tail.reading import Reading
+from agent.tail.reading import Gap, Reading
 from agent.telemetry import Telemetry
+
+POD_WAIT_SHARE: Final = 8
+"""At most one eighth of the budget may wait for pods that are not known yet."""
 
 URGENT_BUDGET_SHARE: Final = 8
 """One eighth of the budget is reserved for the urgent scan, which is never behind a full budget of routine alerts."""
@@ -51,6 +55,7 @@ class Parts:
     telemetry: Telemetry
     budget: Budget
     enricher: Enricher
+    pod_wait: PodWait
     journal: Journal | None
     """None: resume is `at_least_once`."""
     shipper: Shipper
@@ -84,12 +89,18 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     enricher = build_enricher(settings, telemetry)
     notices = Notices(telemetry)
     counts = Counts(telemetry)
+    pod_wait = PodWait(
+        enricher,
+        wait_seconds=settings.enrich.wait_seconds,
+        limit_bytes=settings.memory_budget_bytes // POD_WAIT_SHARE,
+        defects=telemetry.defects,
+    )
     processor = Processor(_policy(settings.falco), node=settings.node_name, cluster=settings.cluster_name)
     pipeline = Pipeline(
         processor,
         budget=budget,
         enricher=enricher,
-        wait_seconds=settings.enrich.wait_seconds,
+        pod_wait=pod_wait,
         shipper=shipper,
         dead_letters=dead_letters,
         notices=notices,
@@ -106,12 +117,18 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     duplicates = DuplicatePublisher(
         processor.storm, publish=outbox.publish, fragment=pipeline.fragment_now, counts=counts
     )
+
+    def announce(gap: Gap) -> None:
+        """A defect here must not end the reading."""
+        with telemetry.defects.contained("selfmonitor"):
+            gaps.announce(gap)
+
     reading = Reading(
         settings.tail,
         budget,
         telemetry,
         pipeline.convey,
-        gaps.announce,
+        announce,
         restored.positions,
         matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
         express_bytes=settings.falco.express_bytes,
@@ -133,6 +150,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         telemetry=telemetry,
         budget=budget,
         enricher=enricher,
+        pod_wait=pod_wait,
         journal=journal,
         shipper=shipper,
         outbox=outbox,

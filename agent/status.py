@@ -53,7 +53,7 @@ class Status:
         """Measures for how long records wait though no put was acknowledged, refused or timed out."""
         parts, shipper = self._parts, self._parts.shipper
         self._looked_at = now
-        waiting = self._in_flight() - parts.duplicates.held_records
+        waiting = self._in_flight() - parts.duplicates.held_records - parts.pod_wait.records
         if shipper.troubled or not (waiting or parts.budget.has_waiters):
             self._idle_at = now
         answered_at = max(shipper.last_acknowledged_at or 0.0, shipper.last_failed_at or 0.0)

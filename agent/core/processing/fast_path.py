@@ -99,8 +99,7 @@ class FastPath:
         if not (all(cases) and all(times)):
             others += rows.keep([all(pair) for pair in zip(cases, times, strict=True)])
         rows.places = [case.place for case in rows.cases]
-        self._look_up(rows.places, rows.times)
-        if self._out.unknown:
+        if not self._look_up(rows.places, rows.times):
             others += rows.keep([place.fragment is not None for place in rows.places])
         if (texts := _escaped(rows.payloads)) is None:
             others += rows.keep([_is_an_object(payload) for payload in rows.payloads])
@@ -119,18 +118,20 @@ class FastPath:
         self._into_lanes(lanes, rows.cases, (rows.times, texts, appended, ends, sizes, rows.offsets))
         return sorted(others)
 
-    def _look_up(self, places: Sequence[Place], times: Sequence[int]) -> None:
-        """Alerts of one chunk come from few pods within moments, so each pod is looked up once."""
+    def _look_up(self, places: Sequence[Place], times: Sequence[int]) -> bool:
+        """Whether all are known. Alerts of one chunk come from few pods within moments: each pod is looked up once."""
+        all_known = True
         opening = self._ours.opening
         for place, time_ms in dict(zip(places, times, strict=True)).items():
             fragment = HOST if place.is_host else self._find(place.key, time_ms)
             if fragment is None:
-                self._out.unknown.add(place.key)
+                all_known = False
             elif fragment is not place.fragment or opening is not place.opening:
                 place.opening = opening
                 place.appended = fragment.escaped + opening
                 place.added_bytes = len(fragment.plain) + self._ours.size
             place.fragment = fragment
+        return all_known
 
     def _ends(self, offsets: Sequence[int]) -> list[bytes]:
         """The end of each id and all that follows it. To make text of all numbers in one call takes half the time."""

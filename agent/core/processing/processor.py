@@ -55,13 +55,17 @@ class Processor:
         now_ms: int,
         find: FindFragment,
         settled: Set[int] = frozenset(),
+        deduplicate: bool = True,
     ) -> ProcessingResult:
-        """Sorts the records of one chunk of `file` into lanes. `settled` holds offsets that are done already."""
+        """Sorts the records of one chunk of `file` into lanes. `settled` holds offsets that are done already.
+
+        `deduplicate`: false for records that waited for their pod, because they were counted the first time.
+        """
         out = ProcessingResult({lane: Span() for lane in Lane})
         if done := {offset for offset in records.offsets if offset in settled} if settled else ():
             out.filtered["settled"] += len(done)
             records = without(records, set(done))
-        slow_path = SlowPath(self, out, file, line_format, now_ms, find)
+        slow_path = SlowPath(self, out, file, line_format, now_ms, find, deduplicate)
         alerts = decode_alerts(records.payloads)
         for number in FastPath(self, out, file, find).add(alerts, records):
             alert = alerts[number]
@@ -82,7 +86,7 @@ class Processor:
             if kind.seen:
                 out.seen.append((kind, kind.seen))
                 kind.seen = 0
-        if self.storm is not None and slow_path.draft is not None and not out.unknown:
+        if self.storm is not None and slow_path.draft is not None:
             out.folded = self.storm.keep(slow_path.draft, now_ms)
         return out
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.core.batching.span import Span
 from agent.core.processing.dedup import Group
+from agent.core.reading.records import Records
 from agent.core.values import Fragment, Lane, PodKey
 
 HOST: Final = Fragment(b"", b"", "host")
@@ -69,8 +70,8 @@ class ProcessingResult:
     """How many alerts of each kind there were."""
     filtered: Counter[str] = field(default_factory=Counter)
     enriched: Counter[str] = field(default_factory=Counter)
-    unknown: set[PodKey] = field(default_factory=set)
-    """Pods worth waiting for. Not empty: nothing here counts, sift again when they are known."""
+    unknown: dict[PodKey, Records] = field(default_factory=dict)
+    """Records that are worth waiting for, by the pod that is not known yet. They are not counted in this result."""
     notices: list[bytes] = field(default_factory=list)
     """Falco's messages about itself."""
     folded: dict[Group, int] = field(default_factory=dict)

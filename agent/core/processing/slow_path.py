@@ -15,7 +15,7 @@ from agent.core.processing.alert import Alert, NotAnAlert, decode_leniently
 from agent.core.processing.result import HOST, FindFragment, Oversized, ProcessingResult
 from agent.core.processing.truncate import truncate
 from agent.core.reading.line_formats import LineFormat
-from agent.core.reading.records import Mark
+from agent.core.reading.records import Mark, Records, add_record
 from agent.core.values import Lane
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class SlowPath:
         line_format: LineFormat,
         now_ms: int,
         find: FindFragment,
+        deduplicate: bool,
     ) -> None:
         self._processor = processor
         self._out = out
@@ -40,7 +41,7 @@ class SlowPath:
         self._grammar = line_format
         self._now_ms = now_ms
         self._find = find
-        self.draft = processor.storm.draft(file) if processor.storm is not None else None
+        self.draft = processor.storm.draft(file) if processor.storm is not None and deduplicate else None
 
     def add(
         self, payload: bytes, offset: int, line: bytes, *, alert: Alert | None = None, mark: Mark | None = None
@@ -74,7 +75,7 @@ class SlowPath:
         if pod is not None and of_a_pod and kind.source != "internal":
             found = self._find(pod.key(), time_ms)
             if found is None:
-                self._out.unknown.add(pod.key())
+                add_record(self._out.unknown.setdefault(pod.key(), Records()), payload, offset, line, mark)
                 return
             fragment = found
         kind.seen += 1

@@ -63,3 +63,12 @@ def without(records: Records, offsets: Set[int]) -> Records:
             left.offsets.append(offset)
             left.lines.append(line)
     return left
+
+
+def add_record(records: Records, payload: bytes, offset: int, line: bytes, mark: Mark | None) -> None:
+    if mark is None:
+        records.payloads.append(payload)
+        records.offsets.append(offset)
+        records.lines.append(line)
+    else:
+        records.odd.append(Odd(payload, offset, line, mark))

@@ -162,8 +162,11 @@ def test_pods_not_known_yet_are_named_and_their_alerts_wait() -> None:
     waiting = alert(output_fields={"k8s.pod.name": "unknown", "k8s.ns.name": "a"})
     result = process(alert(), waiting, waiting)
 
-    assert result.unknown == {PodKey("a", "unknown", None, None)}
+    [(key, records)] = result.unknown.items()
+    assert key == PodKey("a", "unknown", None, None)
+    assert records.payloads == [waiting, waiting]
     assert len(result.spans[Lane.ROUTINE]) == 1
+    assert [seen for _, seen in result.seen] == [1]
 
 
 def test_an_alert_about_the_host_gets_no_pod() -> None:
@@ -278,7 +281,7 @@ def carefully(records: Records, policy: Policy) -> ProcessingResult:
     """The same pass with every record on the careful path."""
     processor = Processor(policy, node="node-1", cluster="here")
     out = processor.process(Records(), file="f00", line_format=Cri(), now_ms=NOW_MS, find=find)
-    one_by_one = SlowPath(processor, out, "f00", Cri(), NOW_MS, find)
+    one_by_one = SlowPath(processor, out, "f00", Cri(), NOW_MS, find, True)
     for payload, offset, line in zip(records.payloads, records.offsets, records.lines, strict=True):
         one_by_one.add(payload, offset, line)
     out.seen = [(kind, kind.seen) for kind in processor._kinds.values() if kind.seen]
@@ -327,8 +330,8 @@ def test_the_fast_pass_agrees_with_the_careful_one_and_the_books_balance(
     result = process(*payloads, policy=policy, met=met)
 
     assert facts(result) == facts(carefully(records, policy))
-    if not result.unknown:
-        assert sum(map(len, result.spans.values())) + result.filtered.total() == len(payloads)
+    waiting = sum(map(len, result.unknown.values()))
+    assert sum(map(len, result.spans.values())) + result.filtered.total() + waiting == len(payloads)
     for span in result.spans.values():
         for message, size in zip(span.messages, span.sizes, strict=True):
             assert len(message.encode()) == size <= LARGEST_MESSAGE_BYTES
