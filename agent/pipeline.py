@@ -77,7 +77,7 @@ class Pipeline:
                 self._budget.adjust(size_bytes)
                 release = partial(self._convey_late, chunk, waiting, size_bytes)
                 self._pod_wait.hold(key, Held(len(waiting), size_bytes, release))
-            await self._pod_wait.room()
+            await self._pod_wait.make_room()
 
     def fragment_now(self, key: PodKey, time_ms: int) -> Fragment:
         """What is known of the pod now. An unknown pod ships as the alert itself names it."""

@@ -82,6 +82,10 @@ class PodEnricher:
     async def run(self) -> None:
         await self._source.run(self)
 
+    @property
+    def listed(self) -> bool:
+        return self._listed
+
     def living(self) -> list[Pod]:
         """The pods that are on this node now."""
         return list(self._pods.living())
@@ -149,6 +153,8 @@ class PodEnricher:
 
 class AlertOnly:
     """The Enricher when enrichment is off: what the alert itself says, under the usual names."""
+
+    listed = True
 
     def __init__(self) -> None:
         self._answers: dict[PodKey, Fragment] = {}

@@ -27,6 +27,11 @@ class Enricher(Protocol):
         """The fragment to append; None: not known yet, and worth one wait in `appear`."""
         ...
 
+    @property
+    def listed(self) -> bool:
+        """The pods have been listed once."""
+        ...
+
     def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
         """`"kubernetes":{"status":"unknown", …what the alert itself says}`."""
         ...

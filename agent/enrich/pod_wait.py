@@ -1,8 +1,9 @@
 """Holds records whose pod is not known yet, until the pod appears or their time is up.
 
 A record waits alone: the other records of its chunk, and the chunks behind it, go on. Records are held by pod, one task
-for each pod. What is held is bounded in bytes; when the bound is reached, `room` makes reading wait, at most as long as
-a record may wait. At the end of the agent `release_all` lets everything go at once.
+for each pod. What is held is bounded in bytes and pods: beyond the bound, the records that waited longest go first.
+Only before the first list of pods, when no pod is known, reading waits instead, at most as long as a record may wait.
+At the end of the agent `release_all` lets everything go at once.
 """
 
 from __future__ import annotations
@@ -52,14 +53,20 @@ class PodWait:
             while True:
                 tasks.create_task(self._wait_for(await self._new.get()), name="pod")
 
-    async def room(self) -> None:
-        """Returns when more can be held, or when a record's time is up."""
+    async def make_room(self) -> None:
+        """Brings what is held under the bound, or waits for the first list of pods."""
         try:
             async with asyncio.timeout(self._wait_seconds):
-                while self.size_bytes >= self._limit_bytes or len(self._held) >= MOST_PODS:
+                while self._is_full and not self._enricher.listed:
                     await self._released.wait()
         except TimeoutError:
             return
+        while self._is_full:
+            await self._release(next(iter(self._held)))
+
+    @property
+    def _is_full(self) -> bool:
+        return self.size_bytes >= self._limit_bytes or len(self._held) >= MOST_PODS
 
     def hold(self, key: PodKey, held: Held) -> None:
         """Takes the records over. Never waits, so that what exists already is always held."""

@@ -20,6 +20,7 @@ class Pods:
     def __init__(self) -> None:
         self.known: dict[PodKey, asyncio.Event] = {}
         self.broken = False
+        self.listed = True
 
     def event(self, key: PodKey) -> asyncio.Event:
         return self.known.setdefault(key, asyncio.Event())
@@ -95,16 +96,28 @@ async def test_a_later_record_of_a_pod_waits_no_longer_than_the_first() -> None:
     assert rig.released == {"first": 1.0, "second": 1.0}
 
 
-async def test_reading_waits_while_too_much_is_held_and_no_longer_than_a_record() -> None:
+async def test_beyond_the_bound_the_records_that_waited_longest_go_first() -> None:
     rig = Rig(limit_bytes=100)
     async with rig.running():
-        await rig.wait.room()
+        for name in "abc":
+            rig.hold(name, pod(name), 40)
+        await rig.wait.make_room()
+
+        assert rig.released == {"a": 0.0}
+        assert (rig.wait.records, rig.wait.size_bytes) == (2, 80)
+
+
+async def test_before_the_first_list_of_pods_reading_waits_and_no_longer_than_a_record() -> None:
+    rig = Rig(limit_bytes=100)
+    rig.pods.listed = False
+    async with rig.running():
+        await rig.wait.make_room()
         assert asyncio.get_running_loop().time() == 0
         rig.hold("a", pod("a"), 99)
-        await rig.wait.room()
+        await rig.wait.make_room()
         rig.hold("b", pod("b"), 50)
         await asyncio.sleep(0)
-        room = asyncio.create_task(rig.wait.room())
+        room = asyncio.create_task(rig.wait.make_room())
         await asyncio.sleep(0.5)
         assert not room.done()
         rig.pods.event(pod("b")).set()
@@ -114,12 +127,12 @@ async def test_reading_waits_while_too_much_is_held_and_no_longer_than_a_record(
 
 async def test_the_number_of_pods_is_bounded_too() -> None:
     rig = Rig(limit_bytes=10**9)
-    for number in range(MOST_PODS):
+    for number in range(MOST_PODS + 5):
         rig.hold(str(number), pod(str(number)), 1)
 
-    await rig.wait.room()
+    await rig.wait.make_room()
 
-    assert asyncio.get_running_loop().time() == 1.0
+    assert list(rig.released) == [str(number) for number in range(6)]
 
 
 async def test_at_the_end_everything_goes_at_once() -> None:
