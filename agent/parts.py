@@ -9,13 +9,14 @@ from typing import Final
 
 from agent.cloudwatch.client import LogsClient
 from agent.cloudwatch.entity import cluster_entity
+from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
-from agent.core.processing.result import Policy
 from agent.core.processing.urgent_scan import UrgentMatcher
 from agent.core.reading.pod_paths import Selection
 from agent.core.values import Lane
 from agent.deadletters import commands
-from agent.deadletters.store import DeadLetters
+from agent.deadletters.store import DeadLetterStore
+from agent.deadletters.writer import DeadLetterWriter
 from agent.enrich.enricher import PodEnricher
 from agent.enrich.factory import Enricher, build_enricher
 from agent.enrich.pod_wait import PodWait
@@ -58,6 +59,7 @@ class Parts:
     pod_wait: PodWait
     journal: Journal | None
     """None: resume is `at_least_once`."""
+    dead_letters: DeadLetterWriter
     shipper: Shipper
     outbox: Outbox
     gaps: GapAnnouncer
@@ -74,14 +76,14 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     """`restored`: the checkpoint of the last run."""
     telemetry = Telemetry(version)
     budget = Budget(settings.memory_budget_bytes, settings.memory_budget_bytes // URGENT_BUDGET_SHARE)
-    dead_letters = DeadLetters(settings.state_dir / commands.DIRECTORY)
+    dead_letters = DeadLetterWriter(DeadLetterStore(settings.state_dir / commands.DIRECTORY), telemetry)
     journal = Journal(settings.state_dir / "journal") if settings.cloudwatch.resume == "exact" else None
     shipper = Shipper(
         settings.cloudwatch,
         client,
         destination=partial(destination, settings),
         budget=budget,
-        dead_letters=dead_letters,
+        rejected=dead_letters,
         telemetry=telemetry,
         entity=_entity(settings),
         journal=journal,
@@ -115,7 +117,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     )
     gaps = GapAnnouncer(outbox, telemetry)
     duplicates = DuplicatePublisher(
-        processor.storm, publish=outbox.publish, fragment=pipeline.fragment_now, counts=counts
+        processor.deduplicator, publish=outbox.publish, fragment=pipeline.fragment_now, counts=counts
     )
 
     def announce(gap: Gap) -> None:
@@ -152,6 +154,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         enricher=enricher,
         pod_wait=pod_wait,
         journal=journal,
+        dead_letters=dead_letters,
         shipper=shipper,
         outbox=outbox,
         gaps=gaps,

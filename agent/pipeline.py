@@ -19,12 +19,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from agent.core.dead_letter import dead_letter
 from agent.core.processing.processor import Processor
 from agent.core.processing.result import FindFragment, ProcessingResult
 from agent.core.reading.records import Records
 from agent.core.values import Destination, Fragment, PodKey
-from agent.deadletters.store import DeadLetters, dead_letter
-from agent.deadletters.writer import bury
+from agent.deadletters.writer import DeadLetterWriter
 from agent.enrich.factory import Enricher
 from agent.enrich.pod_wait import Held, PodWait
 from agent.flow.budget import Budget
@@ -49,7 +49,7 @@ class Pipeline:
         enricher: Enricher,
         pod_wait: PodWait,
         shipper: Shipper,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterWriter,
         notices: Notices,
         counts: Counts,
         telemetry: Telemetry,
@@ -68,7 +68,7 @@ class Pipeline:
         """Puts a chunk's records into their lanes. Those whose pod is not known yet follow when it is, or is late."""
         self.counts.read += len(chunk.records)
         result = self._process(chunk, chunk.records, self._enricher.fragment)
-        for group, records in result.folded.items():
+        for group, records in result.grouped.items():
             group.hold(chunk.entry, records)
         await self._deliver(chunk, result, cost_bytes=chunk.cost_bytes)
         if result.unknown:
@@ -125,7 +125,7 @@ class Pipeline:
     async def _keep_oversized(self, chunk: Chunk, result: ProcessingResult) -> None:
         """Writes the whole bytes of shortened records to the dead letters; the shortened events ship as usual."""
         now = datetime.now(UTC)
-        letters = [
+        dead_letters = [
             dead_letter(
                 record.payload,
                 reason="truncated",
@@ -137,10 +137,10 @@ class Pipeline:
             )
             for record in result.oversized
         ]
-        await bury(self._dead_letters, letters, self._telemetry)
+        await self._dead_letters.write(dead_letters)
 
 
 def _held_bytes(records: Records) -> int:
-    unusual = sum(len(record.payload) + len(record.line) for record in records.odd)
+    unusual = sum(len(record.payload) + len(record.line) for record in records.unusual)
     columns = sum(map(len, records.payloads)) + sum(map(len, records.lines))
     return unusual + columns + RECORD_OVERHEAD_BYTES * len(records)

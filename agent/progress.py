@@ -65,13 +65,13 @@ class Progress:
     async def save(self) -> bool:
         """Saves once; returns whether the checkpoint is on disk."""
         positions, pending = self._reader.positions(), self._outbox.pending
-        cut = None
+        plan = None
         if self._journal is not None:
-            cut = self._journal.cut({file: position.offset for file, position in positions.items()})
+            plan = self._journal.plan_compaction({file: position.offset for file, position in positions.items()})
         try:
             await asyncio.to_thread(self._checkpoint.save, positions, pending)
-            if self._journal is not None and cut is not None:
-                await self._journal.forget(cut)
+            if self._journal is not None and plan is not None:
+                await self._journal.compact(plan)
         except StateUnwritable as error:
             self._telemetry.checkpoint_errors.inc()
             if (fields := self._occasional.fields("save")) is not None:

@@ -92,11 +92,11 @@ async def test_the_books_balance_in_every_scrape_while_dead_letters_are_written_
 def slow_down_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     from agent.deadletters import store
 
-    append_now: Any = store.DeadLetters.bury
+    append_now: Any = store.DeadLetterStore.append
 
-    def append_slowly(self: store.DeadLetters, letters: Any) -> int:
+    def append_slowly(self: store.DeadLetterStore, letters: Any) -> int:
         time.sleep(0.05)
         count: int = append_now(self, letters)
         return count
 
-    monkeypatch.setattr(store.DeadLetters, "bury", append_slowly)
+    monkeypatch.setattr(store.DeadLetterStore, "append", append_slowly)

@@ -122,7 +122,7 @@ async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE, tail={"root": tmp_path / "later"}) as agent, running(agent.parts.reader.run()):
         await until(lambda: agent.parts.reader.problem)
         agent.status.saved("the disk is full")
-        agent.parts.shipper.denied = "no credentials were found"
+        agent.parts.shipper.condition.denied = "no credentials were found"
 
         probes = {probe.name: probe for probe in agent.status.readiness()}
         assert not any(probe.ok for probe in probes.values())
@@ -133,7 +133,7 @@ async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
         (tmp_path / "later").mkdir()
         await until(lambda: agent.parts.reader.problem is None)
         agent.status.saved(None)
-        agent.parts.shipper.denied = None
+        agent.parts.shipper.condition.denied = None
         assert all(probe.ok for probe in agent.status.readiness())
 
 

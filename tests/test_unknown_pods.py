@@ -9,9 +9,9 @@ import pytest
 
 from agent.app import Agent
 from agent.enrich.enricher import PodEnricher
-from agent.enrich.kube_watch import Sink
 from agent.enrich.pod import Selection
 from agent.enrich.responses import read_list
+from agent.enrich.source import PodSink
 from agent.local.emulator import EmbeddedCloudWatch
 from tests.enrich.objects import pod_object
 from tests.process.driver import alert, append, container, cri
@@ -33,7 +33,7 @@ class Cluster:
     def list(self, *names: str) -> None:
         self._listed.put_nowait(names)
 
-    async def run(self, sink: Sink) -> None:
+    async def run(self, sink: PodSink) -> None:
         while True:
             names = await self._listed.get()
             listed = read_list(

@@ -10,8 +10,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from agent.core.processing.processor import MOST_KINDS
-from agent.core.processing.result import Kind, ProcessingResult
+from agent.core.processing.kinds import MOST_KINDS, Kind
+from agent.core.processing.result import ProcessingResult
 from agent.telemetry import Telemetry
 from agent.telemetry.labels import BoundedLabel, label_value
 from agent.telemetry.metrics import LARGEST_RULE_COUNT
@@ -56,7 +56,7 @@ class Counts:
 
     def add(self, result: ProcessingResult) -> None:
         """Counts one processed chunk."""
-        for kind, alerts in result.seen:
+        for kind, alerts in result.seen.items():
             for increment in self._series.get(kind) or self._find_series(kind):
                 increment(alerts)
             if kind.source == "internal":

@@ -132,7 +132,7 @@ async def test_check_beside_a_running_agent_finds_nothing_wrong(tmp_path):
         code, out, _ = await falcowatch("check", env=environment(tmp_path, cloudwatch.url, enrich__mode="none"))
 
     assert code == 0, out
-    assert "the agent that runs here holds it" in out
+    assert "locked by the agent that is running" in out
 
 
 @pytest.mark.parametrize("command", ["run", "check", "demo", "cloudwatch", "dead-letters"])

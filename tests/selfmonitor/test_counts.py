@@ -3,8 +3,9 @@
 import orjson
 from prometheus_client.exposition import generate_latest
 
+from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
-from agent.core.processing.result import HOST, Policy
+from agent.core.processing.result import HOST
 from agent.core.reading.line_formats import recognise
 from agent.core.reading.records import Records
 from agent.selfmonitor.counts import Counts
