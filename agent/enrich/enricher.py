@@ -81,6 +81,10 @@ class PodEnricher:
     def listed(self) -> bool:
         return self._listed
 
+    @property
+    def pod_count(self) -> int:
+        return len(self._pods)
+
     def living(self) -> list[Pod]:
         """The pods that exist on this node now."""
         return list(self._pods.living())
@@ -150,6 +154,7 @@ class AlertOnly:
     """The Enricher when enrichment is off: the alert's own fields under the names of the Kubernetes metadata."""
 
     listed = True
+    pod_count = 0
 
     def __init__(self) -> None:
         self._answers: dict[PodKey, Fragment] = {}

@@ -32,6 +32,11 @@ class Enricher(Protocol):
         """The pods have been listed once."""
         ...
 
+    @property
+    def pod_count(self) -> int:
+        """Pods known now, deleted ones included."""
+        ...
+
     def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
         """`"kubernetes":{"status":"unknown", …}` with the fields that the alert itself carries."""
         ...

@@ -44,7 +44,8 @@ class Notices:
         """Dropped system calls by start of Falco, from the last snapshot of each."""
         self._snapped = 0.0
         """Dropped system calls, summed over the snapshots."""
-        self._counted = 0.0
+        self.syscall_drops = 0.0
+        """System calls that Falco could not see."""
         self.version = ""
         self.rules: dict[str, str] = {}
         """Digest by rules file, as Falco names them."""
@@ -93,8 +94,8 @@ class Notices:
     def _count_drops(self) -> None:
         """Counts the larger sum: Falco limits the rate of its notices, and snapshots are late."""
         drops = max(self._noticed, self._snapped)
-        self._telemetry.falco_syscall_drops.inc(drops - self._counted)
-        self._counted = drops
+        self._telemetry.falco_syscall_drops.inc(drops - self.syscall_drops)
+        self.syscall_drops = drops
 
     def _read_rules(self, fields: dict[str, int | float | str | bool | None]) -> None:
         self.version = str(fields.get("falco.version", self.version))[:LONGEST_VERSION]

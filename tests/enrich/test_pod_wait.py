@@ -21,6 +21,7 @@ class Pods:
         self.known: dict[PodKey, asyncio.Event] = {}
         self.broken = False
         self.listed = True
+        self.pod_count = 0
 
     def event(self, key: PodKey) -> asyncio.Event:
         return self.known.setdefault(key, asyncio.Event())
