@@ -54,7 +54,7 @@ def test_defects_with_ever_new_texts_are_logged_once() -> None:
 
 def test_a_part_is_reported_for_an_hour_after_its_last_defect() -> None:
     now = [0.0]
-    defects = Defects(Telemetry("0").defects._counter, clock=lambda: now[0])
+    defects = Defects(Telemetry("0").unforeseen, clock=lambda: now[0])
     defects.note("http", ValueError("broken"))
 
     assert [(defect.part, defect.count, defect.reason) for defect in defects.recent] == [
