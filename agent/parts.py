@@ -117,7 +117,11 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     )
     gaps = GapAnnouncer(outbox, telemetry)
     duplicates = DuplicatePublisher(
-        processor.deduplicator, publish=outbox.publish, fragment=pipeline.fragment_now, counts=counts
+        processor.deduplicator,
+        publish=outbox.publish,
+        fragment=pipeline.fragment_now,
+        counts=counts,
+        defects=telemetry.defects,
     )
 
     def announce(gap: Gap) -> None:

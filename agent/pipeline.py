@@ -90,8 +90,9 @@ class Pipeline:
 
     async def _deliver(self, chunk: Chunk, result: ProcessingResult, *, cost_bytes: int) -> None:
         """Keeps, counts and ships a result. `cost_bytes`: what the budget counts for its records so far."""
-        if result.oversized:
-            await self._keep_oversized(chunk, result)
+        self._note_defects(result)
+        if result.oversized or result.defects:
+            await self._keep(chunk, result)
         with self._telemetry.defects.contained("selfmonitor"):
             self.counts.add(result)
             self._notices.read(result.notices)
@@ -122,22 +123,30 @@ class Pipeline:
                 self._shipper.accept(lane, chunk.file.source.namespace, span)
         return held_bytes
 
-    async def _keep_oversized(self, chunk: Chunk, result: ProcessingResult) -> None:
-        """Writes the whole bytes of shortened records to the dead letters; the shortened events ship as usual."""
+    async def _keep(self, chunk: Chunk, result: ProcessingResult) -> None:
+        """Writes the whole bytes of shortened records, and of records with a defect, to the dead letters."""
         now = datetime.now(UTC)
+        kept = [("truncated", record.offset, record.payload) for record in result.oversized]
+        kept += [("defect", record.offset, record.payload) for record in result.defects]
         dead_letters = [
             dead_letter(
-                record.payload,
-                reason="truncated",
+                payload,
+                reason=reason,
                 file=chunk.file.id,
-                offset=record.offset,
+                offset=offset,
                 destination=Destination("", ""),
                 timestamp_ms=int(now.timestamp() * 1000),
                 now=now,
             )
-            for record in result.oversized
+            for reason, offset, payload in kept
         ]
         await self._dead_letters.write(dead_letters)
+
+    def _note_defects(self, result: ProcessingResult) -> None:
+        for record in result.defects:
+            self._telemetry.defects.note("record", record.error)
+        if result.enrichment_error is not None:
+            self._telemetry.defects.note("enrichment", result.enrichment_error)
 
 
 def _held_bytes(records: Records) -> int:

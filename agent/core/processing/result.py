@@ -31,6 +31,15 @@ class Oversized:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A record that met an unforeseen exception. It ships wrapped, and its bytes belong in a dead letter."""
+
+    offset: int
+    payload: bytes
+    error: Exception
+
+
 def _empty_spans() -> dict[Lane, Span]:
     return {lane: Span() for lane in Lane}
 
@@ -53,3 +62,6 @@ class ProcessingResult:
     grouped: dict[Group, int] = field(default_factory=dict)
     """How many records each group takes. The group must hold them before the caller waits for anything."""
     oversized: list[Oversized] = field(default_factory=list)
+    defects: list[Defect] = field(default_factory=list)
+    enrichment_error: Exception | None = None
+    """Looking up a pod raised this unforeseen exception. The alerts ship without their pod."""
