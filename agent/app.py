@@ -19,6 +19,7 @@ from importlib.metadata import version
 
 from agent import memory
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
+from agent.errors import FalcowatchError
 from agent.flow.supervise import supervise
 from agent.parts import build_parts
 from agent.progress import Progress
@@ -40,7 +41,7 @@ async def run_agent(
 ) -> None:
     """Runs until `stop` is set. `listening` is called with the HTTP port.
 
-    Raises FalcowatchError when the agent cannot start.
+    Raises FalcowatchError when the agent cannot start, or cannot go on: its state directory now belongs to another one.
     """
     checkpoint = Checkpoint(settings.state_dir)
     restored = checkpoint.open()
@@ -59,8 +60,21 @@ async def run_agent(
                 memory.exclude_living_objects()
                 listening(port)
                 await agent.run(stop)
+    except BaseExceptionGroup as group:
+        raise _foreseen(group) or group from None
     finally:
         checkpoint.close()
+
+
+def _foreseen(group: BaseExceptionGroup[BaseException]) -> FalcowatchError | None:
+    """The error to show as a sentence; None when the group holds a defect, which needs its traceback."""
+    foreseen, defects = group.split(FalcowatchError)
+    if defects is not None or foreseen is None:
+        return None
+    error: BaseException = foreseen
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, FalcowatchError) else None
 
 
 class Agent:

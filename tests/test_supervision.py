@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import Agent
+from agent.app import Agent, run_agent
 from agent.core.backoff import Backoff
+from agent.errors import StateLocked
 from agent.flow import supervise
 from agent.local.emulator import EmbeddedCloudWatch
-from tests.process.driver import alert, append, container, cri
+from agent.settings import load_settings
+from tests.process.driver import alert, append, container, cri, environment
 from tests.selfmonitor.whole_agent import aws_environment, built, until
 
 
@@ -97,3 +99,19 @@ async def test_a_defect_of_reading_ends_the_agent(tmp_path: Path) -> None:
 
         with pytest.raises(ExceptionGroup):
             await agent.run(asyncio.Event())
+
+
+@pytest.mark.parametrize(("error", "shown"), [(StateLocked("taken"), StateLocked), (ValueError("x"), ExceptionGroup)])
+async def test_a_foreseen_error_ends_the_agent_with_its_sentence_and_a_defect_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, shown: type[Exception]
+) -> None:
+    def save(*_: object) -> bool:
+        raise error
+
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setattr("agent.tail.checkpoint.Checkpoint.save", save)
+    append(container(tmp_path) / "0.log", cri(alert(1)))
+    async with EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch:
+        settings = load_settings(environment(tmp_path, cloudwatch.url)).settings
+        with pytest.raises(shown):
+            await run_agent(settings, asyncio.Event())
