@@ -45,7 +45,9 @@ class Status:
     async def run(self) -> None:
         """Looks once a second, until cancelled."""
         while True:
-            self.look(time.monotonic())
+            # Contained here, not by a restart: a pause of the looks would look like an event loop that does not run.
+            with self._parts.telemetry.defects.contained("selfmonitor"):
+                self.look(time.monotonic())
             await asyncio.sleep(LOOK_SECONDS)
 
     def look(self, now: float) -> None:

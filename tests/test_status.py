@@ -119,6 +119,21 @@ async def test_an_event_loop_that_does_not_run_fails_health(tmp_path: Path) -> N
         assert not probe.ok
 
 
+async def test_a_defect_of_the_look_does_not_make_the_agent_unhealthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> int:
+        raise ValueError("broken")
+
+    async with built(tmp_path, NOWHERE) as agent:
+        monkeypatch.setattr(agent.status, "_in_flight", broken)
+        monkeypatch.setattr("agent.status.LOOK_SECONDS", 0.01)
+        async with running(agent.status.run()):
+            await until(lambda: agent.parts.telemetry.value("defects_total", part="selfmonitor") >= 3)
+
+        assert all(probe.ok for probe in agent.status.health())
+
+
 async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE, tail={"root": tmp_path / "later"}) as agent, running(agent.parts.reader.run()):
         await until(lambda: agent.parts.reader.problem)
