@@ -156,11 +156,10 @@ class Telemetry:
         self.findings = Findings()
 
         # Unforeseen exceptions.
-        self.defects = Defects(
-            self._counter(
-                "defects", "Unforeseen exceptions, each of which concerned one record, one file or one part.", "part"
-            )
+        self.unforeseen = self._counter(
+            "defects", "Unforeseen exceptions, each of which concerned one record, one file or one part.", "part"
         )
+        self.defects = Defects(self.unforeseen)
 
         # State.
         self.checkpoint_age = self._gauge("checkpoint_age_seconds", "Time since the checkpoint was last written.")

@@ -49,11 +49,15 @@ class Processor:
         now_ms: int,
         find: FindFragment,
         settled: Set[int] = frozenset(),
+        deduplicate: bool = True,
     ) -> ProcessingResult:
-        """Puts the records of one chunk of `file` into lanes. `settled` holds the offsets of settled records."""
+        """Puts the records of one chunk of `file` into lanes. `settled` holds the offsets of settled records.
+
+        `deduplicate` is false for records that waited for their pod, because they were counted the first time.
+        """
         result = ProcessingResult()
         context, chunk = self.context, ChunkContext(file, line_format, now_ms, find)
-        draft = None if self.deduplicator is None else self.deduplicator.draft(file)
+        draft = self.deduplicator.draft(file) if self.deduplicator is not None and deduplicate else None
         if settled and (done := {offset for offset in records.offsets if offset in settled}):
             result.filtered["settled"] += len(done)
             records = without(records, done)
@@ -75,6 +79,6 @@ class Processor:
             slow_path.add(unusual.payload, unusual.offset, unusual.line, mark=mark)
         for span in result.spans.values():
             span.put_in_file_order()
-        if self.deduplicator is not None and draft is not None and not result.unknown:
+        if self.deduplicator is not None and draft is not None:
             result.grouped = self.deduplicator.keep(draft, now_ms)
         return result

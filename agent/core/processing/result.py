@@ -10,6 +10,7 @@ from typing import Final
 from agent.core.batching.span import Span
 from agent.core.processing.dedup import Group
 from agent.core.processing.kinds import Kind
+from agent.core.reading.records import Records
 from agent.core.values import Fragment, Lane, PodKey
 
 HOST: Final = Fragment(b"", b"", "host")
@@ -30,6 +31,15 @@ class Oversized:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A record that met an unforeseen exception. It ships wrapped, and its bytes belong in a dead letter."""
+
+    offset: int
+    payload: bytes
+    error: Exception
+
+
 def _empty_spans() -> dict[Lane, Span]:
     return {lane: Span() for lane in Lane}
 
@@ -45,10 +55,13 @@ class ProcessingResult:
     """The number of records that are settled without being shipped, by reason."""
     enriched: Counter[str] = field(default_factory=Counter)
     """The number of alerts by the result of their enrichment."""
-    unknown: set[PodKey] = field(default_factory=set)
-    """Pods worth waiting for. If there is one, discard the result and process the chunk again later."""
+    unknown: dict[PodKey, Records] = field(default_factory=dict)
+    """Records that are worth waiting for, by the pod that is not known yet. This result does not count them."""
     notices: list[bytes] = field(default_factory=list)
     """Falco's messages about itself."""
     grouped: dict[Group, int] = field(default_factory=dict)
     """How many records each group takes. The group must hold them before the caller waits for anything."""
     oversized: list[Oversized] = field(default_factory=list)
+    defects: list[Defect] = field(default_factory=list)
+    enrichment_error: Exception | None = None
+    """Looking up a pod raised this unforeseen exception. The alerts ship without their pod."""

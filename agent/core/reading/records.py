@@ -60,3 +60,12 @@ def without(records: Records, offsets: Set[int]) -> Records:
             rest.offsets.append(offset)
             rest.lines.append(line)
     return rest
+
+
+def add_record(records: Records, payload: bytes, offset: int, line: bytes, mark: Mark | None) -> None:
+    if mark is None:
+        records.payloads.append(payload)
+        records.offsets.append(offset)
+        records.lines.append(line)
+    else:
+        records.unusual.append(UnusualRecord(payload, offset, line, mark))
