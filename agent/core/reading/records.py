@@ -20,6 +20,8 @@ class Mark:
     """File id and offset of its first byte, if the record began in the previous file."""
     settled: bool = False
     """The record began in the previous file, and an earlier run of the agent settled it."""
+    defect: Exception | None = None
+    """Reading the line raised this unforeseen exception. The record is the line as it stands in the file."""
 
 
 @dataclass(frozen=True, slots=True)
