@@ -55,7 +55,8 @@ class Cri:
         return match[1].decode(), line[match.end() :], match[2] == b"P"
 
     def stamp(self, line: bytes) -> str:
-        return line[: line.find(b" ")].decode("ascii", "replace") if _CRI.match(line + b" ") else ""
+        # The head is enough, and `line + b" "` would copy all of a long line.
+        return line[: line.find(b" ")].decode("ascii", "replace") if _CRI.match(line[:256] + b" ") else ""
 
     def stamp_hours(self, lines: Sequence[bytes]) -> set[bytes]:
         return {line[:_HOUR] for line in lines}
@@ -147,6 +148,15 @@ def read_line(line: bytes, expected: LineFormat) -> tuple[LineFormat, tuple[str,
     if found is not None:
         return found, found.text(line)
     return expected, PLAIN.text(line) if isinstance(expected, Plain) else None
+
+
+def stamp_of(line: bytes, expected: LineFormat) -> str:
+    """The runtime's stamp on the line, whatever the format of the line is; empty if there is none."""
+    stamp = expected.stamp(line)
+    if stamp:
+        return stamp
+    found = format_of(line)
+    return "" if found is None else found.stamp(line)
 
 
 def recognise(head: bytes) -> LineFormat:

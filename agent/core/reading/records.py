@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,9 @@ class Mark:
     """The record began in the previous file, and an earlier run of the agent settled it."""
     defect: Exception | None = None
     """Reading the line raised this unforeseen exception. The record is the line as it stands in the file."""
+
+
+USUAL: Final = Mark()
 
 
 @dataclass(frozen=True, slots=True)

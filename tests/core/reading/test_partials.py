@@ -296,13 +296,14 @@ def test_the_record_behind_a_hole_is_read(name: str, cuts: list[int]) -> None:
 @pytest.mark.parametrize("line_format", [Cri, Docker, Plain])
 @given(cuts=st.lists(st.integers(0, 5000), max_size=5))
 def test_a_hole_of_any_size_ends_a_torn_line_and_is_skipped(
-    first: bytes, hole: int, line_format: type, cuts: list[int]
+    first: bytes, hole: int, line_format: type[Cri | Docker | Plain], cuts: list[int]
 ) -> None:
-    record = {
+    formats: dict[type, bytes] = {
         Cri: cri("stdout", "F", b"{}"),
         Docker: b'{"log":"{}\\n","stream":"stdout","time":"2026-11-23T07:23:01Z"}\n',
         Plain: b"{}\n",
-    }[line_format]
+    }
+    record = formats[line_format]
     data = record + first + b"\0" * hole + record
 
     seen = records_of(data, cuts, line_format(), most=500)
