@@ -1,4 +1,4 @@
-"""What was settled by an earlier life: known again by its id, in its own file or across a rotation, and passed over."""
+"""What was settled by an earlier run: known again by its id, in its own file or across a rotation, and passed over."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_a_record_that_began_in_the_file_before_is_known_by_where_it_began_there
         (("before", 100), True),
         (("before", 200), False),
     ]
-    result = process(records, 0)  # an island of this file at the same offset is another record
+    result = process(records, 0)  # an out-of-order acknowledgement of this file at the same offset is another record
     assert result.filtered == {"settled": 1}
     assert [record_id(message) for message in result.spans[Lane.OTHER].messages] == [RecordId("before", 200)]
 
