@@ -28,7 +28,7 @@ from agent.selfmonitor.gaps import GapAnnouncer
 from agent.selfmonitor.liveness import Liveness
 from agent.selfmonitor.notices import Notices
 from agent.selfmonitor.outbox import Outbox
-from agent.settings import FalcoRules, Settings
+from agent.settings import Settings
 from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
 from agent.tail.checkpoint import Restored
@@ -87,7 +87,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     enricher = build_enricher(settings, telemetry)
     notices = Notices(telemetry)
     counts = Counts(telemetry)
-    processor = Processor(_policy(settings.falco), node=settings.node_name, cluster=settings.cluster_name)
+    processor = Processor(_policy(settings), node=settings.node_name, cluster=settings.cluster_name)
     pipeline = Pipeline(
         processor,
         budget=budget,
@@ -165,7 +165,8 @@ def _own_namespace(settings: Settings) -> str:
     return "" if set(namespace) & set("*?[") else namespace
 
 
-def _policy(falco: FalcoRules) -> Policy:
+def _policy(settings: Settings) -> Policy:
+    falco, cloudwatch = settings.falco, settings.cloudwatch
     return Policy(
         falco.minimum_priority,
         falco.urgent_priority,
@@ -173,6 +174,8 @@ def _policy(falco: FalcoRules) -> Policy:
         falco.other_lines == "ship",
         falco.storm_limit,
         tuple(falco.storm_keys),
+        cloudwatch.out_of_window == "adjust",
+        cloudwatch.retention_days,
     )
 
 

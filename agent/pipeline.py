@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 
 from agent.core.dead_letter import dead_letter
 from agent.core.processing.processor import Processor
-from agent.core.processing.result import FindFragment, ProcessingResult
+from agent.core.processing.result import Defect, FindFragment, Oversized, ProcessingResult
+from agent.core.reading.records import Records
 from agent.core.values import Destination, Fragment, PodKey
 from agent.deadletters.writer import DeadLetterWriter
 from agent.enrich.factory import Enricher
@@ -61,13 +62,17 @@ class Pipeline:
         """Puts a chunk's records into their lanes. Waits only for pods that are not known yet, and briefly."""
         self.counts.read += len(chunk.records)
         result = self._process(chunk, self._enricher.fragment)
-        if result.unknown:
-            await self._enricher.appear(result.unknown, self._wait_seconds)
-            result = self._process(chunk, self.fragment_now)
         for group, records in result.grouped.items():
             group.hold(chunk.entry, records)
-        if result.oversized:
-            await self._keep_oversized(chunk, result)
+        if result.unknown:
+            await self._enricher.appear({*result.unknown}, self._wait_seconds)
+            for waiting in result.unknown.values():
+                result.merge(self._process(chunk, self.fragment_now, waiting))
+            for span in result.spans.values():
+                span.put_in_file_order()
+        if result.oversized or result.defects:
+            await self._keep_whole_records(chunk, result)
+        self._note_defects(result)
         self.counts.add(result)
         self._notices.read(result.notices)
         held_bytes = self._ship(chunk, result)
@@ -79,9 +84,10 @@ class Pipeline:
         """What is known of the pod now. An unknown pod ships as the alert itself names it."""
         return self._enricher.fragment(key, time_ms) or self._enricher.unknown(key, "late")
 
-    def _process(self, chunk: Chunk, find: FindFragment) -> ProcessingResult:
+    def _process(self, chunk: Chunk, find: FindFragment, waiting: Records | None = None) -> ProcessingResult:
         return self._processor.process(
-            chunk.records,
+            chunk.records if waiting is None else waiting,
+            deduplicate=waiting is None,
             file=chunk.file.id,
             line_format=chunk.file.joiner.line_format,
             now_ms=int(time.time() * 1000),
@@ -99,19 +105,29 @@ class Pipeline:
                 self._shipper.accept(lane, chunk.file.source.namespace, span)
         return held_bytes
 
-    async def _keep_oversized(self, chunk: Chunk, result: ProcessingResult) -> None:
-        """Writes the whole bytes of shortened records to the dead letters; the shortened events ship as usual."""
+    def _note_defects(self, result: ProcessingResult) -> None:
+        for defect in result.defects:
+            self._telemetry.defects.note("record", defect.error)
+        if result.enrichment_error is not None:
+            self._telemetry.defects.note("enrichment", result.enrichment_error)
+
+    async def _keep_whole_records(self, chunk: Chunk, result: ProcessingResult) -> None:
+        """Writes the bytes of records that ship shortened, or as defects, to the dead letters. The events ship too."""
         now = datetime.now(UTC)
+        kept: list[tuple[str, Oversized | Defect]] = [
+            *(("truncated", record) for record in result.oversized),
+            *(("defect", record) for record in result.defects),
+        ]
         dead_letters = [
             dead_letter(
                 record.payload,
-                reason="truncated",
+                reason=reason,
                 file=chunk.file.id,
                 offset=record.offset,
                 destination=Destination("", ""),
                 timestamp_ms=int(now.timestamp() * 1000),
                 now=now,
             )
-            for record in result.oversized
+            for reason, record in kept
         ]
         await self._dead_letters.write(dead_letters)

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
 from agent.core.values import Lane
+from agent.telemetry.defects import Defects
 from agent.telemetry.histogram import LatencyHistogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream has no annotation
@@ -149,6 +150,13 @@ class Telemetry:
             "entity_rejected",
             "Requests whose entity CloudWatch rejected. The events were accepted; the stream continues without entity.",
             "reason",
+        )
+
+        # Unforeseen exceptions.
+        self.defects = Defects(
+            self._counter(
+                "defects", "Unforeseen exceptions, each of which concerned one record, one file or one part.", "part"
+            )
         )
 
         # State.

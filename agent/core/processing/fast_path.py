@@ -69,11 +69,11 @@ class FastPath:
         """Puts every usual alert into its lane. Returns the numbers of the other records, ascending."""
         columns, others = self._of_known_cases(alerts, records)
         pods = [case.pod for case in columns.cases]
-        found = self._look_up(pods, columns.times_ms)
+        found, all_known = self._look_up(pods, columns.times_ms)
         suffixes = [*map(found.get, pods)]
-        if self._result.unknown:
+        if not all_known:
             others += columns.keep([suffix is not None for suffix in suffixes])
-        known = cast(list[Suffix], [*filter(None, suffixes)] if self._result.unknown else suffixes)
+        known = cast(list[Suffix], suffixes if all_known else [*filter(None, suffixes)])
         texts = _escaped(columns.payloads)
         if texts is None:
             objects = [_is_an_object(payload) for payload in columns.payloads]
@@ -144,16 +144,15 @@ class FastPath:
             for number, time_ms in zip(columns.numbers, columns.times_ms, strict=True)
         ]
 
-    def _look_up(self, pods: Sequence[NamedPod], times_ms: Sequence[int]) -> dict[NamedPod, Suffix]:
-        """The suffix of each pod that is known. The alerts of a chunk come from few pods, within moments."""
+    def _look_up(self, pods: Sequence[NamedPod], times_ms: Sequence[int]) -> tuple[dict[NamedPod, Suffix], bool]:
+        """The suffix of each pod that is known, and whether all are: a chunk is about few pods, within moments."""
         found: dict[NamedPod, Suffix] = {}
-        for pod, time_ms in dict(zip(pods, times_ms, strict=True)).items():
+        asked = dict(zip(pods, times_ms, strict=True))
+        for pod, time_ms in asked.items():
             fragment = HOST if pod.is_host else self._chunk.find(pod.key, time_ms)
-            if fragment is None:
-                self._result.unknown.add(pod.key)
-            else:
+            if fragment is not None:
                 found[pod] = self._processor.suffixes.of(pod, fragment, self._file_suffix)
-        return found
+        return found, len(found) == len(asked)
 
     def _ends(self, offsets: Sequence[int]) -> list[bytes]:
         """The third piece of each message: its offset and the ending. One call makes text of all offsets."""

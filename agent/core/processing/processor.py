@@ -57,26 +57,30 @@ class Processor:
         now_ms: int,
         find: FindFragment,
         settled: Set[int] = frozenset(),
+        deduplicate: bool = True,
     ) -> ProcessingResult:
-        """Puts the records of one chunk of `file` into lanes. `settled` holds the offsets of settled records."""
+        """Puts the records of one chunk of `file` into lanes. `settled` holds the offsets of settled records.
+
+        `deduplicate` is false for records that waited for their pod, because they were counted the first time.
+        """
         chunk = ChunkContext(file, line_format, now_ms, find)
         rest, already_settled = _without_settled(records, settled)
-        draft = self._draft(file)
+        draft = self._draft(file, deduplicate=deduplicate)
         try:
             result = self._process_together(rest, chunk, draft)
         except Exception:  # noqa: BLE001 - whatever one record does may not harm the others
-            draft = self._draft(file)
+            draft = self._draft(file, deduplicate=deduplicate)
             result = self._process_one_by_one(rest, chunk, draft)
         if already_settled:
             result.filtered["settled"] += already_settled
         for span in result.spans.values():
             span.put_in_file_order()
-        if self.deduplicator is not None and draft is not None and not result.unknown:
+        if self.deduplicator is not None and draft is not None:
             result.grouped = self.deduplicator.keep(draft, now_ms)
         return result
 
-    def _draft(self, file: str) -> Draft | None:
-        return None if self.deduplicator is None else self.deduplicator.draft(file)
+    def _draft(self, file: str, *, deduplicate: bool) -> Draft | None:
+        return self.deduplicator.draft(file) if self.deduplicator is not None and deduplicate else None
 
     def _process_together(self, records: Records, chunk: ChunkContext, draft: Draft | None) -> ProcessingResult:
         result = ProcessingResult()

@@ -10,6 +10,7 @@ from typing import Final
 from agent.core.batching.span import Span
 from agent.core.processing.dedup import Group
 from agent.core.processing.kinds import Kind
+from agent.core.reading.records import Records
 from agent.core.values import Fragment, Lane, PodKey
 
 HOST: Final = Fragment(b"", b"", "host")
@@ -57,8 +58,8 @@ class ProcessingResult:
     """The number of records that are settled without being shipped, by reason."""
     enriched: Counter[str] = field(default_factory=Counter)
     """The number of alerts by the result of their enrichment."""
-    unknown: set[PodKey] = field(default_factory=set)
-    """Pods worth waiting for. If there is one, discard the result and process the chunk again later."""
+    unknown: dict[PodKey, Records] = field(default_factory=dict)
+    """Records that are worth waiting for, by the pod that is not known yet. This result does not count them."""
     notices: list[bytes] = field(default_factory=list)
     """Falco's messages about itself."""
     grouped: dict[Group, int] = field(default_factory=dict)
@@ -78,8 +79,10 @@ class ProcessingResult:
         self.seen += other.seen
         self.filtered += other.filtered
         self.enriched += other.enriched
-        self.unknown |= other.unknown
+        for key, waiting in other.unknown.items():
+            self.unknown.setdefault(key, Records()).extend(waiting)
         self.notices += other.notices
         self.oversized += other.oversized
         self.defects += other.defects
         self.text_alerts += other.text_alerts
+        self.enrichment_error = self.enrichment_error or other.enrichment_error

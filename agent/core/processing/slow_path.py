@@ -20,7 +20,7 @@ from agent.core.processing.reserved import reserved_in
 from agent.core.processing.result import HOST, Defect, Oversized, ProcessingResult
 from agent.core.processing.truncate import truncate
 from agent.core.reading.line_formats import read_line, stamp_of
-from agent.core.reading.records import USUAL, Mark
+from agent.core.reading.records import USUAL, Mark, Records, add_record
 from agent.core.values import Fragment, Lane
 
 DEFECT_BYTES = 128 * 1024
@@ -85,6 +85,7 @@ class SlowPath:
             return
         fragment = self._fragment(alert, kind, time.time_ms)
         if fragment is None:
+            self._wait(alert, payload, offset, line, mark)
             return
         tail = self._tail(offset, mark, {"time": time.note} if time.note else {})
         message = self._message(payload, offset, fragment.plain, tail)
@@ -95,15 +96,18 @@ class SlowPath:
         self._ship(kind.lane, time.time_ms, message, offset)
 
     def _fragment(self, alert: Alert, kind: Kind, time_ms: int) -> Fragment | None:
-        """None: the pod is not known yet."""
+        """None: the pod is not known yet, and is worth waiting for."""
         fields = alert.output_fields
         is_host = fields is None or (fields.container_id == "host" and fields.pod is None)
         if fields is None or is_host or kind.source == "internal":
             return HOST
-        fragment = self._chunk.find(fields.key(), time_ms)
-        if fragment is None:
-            self._result.unknown.add(fields.key())
-        return fragment
+        return self._chunk.find(fields.key(), time_ms)
+
+    def _wait(self, alert: Alert, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
+        """Leaves the record out of this result: it is processed again when its pod is known, or late."""
+        if alert.output_fields is not None:
+            waiting = self._result.unknown.setdefault(alert.output_fields.key(), Records())
+            add_record(waiting, payload, offset, line, mark)
 
     def _message(self, payload: bytes, offset: int, pod: bytes, tail: bytes) -> bytes:
         """The alert's bytes, with the pod and the agent's object appended. If it is too big, a smaller event."""

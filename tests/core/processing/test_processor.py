@@ -92,7 +92,10 @@ def test_the_result_names_pods_that_are_not_known_yet() -> None:
     waiting = alert(output_fields={"k8s.pod.name": "unknown", "k8s.ns.name": "a"})
     result = process(alert(), waiting, waiting)
 
-    assert result.unknown == {PodKey("a", "unknown", None, None)}
+    [(key, records)] = result.unknown.items()
+    assert key == PodKey("a", "unknown", None, None)
+    assert records.payloads == [waiting, waiting]
+    assert result.seen.total() == 1
     assert len(result.spans[Lane.ROUTINE]) == 1
 
 
