@@ -29,7 +29,7 @@ from agent.selfmonitor.gaps import GapAnnouncer
 from agent.selfmonitor.liveness import Liveness
 from agent.selfmonitor.notices import Notices
 from agent.selfmonitor.outbox import Outbox
-from agent.settings import FalcoRules, Settings
+from agent.settings import Settings
 from agent.settings.destinations import destination
 from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
@@ -97,7 +97,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         limit_bytes=settings.memory_budget_bytes // POD_WAIT_SHARE,
         defects=telemetry.defects,
     )
-    processor = Processor(_policy(settings.falco), node=settings.node_name, cluster=settings.cluster_name)
+    processor = Processor(_policy(settings), node=settings.node_name, cluster=settings.cluster_name)
     pipeline = Pipeline(
         processor,
         budget=budget,
@@ -172,7 +172,8 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     )
 
 
-def _policy(falco: FalcoRules) -> Policy:
+def _policy(settings: Settings) -> Policy:
+    falco, cloudwatch = settings.falco, settings.cloudwatch
     return Policy(
         falco.minimum_priority,
         falco.urgent_priority,
@@ -180,6 +181,8 @@ def _policy(falco: FalcoRules) -> Policy:
         falco.other_lines == "ship",
         falco.storm_limit,
         tuple(falco.storm_keys),
+        cloudwatch.out_of_window == "adjust",
+        cloudwatch.retention_days,
     )
 
 

@@ -7,6 +7,7 @@ endpoint still enforces tokens, the stream gets one put at a time, with the toke
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Literal
 
 from agent.core.batching.batch import Batch
@@ -43,7 +44,7 @@ class StreamQueue:
 
     def take(self) -> Batch:
         """The next batch. There must be an event waiting."""
-        batch = self.waiting.take()
+        batch = self.waiting.take(int(time.time() * 1000))
         if not self.waiting.events:
             self.arrived.clear()
         if not self.waiting.fills_a_batch:
