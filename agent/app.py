@@ -30,6 +30,7 @@ from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline
 from agent.progress import Progress
 from agent.selfmonitor import Liveness, Notices
 from agent.settings import Settings
+from agent.ship.delivery import Sender
 from agent.ship.journal import Journal
 from agent.ship.readback import arrived
 from agent.ship.shipper import Shipper
@@ -91,7 +92,7 @@ class Agent:
             budget=self.budget,
             rejected=self.dead_letters,
             telemetry=self.telemetry,
-            entity=self._entity(),
+            sender=Sender(settings.node_name, settings.cluster_name, self._entity()),
             journal=self.journal,
         )
         self.pipeline = Pipeline(

@@ -1,6 +1,7 @@
 """Budget, turns, pace and slots under fake time: who waits, how long, who goes first; cancelling costs nothing."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.flow.budget import Budget
 from agent.flow.pace import Pace
-from agent.flow.slots import Slots
+from agent.flow.slots import GIVE_WAY_EVERY_SECONDS, GIVE_WAY_SECONDS, Slots
 from agent.flow.turns import Turns
 
 pytestmark = pytest.mark.looptime
@@ -233,40 +234,61 @@ async def test_the_first_urgent_one_goes_whatever_the_others_use() -> None:
 
 async def test_throttling_halves_the_slots_and_each_round_that_goes_well_gives_one_back() -> None:
     slots = Slots(8)
-    slots.slow_down()
-    slots.slow_down()
+    slots.throttled(urgent=False)
+    slots.throttled(urgent=False)
     assert slots.limit == 2
 
     well = 0
     while slots.limit < 8:
-        slots.went_well()
+        slots.succeeded()
         well += 1
     assert 8 < well < 50
-    slots.went_well()
+    slots.succeeded()
     for _ in range(10):
-        slots.slow_down()
+        slots.throttled(urgent=False)
     assert slots.limit == 1
 
 
 async def test_a_slot_that_comes_back_wakes_who_waits_for_it() -> None:
     slots = Slots(4)
-    slots.slow_down()
-    slots.slow_down()
+    slots.throttled(urgent=False)
+    slots.throttled(urgent=False)
     await slots.acquire(urgent=False)
     (waiter,) = await started(slots.acquire(urgent=False))
     assert not waiter.done()
 
-    slots.went_well()
+    slots.succeeded()
     await waiter
     assert slots.used == 2
 
 
-async def test_while_an_urgent_one_struggles_the_others_hold_back() -> None:
+async def test_after_a_throttled_urgent_request_the_others_pause_for_a_bounded_time() -> None:
     slots = Slots(4)
-    async with slots.struggle():
-        routine, calm, urgent = await started(slots.acquire(urgent=False), slots.calm(), slots.acquire(urgent=True))
-        assert (routine.done(), calm.done(), urgent.done()) == (False, False, True)
-    await asyncio.gather(routine, calm)
+    slots.throttled(urgent=True)
+    began = now()
+    routine, urgent = await started(slots.acquire(urgent=False), slots.acquire(urgent=True))
+    assert (routine.done(), urgent.done()) == (False, True)
+
+    slots.throttled(urgent=True)
+    await routine
+
+    assert now() - began == pytest.approx(GIVE_WAY_SECONDS)
+    assert slots.limit == 4  # the limit of the others is not halved
+
+
+async def test_urgent_requests_that_are_throttled_without_end_leave_most_of_the_time_to_the_others() -> None:
+    slots = Slots(4)
+    granted = 0
+    while now() < 60:
+        slots.throttled(urgent=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await slots.acquire(urgent=False)
+                slots.release(urgent=False)
+                granted += 1
+                await asyncio.sleep(1)
+
+    assert granted >= 600 * (1 - GIVE_WAY_SECONDS / GIVE_WAY_EVERY_SECONDS) - 20
 
 
 async def test_a_waiter_for_a_slot_that_is_cancelled_takes_none() -> None:
