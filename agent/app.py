@@ -97,6 +97,7 @@ class Agent:
         parts, settings = self.parts, self.parts.settings
         return {
             "shipper": parts.shipper.run(),
+            "dead-letters": parts.dead_letters.run(),
             "enricher": parts.enricher.run(),
             "checkpoint": self.progress.run(),
             "resume": self._resume(),

@@ -26,6 +26,7 @@ from agent.selfmonitor.duplicates import DuplicatePublisher
 from agent.selfmonitor.falco_watch import FalcoWatch
 from agent.selfmonitor.gaps import GapAnnouncer
 from agent.selfmonitor.liveness import Liveness
+from agent.selfmonitor.lost_dead_letters import announce_lost
 from agent.selfmonitor.notices import Notices
 from agent.selfmonitor.outbox import Outbox
 from agent.settings import FalcoRules, Settings
@@ -107,6 +108,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         cluster=settings.cluster_name,
         namespace=_own_namespace(settings),
     )
+    dead_letters.announce = partial(announce_lost, outbox)
     gaps = GapAnnouncer(outbox, telemetry)
     duplicates = DuplicatePublisher(
         processor.deduplicator, publish=outbox.publish, fragment=pipeline.fragment_now, counts=counts

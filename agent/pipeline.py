@@ -114,4 +114,4 @@ class Pipeline:
             )
             for record in result.oversized
         ]
-        await self._dead_letters.write(dead_letters)
+        await self._dead_letters.write_or_hold(dead_letters)

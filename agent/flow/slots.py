@@ -11,6 +11,9 @@ GIVE_WAY_EVERY_SECONDS: Final = 5.0
 """From one time of giving way to the next, so that it costs the others at most a fifth of their time."""
 
 
+_SHORTEST_SECONDS: Final = 0.001
+
+
 class Slots:
     """Slots for requests: halved when they are throttled, one more after each round of successful requests.
 
@@ -68,7 +71,8 @@ class Slots:
         return not self._pause_seconds() and others < min(self.limit, max(1, self._most - 1))
 
     def _pause_seconds(self) -> float:
-        return max(0.0, self._paused_until - asyncio.get_running_loop().time()) if self._paused_until else 0.0
+        remaining = self._paused_until - asyncio.get_running_loop().time() if self._paused_until else 0.0
+        return remaining if remaining > _SHORTEST_SECONDS else 0.0
 
     async def _next_change(self, most_seconds: float) -> None:
         try:
