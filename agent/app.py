@@ -133,6 +133,7 @@ class Agent:
         """Name, part and work of each task that must not end the agent."""
         parts, settings = self.parts, self.parts.settings
         return (
+            ("dead-letters", "selfmonitor", parts.dead_letters.run),
             ("enricher", "enrichment", parts.enricher.run),
             ("pods", "enrichment", parts.pod_wait.run),
             ("status", "selfmonitor", self.status.run),

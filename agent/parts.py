@@ -27,10 +27,12 @@ from agent.selfmonitor.duplicates import DuplicatePublisher
 from agent.selfmonitor.falco_watch import FalcoWatch
 from agent.selfmonitor.gaps import GapAnnouncer
 from agent.selfmonitor.liveness import Liveness
+from agent.selfmonitor.lost_dead_letters import announce_lost
 from agent.selfmonitor.notices import Notices
 from agent.selfmonitor.outbox import Outbox
 from agent.settings import Settings
 from agent.settings.destinations import destination
+from agent.ship.delivery import Sender
 from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
 from agent.tail.checkpoint import Restored
@@ -85,7 +87,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         budget=budget,
         rejected=dead_letters,
         telemetry=telemetry,
-        entity=_entity(settings),
+        sender=Sender(settings.node_name, settings.cluster_name, _entity(settings)),
         journal=journal,
     )
     enricher = build_enricher(settings, telemetry)
@@ -115,6 +117,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         node=settings.node_name,
         cluster=settings.cluster_name,
     )
+    dead_letters.announce = partial(announce_lost, outbox)
     gaps = GapAnnouncer(outbox, telemetry)
     duplicates = DuplicatePublisher(
         processor.deduplicator,

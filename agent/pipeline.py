@@ -140,7 +140,7 @@ class Pipeline:
             )
             for reason, offset, payload in kept
         ]
-        await self._dead_letters.write(dead_letters)
+        await self._dead_letters.write_or_hold(dead_letters)
 
     def _note_defects(self, result: ProcessingResult) -> None:
         for record in result.defects:
