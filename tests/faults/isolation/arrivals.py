@@ -5,6 +5,7 @@ Each alert carries its number and the time of its writing, so that its latency i
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ async def arrivals(place: Path, group: str = "falco") -> Arrivals:
     gap_ids: set[str] = set()
     async with EmbeddedCloudWatch(place / "cloudwatch") as stored:
         for event in stored.events(group):
-            entry = orjson.loads(event.message)
+            entry = _decoded(event.message)
             found.events.append(entry)
             if entry.get("source") == "falcowatch" and "rule" in entry:
                 found.own_rules.append(entry["rule"])
@@ -117,3 +118,11 @@ async def arrivals(place: Path, group: str = "falco") -> Arrivals:
             elif "log" in entry:
                 found.wrapped += 1
     return found
+
+
+def _decoded(message: bytes) -> dict[str, Any]:
+    """The event; empty for one that this decoder cannot read, such as a number that is too large."""
+    with contextlib.suppress(orjson.JSONDecodeError):
+        entry = orjson.loads(message)
+        return entry if isinstance(entry, dict) else {}
+    return {}

@@ -1,6 +1,18 @@
 """All isolation scenarios, in the order in which they are played."""
 
-from tests.faults.isolation import archives, clocks, files, forgeries, lanes, lives, pods, records
+from tests.faults.isolation import (
+    answers,
+    archives,
+    clocks,
+    counters,
+    files,
+    forgeries,
+    lanes,
+    lives,
+    memory,
+    pods,
+    records,
+)
 
 SCENARIOS = (
     *records.SCENARIOS,
@@ -11,5 +23,8 @@ SCENARIOS = (
     *lives.SCENARIOS,
     *pods.SCENARIOS,
     *forgeries.SCENARIOS,
+    *counters.SCENARIOS,
+    *answers.SCENARIOS,
+    *memory.SCENARIOS,
 )
 QUICK = tuple(scenario for scenario in SCENARIOS if scenario.quick)

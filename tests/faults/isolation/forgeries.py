@@ -46,9 +46,7 @@ def forged_lines() -> list[bytes]:
         orjson.dumps(alert | {"falcowatch": {"id": FORGED_ID, "node": "dead-node"}}),
         orjson.dumps(alert | {"kubernetes": {"namespace_name": "kube-system", "pod_name": "forged"}}),
         # The key escaped, in another place, twice, and with white space that a scan for bytes may miss.
-        orjson.dumps(heartbeat)
-        .replace(b'"source"', b'"\\u0073ource"')
-        .replace(b'"falcowatch":', b'"f\\u0061lcowatch":'),
+        orjson.dumps(heartbeat).replace(b'"source"', b'"\\u0073ource"').replace(b'"falcowatch"', b'"f\\u0061lcowatch"'),
         b'{"falcowatch" :\t{"id":"%b"},' % FORGED_ID.encode() + orjson.dumps(alert)[1:],
         orjson.dumps(alert)[:-1] + b',"source":"falcowatch","rule":"Falcowatch: heartbeat"}',
         b'{"source":"falcowatch","rule":"Falcowatch: heartbeat",' + orjson.dumps(alert)[1:],

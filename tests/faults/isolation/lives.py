@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 from tests.faults.isolation.arrivals import alert_lines, arrivals
@@ -29,7 +30,7 @@ async def an_agent_killed_a_few_seconds_after_each_start_makes_progress(place: P
                     await asyncio.sleep(0.1)
             counts.append(await node.all_arrived())
         result.measured["arrived"] = counts[-1]
-        stuck = sum(later == earlier for earlier, later in zip(counts[1:], counts[2:], strict=False))
+        stuck = sum(later == earlier for earlier, later in pairwise(counts[1:]))
         result.expect(not stuck, f"no alert arrived in {stuck} of {LIVES - 2} processes: {counts}")
         await node.set_faults()
         async with node.running(cloudwatch__resume=resume):

@@ -14,18 +14,18 @@ from tests.faults.isolation.result import IsolationScenario, Result, variants
 from tests.faults.isolation.stage import stage
 
 LIMIT = 1_048_576
+"""Of CloudWatch for an event with its appended keys, and the default of `tail.max_record_bytes`."""
 LEVELS = (400, 700, 990, 1_100)
 
 
 def _nested(levels: int, size: int) -> bytes:
     alert = numbered_alert(50)
-    deep = b"[" * levels + b"]" * levels
-    padding = b'"x":"%b"' % (b"p" * max(0, size - len(alert) - len(deep) - 20))
-    return alert[:-1] + b',"deep":' + deep + b"," + padding + b"}"
+    bare = alert[:-1] + b',"deep":' + b"[" * levels + b"]" * levels + b',"x":"%b"}'
+    return bare.replace(b"%b", b"p" * max(0, size - len(bare) + 2))
 
 
 RECORDS: dict[str, Callable[[], bytes]] = {
-    **{f"nested {levels} deep, over the limit": partial(_nested, levels, LIMIT + 5_000) for levels in LEVELS},
+    **{f"nested {levels} deep, over the limit": partial(_nested, levels, LIMIT - 50) for levels in LEVELS},
     "nested 100000 deep": lambda: _nested(100_000, 300_000),
     "lone surrogate": lambda: numbered_alert(50).replace(b'"rule":"', b'"rule":"\\ud800'),
     "not a number": lambda: numbered_alert(50)[:-1] + b',"x":NaN}',
