@@ -35,11 +35,12 @@ def main() -> int:
     for scenario in chosen:
         began = time.monotonic()
         result = _play(scenario, given.keep)
-        failed += bool(result.problems)
-        verdict = "FAILED" if result.problems else "ok"
+        problems = [*result.problems, *result.too_slow]
+        failed += bool(problems)
+        verdict = "FAILED" if problems else "ok"
         _print(
             f"{verdict:6} {scenario.name}   [{time.monotonic() - began:.0f} s]  {result.line()}",
-            *(f"       {problem}" for problem in result.problems),
+            *(f"       {problem}" for problem in problems),
         )
     _print(f"total  {failed} of {len(chosen)} failed")
     return 1 if failed else 0

@@ -86,7 +86,10 @@ async def the_counters_balance_in_every_scrape(place: Path, disk: str) -> Result
             _, ready = await node.agent.get("/readyz")
             result.expect("dead" in ready.lower(), f"/readyz does not name the dead letters: {ready[:200]}")
     found = await arrivals(place)
-    found.expect_all(result, [0, *range(500, 500 + ROUNDS)])
+    # The put that the fault hits may carry any of the small alerts alone, which then becomes a dead letter.
+    missing = len(found.missing([*range(100, 100 + ROUNDS), *range(500, 500 + ROUNDS)]))
+    result.measured["missing"] = missing
+    result.expect(missing <= now["records_rejected_total"], f"{missing} alerts are neither shipped nor rejected")
     return result
 
 
