@@ -1,6 +1,6 @@
-"""The probes behind `falcowatch check`: everything outside that the agent needs, asked once, one line each.
+"""The checks of `falcowatch check`: each thing outside the agent that it needs, checked once, with one line each.
 
-Reads and probes, never changes: nothing is created in CloudWatch, no record is read.
+The checks change nothing: they create nothing in CloudWatch and read no log record.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from agent.tail.discovery import Discovery
 from agent.web.report import Probe
 
 API_SECONDS = 10.0
+"""Time for the API server to answer; the agent itself waits longer."""
 
 
 async def probes(settings: Settings) -> AsyncIterator[Probe]:
-    """One probe after the other, as each is known."""
+    """The checks, one after the other."""
     yield _log_files(settings)
     yield _state_dir(settings.state_dir)
     yield await _enrichment(settings)
@@ -41,22 +42,22 @@ def _log_files(settings: Settings) -> Probe:
         found = Discovery(settings.tail).look()
     except DiscoveryError as error:
         return Probe("log files", False, str(error))
-    where = settings.tail.root or ", ".join(settings.tail.paths)
+    place = settings.tail.root or ", ".join(settings.tail.paths)
     if not found:
         tail = settings.tail
-        wanted = f"namespace {tail.namespace}, pod {tail.pod}, container {tail.container}"
-        return Probe("log files", True, f"{where} can be listed; no file there yet for {wanted}")
+        selected = f"namespace {tail.namespace}, pod {tail.pod}, container {tail.container}"
+        return Probe("log files", True, f"{place} can be read; it contains no file yet of {selected}")
     for source, files in found.items():
         try:
             newest = files[-1]
             open_log(source.root, newest.relative, settings.tail.follow_links_into, newest.compressed).close()
         except OSError as error:
             return Probe("log files", False, f"{source.path}: {error.strerror}")
-    return Probe("log files", True, f"{len(found)} in {where}")
+    return Probe("log files", True, f"{len(found)} in {place}")
 
 
 def _state_dir(directory: Path) -> Probe:
-    """Writable and not locked, without leaving anything behind."""
+    """Whether the directory is writable and not locked. Leaves nothing in it."""
     try:
         if directory.exists():
             with tempfile.TemporaryFile(dir=directory) as file:
@@ -67,15 +68,15 @@ def _state_dir(directory: Path) -> Probe:
             if lock.exists():
                 with lock.open("rb") as held:
                     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return Probe("state directory", True, f"{directory} is writable, and nobody holds it")
+            return Probe("state directory", True, f"{directory} is writable and not locked")
         parent = next(parent for parent in directory.parents if parent.exists())
         with tempfile.TemporaryFile(dir=parent):
-            return Probe("state directory", True, f"{directory} can be made in {parent}")
+            return Probe("state directory", True, f"{directory} can be created in {parent}")
     except BlockingIOError:
-        return Probe("state directory", True, f"{directory} is writable, and the agent that runs here holds it")
+        return Probe("state directory", True, f"{directory} is writable and locked by the agent that is running")
     except OSError as error:
         return Probe(
-            "state directory", False, f"{directory}: {error.strerror}; it must be a directory this user may write"
+            "state directory", False, f"{directory}: {error.strerror}; it must be a directory that this user may write"
         )
 
 
@@ -95,8 +96,8 @@ async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[P
     except PutError as error:
         yield Probe("credentials", False, str(error))
         return
-    who = identity.arn or f"key {identity.access_key} ({identity.why_no_arn})"
-    yield Probe("credentials", True, f"{who}, from {identity.provider}, in {identity.region}")
+    caller = identity.arn or f"key {identity.access_key} ({identity.why_no_arn})"
+    yield Probe("credentials", True, f"{caller}, from {identity.provider}, in {identity.region}")
     names = {"cluster": settings.cluster_name, "node": settings.node_name, "namespace": settings.tail.namespace}
     group = settings.log_group_template.format(**names)
     try:
@@ -106,7 +107,7 @@ async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[P
         yield Probe("log group", settings.cloudwatch.create, created if settings.cloudwatch.create else str(error))
         return
     except Denied:
-        unknown = f"{group} cannot be looked at without logs:DescribeLogGroups, which the agent itself does not need"
+        unknown = f"{group} cannot be checked without logs:DescribeLogGroups; the agent itself does not need this right"
         yield Probe("log group", True, unknown)
         return
     except PutError as error:
@@ -114,5 +115,7 @@ async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[P
         return
     yield Probe("log group", True, f"{group} at {identity.endpoint}")
     for found in drift:
-        differs = f"{found.setting} is {found.actual}, configured is {found.configured}; the agent never changes it"
-        yield Probe("log group settings", True, differs)
+        difference = (
+            f"{found.setting} is {found.actual}, but {found.configured} is configured; the agent changes nothing"
+        )
+        yield Probe("log group settings", True, difference)

@@ -1,7 +1,7 @@
-"""`falcowatch`: arguments → settings → exit code.
+"""The command `falcowatch`: reads arguments and settings, runs the command, returns the exit code.
 
-0: done. 1: something outside keeps it from working, said in one sentence. 2: the configuration or the
-command line is wrong, every problem at once.
+0: success. 1: the environment (network, disk, rights) prevents the command from working; the message names the reason.
+2: the configuration or the command line is invalid; the messages name every error in it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    memory.suit_a_flow_of_batches()
-    with memory.no_collections():
+    memory.keep_freed_memory()
+    with memory.collector_paused():
         from agent.app import run_agent, stopped_by_signals
         from agent.settings import load_settings
         from agent.telemetry import configure_logging
@@ -103,8 +103,15 @@ def _dead_letters(arguments: argparse.Namespace) -> int:
         for line in lines(settings.state_dir):
             print(line)
         return 0
-    arrived, kept = asyncio.run(put_again(settings))
-    print(f"{arrived} dead letters arrived, {kept} were refused again and are kept", file=sys.stderr)
+
+    async def replay() -> tuple[int, int]:
+        from agent.cloudwatch.client import open_cloudwatch
+
+        async with open_cloudwatch(settings.cloudwatch) as client:
+            return await put_again(settings.state_dir, client)
+
+    arrived, kept = asyncio.run(replay())
+    print(f"{arrived} dead letters were delivered; {kept} were rejected again and are kept", file=sys.stderr)
     return 0 if not kept else 1
 
 
@@ -119,39 +126,53 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     def configured(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        added.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration (else FALCOWATCH_CONFIG)")
+        added.add_argument(
+            "--config", type=Path, metavar="FILE", help="YAML configuration file (default: FALCOWATCH_CONFIG)"
+        )
         return added
 
-    configured(command("run", "the agent; SIGTERM drains it", _run))
-    configured(command("check", "the configuration as it took effect, then a probe of everything it needs", _check))
-    letters = configured(command("dead-letters", "what CloudWatch would not take", _dead_letters))
-    letters.add_argument("action", choices=["list", "replay"], help="show them, or put them again")
+    configured(command("run", "runs the agent; SIGTERM drains and stops it", _run))
+    configured(command("check", "prints the configuration and checks everything that the agent needs", _check))
+    dead_letters = configured(
+        command("dead-letters", "shows or resends the records that CloudWatch rejected", _dead_letters)
+    )
+    dead_letters.add_argument("action", choices=["list", "replay"], help="list them, or send them again")
 
-    demo = command("demo", "the whole path on this machine, with captured alerts and an embedded CloudWatch", _demo)
+    demo = command("demo", "runs the agent on this machine with captured alerts and an embedded CloudWatch", _demo)
     demo.add_argument(
-        "--alerts", type=_positive(int), default=20_000, metavar="N", help="how many (default: %(default)s)"
+        "--alerts",
+        type=_positive(int),
+        default=20_000,
+        metavar="N",
+        help="number of alerts to write (default: %(default)s)",
     )
     demo.add_argument(
-        "--rate", type=_positive(float), default=2_000, metavar="N", help="alerts a second (default: %(default)s)"
+        "--rate", type=_positive(float), default=2_000, metavar="N", help="alerts per second (default: %(default)s)"
     )
-    demo.add_argument("--seconds", type=_positive(float), metavar="N", help="go on for so long instead of --alerts")
-    demo.add_argument("--keep", type=Path, metavar="DIR", help="keep log files, state and events there")
+    demo.add_argument(
+        "--seconds", type=_positive(float), metavar="N", help="write alerts for this long instead of --alerts"
+    )
+    demo.add_argument("--keep", type=Path, metavar="DIR", help="keep log files, state and events in this directory")
 
-    cloudwatch = command("cloudwatch", "the embedded CloudWatch Logs alone", _cloudwatch)
+    cloudwatch = command("cloudwatch", "runs only the embedded CloudWatch Logs", _cloudwatch)
     cloudwatch.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     cloudwatch.add_argument("--port", type=int, default=4586, help="port to listen on (default: %(default)s)")
-    cloudwatch.add_argument("--data", type=Path, metavar="DIR", help="keep events there (default: until it ends)")
+    cloudwatch.add_argument(
+        "--data", type=Path, metavar="DIR", help="keep events in this directory (default: in memory)"
+    )
     return parser
 
 
 def _positive(kind: Callable[[str], N]) -> Callable[[str], N]:
     def parse(text: str) -> N:
-        value = kind(text)
-        if value <= 0:
-            raise ValueError
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind("0")
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
         return value
 
-    parse.__name__ = "number over 0"  # what argparse calls it in "invalid number over 0 value: '-1'"
     return parse
 
 

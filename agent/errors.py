@@ -1,37 +1,37 @@
-"""The errors a person can meet, as one tree.
+"""The errors that a user or an operator can cause, as one tree.
 
 FalcowatchError
-├── SettingsError         the configuration as a whole is unusable: every problem, at once
+├── SettingsError         the configuration is invalid; holds every error in it
 ├── StateError            the state directory cannot be used
-│   ├── StateLocked       another agent holds it
+│   ├── StateLocked       another agent has locked it
 │   └── StateUnwritable   it cannot be written
-├── CheckpointCorrupt     the checkpoint's bytes are not a checkpoint
-├── DiscoveryError        the log root cannot be read
+├── CheckpointCorrupt     the content of the checkpoint file is not a checkpoint
+├── DiscoveryError        the log directory cannot be read
 ├── PortUnavailable       the HTTP port cannot be opened
-├── PutError              a put did not deliver; its subclass says what to do next
-│   ├── Throttled         too many requests: the same bytes again, later and slower
-│   ├── Unavailable       a fault on their side or on the way: the same bytes again, later
-│   │   └── Unread        the request could not be read: the same events, written otherwise or later
-│   ├── Denied            credentials are missing, expired or not allowed: again, slowly
-│   ├── Missing           the log group or stream does not exist: create it, then again
-│   ├── Invalid           the batch cannot be accepted as it is: find the culprit
-│   ├── Refused           the group or stream cannot be as configured, or a quota is reached: again, slowly
-│   └── WrongToken        the endpoint still enforces sequence tokens: again with its token
-├── KubernetesError       the API server refused or did not answer
-└── DemoFailed            the demonstration did not prove what it should
+├── PutError              a PutLogEvents request failed; the subclass says what to do next
+│   ├── Throttled         too many requests: repeat the request later and more slowly
+│   ├── Unavailable       CloudWatch or the network failed: repeat the request later
+│   │   └── Unread        the endpoint could not read the request: repeat it without compression, or later
+│   ├── Denied            access denied, expired or invalid credentials: repeat it slowly
+│   ├── Missing           the log group or stream does not exist: create it, then repeat the request
+│   ├── Invalid           CloudWatch refuses the batch: find the event that causes it
+│   ├── Refused           a name, a group setting or a quota is wrong: repeat it slowly until someone changes it
+│   └── WrongToken        the endpoint still checks sequence tokens: repeat the request with the expected token
+├── KubernetesError       the API server refused the request or did not answer
+└── DemoFailed            the demo did not prove that every alert arrived
 
-Every message names the path, the value and what to do about it. Foreign errors stay as the cause.
+Every message names the path, the value and the remedy. The original error is kept as the cause.
 """
 
 from __future__ import annotations
 
 
 class FalcowatchError(Exception):
-    """Anything that a user or an operator can cause and mend."""
+    """Base of all errors that a user or an operator can cause and fix."""
 
 
 class SettingsError(FalcowatchError):
-    """The configuration is unusable; `problems` holds one line for each thing that is wrong."""
+    """The configuration is invalid. `problems` holds one line for each error in it."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -43,19 +43,19 @@ class StateError(FalcowatchError):
 
 
 class StateLocked(StateError):
-    """Another agent holds the state directory."""
+    """Another agent has locked the state directory."""
 
 
 class StateUnwritable(StateError):
-    """The state directory cannot be written; shipping goes on, progress is not saved."""
+    """The state directory cannot be written. Shipping continues, but progress is not saved."""
 
 
 class CheckpointCorrupt(FalcowatchError):
-    """The bytes of a checkpoint are not a checkpoint that this version can read."""
+    """The content of a checkpoint file is not a checkpoint that this version can read."""
 
 
 class DiscoveryError(FalcowatchError):
-    """The log root cannot be read."""
+    """The log directory cannot be read."""
 
 
 class PortUnavailable(FalcowatchError):
@@ -63,7 +63,7 @@ class PortUnavailable(FalcowatchError):
 
 
 class PutError(FalcowatchError):
-    """A put did not deliver. `reason` is the metric label; the class says what to do next."""
+    """A PutLogEvents request failed. `reason` is the metric's label; the class says what to do next."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -71,35 +71,35 @@ class PutError(FalcowatchError):
 
 
 class Throttled(PutError):
-    """Too many requests: the same bytes again, later and slower."""
+    """Too many requests: repeat the request later and more slowly."""
 
 
 class Unavailable(PutError):
-    """A fault on their side or on the way: the same bytes again, later."""
+    """CloudWatch or the network failed: repeat the request later."""
 
 
 class Unread(Unavailable):
-    """Who answered could not read the request: the same events again, written otherwise or later."""
+    """The endpoint could not read the request: repeat it without compression, or later."""
 
 
 class Denied(PutError):
-    """Credentials are missing, expired or not allowed: the same bytes again, slowly."""
+    """Access denied, expired or invalid credentials: repeat the request slowly."""
 
 
 class Missing(PutError):
-    """The log group or stream does not exist: create it, then the same bytes again."""
+    """The log group or stream does not exist: create it, then repeat the request."""
 
 
 class Invalid(PutError):
-    """CloudWatch cannot accept the batch as it is: halve it until the culprit stands alone."""
+    """CloudWatch refuses the batch: halve it until the event that causes the refusal is alone."""
 
 
 class Refused(PutError):
-    """No batch is at fault: a name, a setting of the group or a quota is, and a person must act; again, slowly."""
+    """A name, a group setting or a quota is wrong, not the batch: repeat slowly until an administrator changes it."""
 
 
 class WrongToken(PutError):
-    """The endpoint enforces sequence tokens and expected another one (`None`: the first put of a stream)."""
+    """The endpoint checks sequence tokens and expected another one. None: it expected the first request of a stream."""
 
     def __init__(self, message: str, *, expected: str | None) -> None:
         super().__init__(message, reason="wrong_token")
@@ -107,8 +107,8 @@ class WrongToken(PutError):
 
 
 class KubernetesError(FalcowatchError):
-    """The API server refused or did not answer."""
+    """The API server refused the request or did not answer."""
 
 
 class DemoFailed(FalcowatchError):
-    """The demonstration did not prove what it should."""
+    """The demo did not prove that every alert arrived."""

@@ -19,7 +19,8 @@ from agent.core.batching.limits import EVENT_OVERHEAD_BYTES, MOST_BYTES, MOST_EV
 from agent.flow.pace import Pace
 from agent.flow.slots import Slots
 from agent.settings import Settings
-from agent.ship.shipper import NEARLY_FULL, ROUTINE_BACKOFF, URGENT_BACKOFF, URGENT_PACE_FACTOR
+from agent.ship.retries import ROUTINE_BACKOFF, URGENT_BACKOFF
+from agent.ship.shipper import NEARLY_FULL, URGENT_PACE_FACTOR
 
 ALERT_BYTES = 1_700
 """Size of an alert of 1 KB with pod metadata, as PutLogEvents counts it."""

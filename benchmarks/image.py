@@ -1,7 +1,7 @@
 """Run agents under the conditions of the container image: compiled bytecode, and trimmed service models of AWS.
 
 An agent that compiles its modules first starts seconds later and uses about 30 MB more memory. Complete service models
-cost memory and start time too (`agent.ship.aws.trim`).
+cost memory and start time too (`tools.image.trim_sdk`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.ship.aws.trim import write_trimmed_models
+import botocore
+
+from tools.image.trim_sdk import copy_trimmed_botocore
 
 
 @contextmanager
@@ -20,7 +22,7 @@ def as_in_the_image(place: Path) -> Iterator[None]:
     changed = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "HOME")
     before = {name: os.environ.pop(name, None) for name in changed}
     # botocore reads models below the home directory. The new home also hides a developer's AWS settings.
-    write_trimmed_models(place / "home" / ".aws" / "models")
+    copy_trimmed_botocore(Path(botocore.__file__).parent / "data", place / "home" / ".aws" / "models")
     os.environ |= {"PYTHONPYCACHEPREFIX": str(place / "bytecode"), "HOME": str(place / "home")}
     try:
         yield

@@ -1,6 +1,6 @@
-"""Puts the pod that an alert is about beside it: not the pod that printed it, which is always Falco.
+"""Pod metadata for alerts: the metadata of the pod that the alert is about, never of the Falco pod that logged it.
 
-The pipeline asks for a fragment by what the alert says, appends its bytes, and counts its result. This
-package keeps the pods of the node known, through the API server or from a file; it never touches an
-alert's own bytes, and no trouble with the API ever stops or fails a caller.
+A source (`kube_watch` for the API server, `pod_file` for a file) keeps the pods of this node in the cache. The
+pipeline asks the enricher for a fragment, appends its bytes to the alert and counts its result. This package never
+changes the bytes of an alert, and no failure of the API server stops or fails its caller.
 """

@@ -1,8 +1,8 @@
-"""The pods of this node, deleted ones for a while too, found by what an alert says of them.
+"""The pods of this node, looked up by the uid, the container id or the name that an alert carries.
 
-A pod's name may be used again, so that a name alone means the pod that had it at the alert's time; a
-uid or a container id means one pod for ever. Bounded: the longest deleted make room for the living.
-Pure bookkeeping: times are given, nothing waits.
+A uid or a container id identifies one pod for ever. A name can be reused, so a name means the pod that had this name
+at the time of the alert. Deleted pods stay in the cache for a while, because alerts about them may arrive later.
+The cache is bounded: the pod that was deleted first is dropped first. Pure: every method takes the time as an argument.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from agent.enrich.pod import Container, Pod
 log = logging.getLogger(__name__)
 
 MOST_PODS = 2000
-"""A node runs 110 pods by default, 250 to 500 where it is stretched; the rest is room for the deleted."""
+"""Pods in the cache. A node runs 110 pods by default and at most 500; the rest is room for deleted pods."""
 
 MOST_CONTAINER_IDS = 16
-"""Ids remembered of one container: a crash loop makes one every few minutes, and the API tells only the last two."""
+"""Ids kept for each container. A crash loop creates an id every few minutes; the API reports only the last two."""
 
 CLOCK_SLACK_MS = 10_000
-"""The API server stamps a pod's making with its own clock, in whole seconds; the alert bears the node's."""
+"""Allowed difference of two clocks: the API server stamps a pod's creation (whole seconds), the node stamps alerts."""
 
 SHORT_ID = 12
 """Falco prints the first 12 characters of a container id, or all 64."""
 
 ALWAYS: Final = (-(1 << 63), 1 << 63)
+"""An interval in milliseconds that contains every time."""
 
 
 class Found(NamedTuple):
-    """A pod, the container in it that the alert names, and the times for which the answer is the same."""
+    """A pod, the container of this pod that the alert names, and the interval of times with the same answer."""
 
     pod: Pod
     container: Container | None
@@ -44,18 +45,18 @@ class Found(NamedTuple):
 
 
 class PodCache:
-    """Changes are synchronous, and made by the one source of pods."""
+    """Bookkeeping of pods and of the three indexes over them."""
 
     def __init__(self, keep_deleted_ms: int) -> None:
         self._keep_deleted_ms = keep_deleted_ms
         self._pods: dict[str, Pod] = {}
         self._deleted: dict[str, int] = {}
-        """uid → when we learnt that the pod is gone, in that order."""
+        """uid → time at which the deletion was noticed, oldest first."""
         self._by_name: dict[tuple[str, str], tuple[str, ...]] = {}
-        """(namespace, name) → uids, in the order in which the pods were made."""
+        """(namespace, name) → uids, in the order in which the pods were created."""
         self._by_static_uid: dict[str, str] = {}
         self._by_container: dict[str, tuple[str, str]] = {}
-        """The first characters of a container id → (uid, container name)."""
+        """The first 12 characters of a container id → (uid, container name)."""
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -65,10 +66,13 @@ class PodCache:
         return (pod for uid, pod in self._pods.items() if uid not in self._deleted)
 
     def put(self, pod: Pod, now_ms: int) -> bool:
-        """A pod as it is now; whether that is any news to us."""
+        """Stores the current state of a pod. Returns whether this changed the cache."""
         known = self._pods.get(pod.uid)
         if known is None and not self._make_room(now_ms):
-            log.warning("pod left out", extra={"most_pods": MOST_PODS, "remedy": "its alerts ship as unknown"})
+            log.warning(
+                "pod was not cached, its alerts ship without metadata",
+                extra={"most_pods": MOST_PODS, "namespace": pod.namespace, "pod": pod.name},
+            )
             return False
         if known is not None:
             pod = _with_earlier_ids(pod, known)
@@ -81,13 +85,13 @@ class PodCache:
         return True
 
     def delete(self, uid: str, now_ms: int) -> None:
-        """The pod is gone; it stays known for a while."""
+        """Marks a pod as deleted. It can be found for `keep_deleted_ms` more."""
         if uid in self._pods:
             self._deleted.setdefault(uid, now_ms)
         self.forget_old(now_ms)
 
     def replace(self, pods: Collection[Pod], now_ms: int) -> None:
-        """The whole list of living pods: those that are not in it are gone."""
+        """Takes the complete list of living pods. A pod that is not in the list counts as deleted."""
         living = {pod.uid for pod in pods}
         for uid in self._pods.keys() - self._deleted.keys() - living:
             self._deleted[uid] = now_ms
@@ -96,7 +100,7 @@ class PodCache:
         self.forget_old(now_ms)
 
     def forget_old(self, now_ms: int) -> bool:
-        """Drops the pods that were deleted long enough ago; whether there were any."""
+        """Drops pods that were deleted more than `keep_deleted_ms` ago. Returns whether there were any."""
         dropped = False
         while self._deleted:
             uid, deleted_ms = next(iter(self._deleted.items()))
@@ -107,7 +111,7 @@ class PodCache:
         return dropped
 
     def find(self, key: PodKey, time_ms: int) -> Found | None:
-        """The pod by uid, else by container id, else by name and time: what is surest comes first."""
+        """Finds a pod by its uid, else by container id, else by name and time: the most certain key first."""
         if key.uid is not None and (pod := self._by_uid(key.uid)):
             return self._found(pod, key, *ALWAYS)
         owner = self._by_container_id(key.container_id)
@@ -115,7 +119,7 @@ class PodCache:
             return self._found(owner, key, *ALWAYS)
         if key.uid is None and key.namespace is not None and key.name is not None:
             return self._named((key.namespace, key.name), key, time_ms)
-        # A uid that is not known belongs to another pod than those that are, whatever their names.
+        # An unknown uid belongs to a pod that is not in the cache, even when a cached pod has the same name.
         return None
 
     def _by_uid(self, uid: str) -> Pod | None:
@@ -128,7 +132,7 @@ class PodCache:
         return pod if _container(pod, container_id) else None
 
     def _named(self, name: tuple[str, str], key: PodKey, time_ms: int) -> Found | None:
-        """Of the pods that had this name, the one that had it then."""
+        """The pod that had this name at `time_ms`."""
         uids = self._by_name.get(name, ())
         if len(uids) == 1:
             pod = self._pods[uids[0]]
@@ -191,7 +195,7 @@ class PodCache:
 
 
 def _container(pod: Pod, container_id: str) -> tuple[Container, str] | None:
-    """The container with that id, and the whole of it."""
+    """The container with this id or short id, and its full id."""
     if len(container_id) < SHORT_ID:
         return None
     for container in pod.containers:
@@ -202,7 +206,7 @@ def _container(pod: Pod, container_id: str) -> tuple[Container, str] | None:
 
 
 def _with_earlier_ids(pod: Pod, known: Pod) -> Pod:
-    """The API tells a container's present id and the last; an alert may be about one before those."""
+    """The pod with all known container ids: the API reports only the last two, but an alert may name an older one."""
     earlier = {container.name: container.ids for container in known.containers}
     containers = tuple(
         replace(each, ids=tuple(islice(dict.fromkeys(each.ids + earlier.get(each.name, ())), MOST_CONTAINER_IDS)))

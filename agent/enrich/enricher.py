@@ -1,7 +1,8 @@
 """Answers which pod an alert is about, from the pods that a source keeps up to date.
 
-A hit costs one look into a dict: answers are remembered until a pod changes. An unknown pod is waited
-for once and briefly, only while the source would bring it, and then not again for a while.
+Answers are cached until a pod changes, so a repeated question costs one dict lookup. The pipeline waits for an unknown
+pod once and briefly (`appear`), and only while the source works; after a wait in vain it does not wait for the same
+pod again for five minutes. Everything runs on the event loop; only `appear` and `run` wait.
 """
 
 from __future__ import annotations
@@ -9,47 +10,41 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
-from typing import Literal, Protocol
+from typing import Literal
 
 from agent.core.values import Fragment, PodKey
 from agent.enrich.cache import PodCache
-from agent.enrich.fragment import HOST, NOTHING_SAID, alert_fragment, pod_fragment, unknown_fragment
-from agent.enrich.kube_watch import Sink
+from agent.enrich.fragment import HOST, NO_POD_NAMED, alert_fragment, pod_fragment, unknown_fragment
 from agent.enrich.pod import Pod
+from agent.enrich.source import PodSource
 from agent.telemetry.metrics import Telemetry
 
 MOST_ANSWERS = 2048
-"""Answers remembered, unknown keys remembered, and keys not to be waited for again: each at most so many."""
+"""Bound of each of three tables: cached answers, cached fragments of unknown pods, and keys waited for in vain."""
 
-IN_VAIN_SECONDS = 300.0
-"""How long a key that was waited for in vain is not waited for again. If its pod appears, it is found all the same."""
+NO_SECOND_WAIT_SECONDS = 300.0
+"""After a wait in vain the same key is not waited for again for this long. If its pod appears, it is found at once."""
 
 LATE_SECONDS = 1.0
-"""Who asks so soon after a wait ran out has waited: late. Who asks after that has not: a miss."""
+"""A question within this time after a wait in vain comes from the waiter itself: `late`. A later one is a `miss`."""
 
 FRESH_MS = 60_000
-"""An alert older than this is about a pod that is known by now, or never will be."""
-
-
-class Source(Protocol):
-    """Where the pods come from."""
-
-    async def run(self, sink: Sink) -> None: ...
+"""A record older than this is not waited for: its pod is in the list already, or was deleted before the list."""
 
 
 class PodEnricher:
-    """The Enricher over a source of pods; it is also the sink that the source tells."""
+    """The Enricher over a source of pods. It is also the sink of that source."""
 
-    def __init__(self, source: Source, keep_deleted_seconds: float, telemetry: Telemetry) -> None:
+    def __init__(self, source: PodSource, keep_deleted_seconds: float, telemetry: Telemetry) -> None:
         self._source = source
         self._pods = PodCache(int(keep_deleted_seconds * 1000))
         self._answers: dict[PodKey, tuple[int, int, Fragment]] = {}
         self._unknown: dict[tuple[PodKey, str], Fragment] = {}
-        self._in_vain: dict[PodKey, float] = {}
-        """key → time of the loop until which it is not waited for, in that order."""
+        self._no_second_wait: dict[PodKey, float] = {}
+        """key → loop time until which it is not waited for again, earliest first."""
         self._listed = False
         self._source_works = True
-        self._news = asyncio.Event()
+        self._pods_changed = asyncio.Event()
         telemetry.kube_pods.set_function(lambda: len(self._pods))
 
     def fragment(self, key: PodKey, time_ms: int) -> Fragment | None:
@@ -59,7 +54,7 @@ class PodEnricher:
         if key.container_id == "host":
             return HOST
         if key == (None, None, None, None):
-            return NOTHING_SAID
+            return NO_POD_NAMED
         return self._look_up(key, time_ms)
 
     def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
@@ -74,16 +69,16 @@ class PodEnricher:
         try:
             async with asyncio.timeout(timeout_seconds):
                 while missing and self._source_works:
-                    await self._news.wait()
+                    await self._pods_changed.wait()
                     missing = self._missing(missing)
         except TimeoutError:
-            self._waited_in_vain(missing)
+            self._forbid_second_wait(missing)
 
     async def run(self) -> None:
         await self._source.run(self)
 
     def living(self) -> list[Pod]:
-        """The pods that are on this node now."""
+        """The pods that exist on this node now."""
         return list(self._pods.living())
 
     def pods_listed(self, pods: Collection[Pod]) -> None:
@@ -118,10 +113,10 @@ class PodEnricher:
         return fragment
 
     def _not_found(self, key: PodKey, time_ms: int) -> Fragment | None:
-        """None while it is worth waiting for."""
-        until = self._in_vain.get(key)
+        """None when the caller should wait for this pod in `appear`."""
+        until = self._no_second_wait.get(key)
         if until is not None and (left_seconds := until - _loop_time()) > 0:
-            return self.unknown(key, "late" if left_seconds > IN_VAIN_SECONDS - LATE_SECONDS else "miss")
+            return self.unknown(key, "late" if left_seconds > NO_SECOND_WAIT_SECONDS - LATE_SECONDS else "miss")
         if self._source_works and (not self._listed or time_ms > _now_ms() - FRESH_MS):
             return None
         return self.unknown(key, "miss")
@@ -130,25 +125,25 @@ class PodEnricher:
         now_ms = _now_ms()
         return [key for key in keys if self._pods.find(key, now_ms) is None]
 
-    def _waited_in_vain(self, keys: Collection[PodKey]) -> None:
+    def _forbid_second_wait(self, keys: Collection[PodKey]) -> None:
         if not self._listed:
-            return  # It was the list that was late, and it may bring them yet.
-        until = _loop_time() + IN_VAIN_SECONDS
+            return  # The first list is late, and it may still contain these pods.
+        until = _loop_time() + NO_SECOND_WAIT_SECONDS
         for key in keys:
-            if len(self._in_vain) >= MOST_ANSWERS:
-                del self._in_vain[next(iter(self._in_vain))]
-            self._in_vain.pop(key, None)
-            self._in_vain[key] = until
+            if len(self._no_second_wait) >= MOST_ANSWERS:
+                del self._no_second_wait[next(iter(self._no_second_wait))]
+            self._no_second_wait.pop(key, None)
+            self._no_second_wait[key] = until
 
     def _changed(self) -> None:
-        """Answers given before may be wrong now, and those who wait look again."""
+        """Cached answers may be wrong now; every caller of `appear` looks again."""
         self._answers.clear()
-        self._news.set()
-        self._news = asyncio.Event()
+        self._pods_changed.set()
+        self._pods_changed = asyncio.Event()
 
 
 class AlertOnly:
-    """The Enricher when enrichment is off: what the alert itself says, under the usual names."""
+    """The Enricher when enrichment is off: the alert's own fields under the names of the Kubernetes metadata."""
 
     def __init__(self) -> None:
         self._answers: dict[PodKey, Fragment] = {}
@@ -164,10 +159,10 @@ class AlertOnly:
         return unknown_fragment(key, result)
 
     async def appear(self, keys: Collection[PodKey], timeout_seconds: float) -> None:
-        """Nothing ever appears, so nobody waits."""
+        """Returns at once: without a source no pod can appear."""
 
     async def run(self) -> None:
-        """There is nothing to keep up to date."""
+        """Waits until cancelled: there is no source to run."""
         await asyncio.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""Chooses where pod metadata comes from."""
+"""Chooses the source of pod metadata from the settings, and holds the Enricher protocol that the pipeline uses."""
 
 from __future__ import annotations
 
@@ -17,41 +17,45 @@ from agent.settings.model import Enrich, Settings
 from agent.telemetry.metrics import Telemetry
 
 SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-"""Where kubelet mounts it: the sign of being inside a cluster, with leave to speak to its API."""
+"""kubelet mounts the token here. Its presence means that the agent runs in a pod that may use the API server."""
 
 
 class Enricher(Protocol):
-    """What the pipeline asks."""
+    """The questions of the pipeline."""
 
     def fragment(self, key: PodKey, time_ms: int) -> Fragment | None:
-        """The fragment to append; None: not known yet, and worth one wait in `appear`."""
+        """The fragment to append. None: the pod is unknown so far, and `appear` should be awaited once."""
         ...
 
     def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
-        """`"kubernetes":{"status":"unknown", …what the alert itself says}`."""
+        """`"kubernetes":{"status":"unknown", …}` with the fields that the alert itself carries."""
         ...
 
     async def appear(self, keys: Collection[PodKey], timeout_seconds: float) -> None:
-        """Returns when all are known, the source has failed, or the time is up.
+        """Returns when all pods are known, the source has failed, or the time is up.
 
-        A key that did not appear in time ships as `late` now, and is not worth waiting for again for five minutes.
+        Records of a pod that did not appear in time ship with the result `late`. The same pod is not waited for again
+        for five minutes.
         """
         ...
 
     async def run(self) -> None:
-        """Keeps the pods up to date until cancelled; never raises for what the API or the file does."""
+        """Keeps the pods up to date until cancelled. Never raises because of the API server or the file."""
         ...
 
 
 def build_enricher(settings: Settings, telemetry: Telemetry) -> Enricher:
-    """`none` is none; else the file if one is named; else the API: with `auto`, only where a token is mounted."""
+    """The enricher of `enrich.mode`. `none`: no source. Otherwise `enrich.file` if set, else the API server.
+
+    With `auto` and no file the API server is used only where a service account token is mounted.
+    """
     enrich = settings.enrich
     selection = Selection(enrich.labels, enrich.annotations)
     match _origin(enrich):
         case "alert":
             return AlertOnly()
         case "api":
-            # Imported here: it brings 35 MB of kubernetes-asyncio, which an agent without enrichment must not pay for.
+            # Imported here, so that an agent without enrichment does not load kubernetes-asyncio.
             from agent.enrich.kube_api import connect
 
             watch = PodWatch(partial(connect, settings.node_name), selection, telemetry)
@@ -61,19 +65,19 @@ def build_enricher(settings: Settings, telemetry: Telemetry) -> Enricher:
 
 
 async def probe(settings: Settings) -> str:
-    """Asks once where the pods would come from, for `falcowatch check`. Raises KubernetesError with the remedy."""
+    """Reads the pods once, for `falcowatch check`. Raises KubernetesError with the remedy."""
     selection = Selection([], [])
     match _origin(settings.enrich):
         case "alert":
-            return "off: events carry what the alert itself says of its pod"
+            return "off; events carry only the pod fields of the alert itself"
         case "api":
             from agent.enrich.kube_api import connect
 
             async with connect(settings.node_name) as api:
                 pods = len(read_list(await api.list_pods(), selection).pods)
-            return f"API server: {pods} pods on node {settings.node_name}"
+            return f"the API server lists {pods} pods on node {settings.node_name}"
         case path:
-            return f"{path}: {len(read_pod_file(path, selection).pods)} pods"
+            return f"{path} lists {len(read_pod_file(path, selection).pods)} pods"
 
 
 def _origin(enrich: Enrich) -> Literal["alert", "api"] | Path:

@@ -1,7 +1,7 @@
-"""The bytes that enrichment appends to an alert: `,"kubernetes":{…}` and its twin inside a string.
+"""The bytes that enrichment appends to an alert: `,"kubernetes":{…}`, and the same bytes escaped for a JSON string.
 
-Names are those of Fluent Bit's kubernetes filter, so that saved CloudWatch Insights queries keep
-working; the three of our own are workload_kind, workload_name and service_account. Pure.
+The field names are those of Fluent Bit's kubernetes filter, so that saved CloudWatch Logs Insights queries keep
+working. `workload_kind`, `workload_name` and `service_account` are additions. Pure.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from agent.core.values import Fragment, PodKey
 from agent.enrich.pod import Container, Pod
 
 HOST: Final = Fragment(b"", b"", "host")
-"""Falco says `container.id: host`: no pod, so nothing is said of one. The node stands in the `falcowatch` key."""
+"""The alert has `container.id: host`: it is about the node, so there is no pod to describe."""
 
-NOTHING_SAID: Final = Fragment(b"", b"", "miss")
+NO_POD_NAMED: Final = Fragment(b"", b"", "miss")
 """The alert names no pod and no container."""
 
 
 def pod_fragment(pod: Pod, container: Container | None, container_id: str | None) -> Fragment:
-    """A pod that is known; `container_id` is the whole id when the alert's id is one of that container's."""
+    """The metadata of a known pod. `container_id` is the full id when the alert names one of this container's ids."""
     fields: dict[str, object] = {
         "namespace_name": pod.namespace,
         "pod_name": pod.name,
@@ -32,7 +32,7 @@ def pod_fragment(pod: Pod, container: Container | None, container_id: str | None
         fields["container_name"] = container.name
         fields["container_image"] = container.image
         if container_id:
-            # Which image ran under the tag is certain only for the very container that the alert names.
+            # A tag can move to another image, so the digest is certain only for the container that the alert names.
             fields["container_hash"] = container.image_digest
             fields["docker_id"] = container_id
     fields |= {
@@ -48,18 +48,18 @@ def pod_fragment(pod: Pod, container: Container | None, container_id: str | None
 
 
 def unknown_fragment(key: PodKey, result: str) -> Fragment:
-    """A pod that is not known: what the alert itself says of it, marked as such."""
-    said = _said(key)
-    return encode({"status": "unknown", **said}, result) if said else Fragment(b"", b"", result)
+    """An unknown pod: the pod fields of the alert itself, marked with `status: unknown`."""
+    fields = _fields_of_alert(key)
+    return encode({"status": "unknown", **fields}, result) if fields else Fragment(b"", b"", result)
 
 
 def alert_fragment(key: PodKey) -> Fragment:
-    """With enrichment off: the alert's own words under the usual names, and nothing where it names no pod."""
+    """With enrichment off: the pod fields of the alert itself; nothing when the alert names no pod."""
     if key.container_id == "host":
         return HOST
     if key.name is None and key.uid is None:
-        return NOTHING_SAID
-    return encode(_said(key), "hit")
+        return NO_POD_NAMED
+    return encode(_fields_of_alert(key), "hit")
 
 
 def encode(fields: dict[str, object], result: str) -> Fragment:
@@ -67,6 +67,6 @@ def encode(fields: dict[str, object], result: str) -> Fragment:
     return Fragment(plain, orjson.dumps(plain.decode())[1:-1], result)
 
 
-def _said(key: PodKey) -> dict[str, object]:
-    said = {"namespace_name": key.namespace, "pod_name": key.name, "pod_id": key.uid, "docker_id": key.container_id}
-    return {name: value for name, value in said.items() if value}
+def _fields_of_alert(key: PodKey) -> dict[str, object]:
+    fields = {"namespace_name": key.namespace, "pod_name": key.name, "pod_id": key.uid, "docker_id": key.container_id}
+    return {name: value for name, value in fields.items() if value}

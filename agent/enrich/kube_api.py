@@ -1,7 +1,7 @@
-"""The one module that speaks to the Kubernetes API: two requests, list and watch of this node's pods.
+"""Sends the two requests to the Kubernetes API server: list and watch of this node's pods.
 
-kubernetes-asyncio gives configuration, authentication and transport. Foreign errors end here: what leaves is a
-KubernetesError whose type says what to do next.
+kubernetes-asyncio provides configuration, authentication and transport. Its errors and aiohttp's end in this module:
+callers see only a KubernetesError, whose type says what to do next.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ PODS = "/api/v1/pods"
 
 LIST_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10, sock_read=30)
 
-# The last one: the mounted token is read again in the midst of a request, and may be empty just then.
+# ConfigException: the client reads the mounted token again during a request, and the file may be empty then.
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ConfigException)
 
 
 class KubernetesApi:
-    """One connection to the API server, for one node's pods."""
+    """Requests for the pods of one node, over one connection."""
 
     def __init__(self, client: ApiClient, node_name: str) -> None:
         self._client = client
         self._node_name = node_name
 
     async def list_pods(self) -> bytes:
-        """Served from the API server's cache (`resourceVersion=0`): a fleet that starts at once costs etcd nothing."""
+        """The list of pods. `resourceVersion=0` lets the API server answer from its cache, without a read from etcd."""
         async with self._get([("resourceVersion", "0")], LIST_TIMEOUT) as response:
             return await response.read()
 
     async def watch_pods(self, version: str, timeout_seconds: int) -> AsyncGenerator[bytes, None]:
-        """The lines of one bounded watch; it ends when the server ends it."""
+        """The lines of one watch, until the server ends it after `timeout_seconds`."""
         query = [
             ("watch", "true"),
             ("resourceVersion", version),
             ("allowWatchBookmarks", "true"),
             ("timeoutSeconds", str(timeout_seconds)),
         ]
-        # Should the server forget to end it, or the way to it be cut without a word.
+        # Ends the watch if the server does not end it, or if the connection breaks without a reset.
         timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_read=timeout_seconds + 15)
         lines = Lines()
         async with self._get(query, timeout) as response:
@@ -86,10 +86,10 @@ class KubernetesApi:
 
 @asynccontextmanager
 async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterator[KubernetesApi]:
-    """Reads the configuration and the token afresh: in a cluster the mounted ones, elsewhere the kubeconfig's.
+    """Opens a connection, with configuration and token read anew.
 
-    `kubeconfig` forces that file; without it the mounted token goes first, then $KUBECONFIG and
-    ~/.kube/config. Raises KubernetesError when there is neither, or it cannot be used.
+    `kubeconfig` names the file to use. Without it the mounted service account is used, else $KUBECONFIG, else
+    ~/.kube/config. Raises KubernetesError when none exists or the one found is unusable.
     """
     configuration = Configuration()
     configuration.connection_pool_maxsize = 1
@@ -101,13 +101,13 @@ async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterat
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             path = str(kubeconfig) if kubeconfig else None
-            # persist_config would write refreshed tokens into a file that is the user's.
+            # persist_config would write refreshed tokens into the user's file.
             await load_kube_config(path, client_configuration=configuration, persist_config=False)
         client = ApiClient(configuration)
     except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise KubernetesError(
             f"no usable configuration of the Kubernetes API ({kubeconfig or 'service account or kubeconfig'}):"
-            f" {_told(error)}; mount a service account token, name one in $KUBECONFIG, or set enrich.mode to none"
+            f" {_without_content(error)}; mount a service account token, set $KUBECONFIG, or set enrich.mode to none"
         ) from error
     client.user_agent = "falcowatch"
     try:
@@ -116,6 +116,6 @@ async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterat
         await client.close()
 
 
-def _told(error: Exception) -> str:
-    """What is wrong, without the content: the library names a part of a kubeconfig by all that is in it, tokens too."""
+def _without_content(error: Exception) -> str:
+    """The library's message without the part of the kubeconfig that it quotes, which may hold tokens."""
     return " ".join(str(error).partition("{")[0].split())

@@ -1,11 +1,16 @@
-"""kubernetes-asyncio's configuration and transport, without the 700 generated modules that its packages import.
+"""Imports configuration and transport of kubernetes-asyncio without its 700 generated modules.
 
-Those are classes for every kind of object and call there is; the agent builds none of them, and they would cost every
-node 34 MB and a fifth of a second of CPU at each start (release 36.1, measured 2026-11).
+The packages of kubernetes-asyncio import a class for every kind of object and request. The agent uses none of them, and
+they would cost each node 34 MB of memory and a fifth of a second of CPU (release 36.1, 2026-11). This module puts empty
+packages in their place while it imports the five names that the agent needs.
+
+Checked with the releases that pyproject.toml allows. If a release cannot be imported in this way, the ordinary import
+is used and the reason is logged: the agent works, but needs more memory.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,33 +19,52 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-_IMPORT_ALL: Final = ("kubernetes_asyncio", "kubernetes_asyncio.client", "kubernetes_asyncio.client.models")
+log = logging.getLogger(__name__)
+
+PACKAGES: Final = ("kubernetes_asyncio", "kubernetes_asyncio.client", "kubernetes_asyncio.client.models")
+"""The packages whose `__init__` imports the generated modules."""
 
 
 @contextmanager
-def _packages_that_import_nothing() -> Iterator[ModuleType]:
-    """Meanwhile modules of these packages can be imported one by one. Who comes later finds the packages whole."""
-    spec = find_spec(_IMPORT_ALL[0])
+def _empty_packages() -> Iterator[ModuleType]:
+    """Modules of these packages can be imported one by one inside the block. Later imports find the real packages."""
+    spec = find_spec(PACKAGES[0])
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("kubernetes-asyncio is not installed; install falcowatch with its dependencies")
-    before: dict[str, ModuleType] = {name: sys.modules.pop(name) for name in _IMPORT_ALL if name in sys.modules}
-    for name in _IMPORT_ALL:
+    before: dict[str, ModuleType] = {name: sys.modules.pop(name) for name in PACKAGES if name in sys.modules}
+    for name in PACKAGES:
         package = sys.modules[name] = ModuleType(name)
         package.__path__ = [str(Path(spec.origin).parents[1].joinpath(*name.split(".")))]
     try:
         yield sys.modules["kubernetes_asyncio.client"]
     finally:
-        for name in _IMPORT_ALL:
-            del sys.modules[name]
+        for name in PACKAGES:
+            sys.modules.pop(name, None)
         sys.modules |= before
 
 
-with _packages_that_import_nothing() as client:
-    from kubernetes_asyncio.client.api_client import ApiClient
-    from kubernetes_asyncio.client.configuration import Configuration
+def _forget_partial_imports() -> None:
+    """Removes the modules that a failed import left behind, so that the ordinary import starts from nothing."""
+    for name in [name for name in sys.modules if name == PACKAGES[0] or name.startswith(f"{PACKAGES[0]}.")]:
+        del sys.modules[name]
 
-    # What follows asks the package for these two by name.
-    vars(client).update(ApiClient=ApiClient, Configuration=Configuration)
+
+try:
+    with _empty_packages() as client:
+        from kubernetes_asyncio.client.api_client import ApiClient
+        from kubernetes_asyncio.client.configuration import Configuration
+
+        # kubernetes_asyncio.config imports these two names from the package, which is empty here.
+        vars(client).update(ApiClient=ApiClient, Configuration=Configuration)
+        from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
+        from kubernetes_asyncio.config.incluster_config import SERVICE_TOKEN_FILENAME
+except (ImportError, AttributeError, KeyError) as error:
+    log.warning(
+        "kubernetes-asyncio was imported with all its generated modules, which needs about 34 MB more",
+        extra={"reason": f"{type(error).__name__}: {error}"},
+    )
+    _forget_partial_imports()
+    from kubernetes_asyncio.client import ApiClient, Configuration
     from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
     from kubernetes_asyncio.config.incluster_config import SERVICE_TOKEN_FILENAME
 

@@ -1,8 +1,7 @@
-"""A pod as the API server describes it, cut down to what an alert is enriched with.
+"""Decodes a pod of the API server into the few fields that an alert is enriched with.
 
-Decoding is typed and partial: what is not named here (managedFields, volumes, conditions) is skipped
-in the bytes and never becomes an object, so that a list of a megabyte costs no more memory than what
-is kept of it. Pure: the same bytes give the same pod.
+The decoder is typed and partial: fields that are not named here (managedFields, volumes, conditions) are skipped in the
+bytes and never become Python objects. Pure.
 """
 
 from __future__ import annotations
@@ -18,10 +17,11 @@ import msgspec
 from agent.enrich.workload import Owner, Workload, workload_of
 
 LARGEST_METADATA_BYTES = 8192
-"""Labels and annotations of one pod, names and values together. Longer ones are left out whole, and counted."""
+"""Bound on the labels and annotations of one pod, names and values together. An entry that does not fit is left out
+as a whole and counted."""
 
 STATIC_POD_UID = "kubernetes.io/config.mirror"
-"""A static pod's uid as kubelet, the container runtime and Falco know it: its mirror in the API has another."""
+"""The annotation that holds a static pod's real uid, which kubelet and Falco use; its mirror pod has another uid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class Container:
     name: str
     image: str
     image_digest: str
-    """`registry/name@sha256:…` once the image is there, else empty."""
+    """`registry/name@sha256:…` once the image is pulled, else empty."""
     ids: tuple[str, ...]
-    """64 hexadecimal characters each: the running one and the ones before it that are known."""
+    """Container ids of 64 hexadecimal characters: the current one first, then earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What is kept of a pod."""
+    """The fields of a pod that the cache keeps."""
 
     namespace: str
     name: str
@@ -56,7 +56,7 @@ class Pod:
 
 
 class Selection:
-    """Which labels and annotations are copied: globs over their names."""
+    """Globs over the names of the labels and annotations to copy."""
 
     def __init__(self, labels: Sequence[str], annotations: Sequence[str]) -> None:
         self._labels = _matcher(labels)
@@ -70,12 +70,12 @@ class Selection:
 
 
 def decode_pod(data: bytes | msgspec.Raw, selection: Selection) -> Pod:
-    """Raises msgspec.MsgspecError for what is no pod, or one without namespace, name and uid."""
+    """Raises msgspec.MsgspecError for bytes that are not a pod with namespace, name and uid."""
     return project(_decode(data), selection)
 
 
 def project(found: PodObject, selection: Selection) -> Pod:
-    """The pod that remains of the API's object."""
+    """Reduces the API's object to a Pod."""
     metadata = found.metadata
     all_labels = metadata.labels or {}
     created_ms = _milliseconds(metadata.creation_timestamp)
@@ -99,7 +99,7 @@ def project(found: PodObject, selection: Selection) -> Pod:
 
 
 class _Object(msgspec.Struct, gc=False, rename="camel"):
-    """Go writes a missing list or string as null or leaves it out: both are None here."""
+    """Base of the decoded objects. The API server writes a missing list or string as null or omits it: None here."""
 
 
 class OwnerReference(_Object):
@@ -154,7 +154,7 @@ class Status(_Object):
 
 
 class PodObject(_Object):
-    """The part of core/v1 Pod that is read."""
+    """The part of core/v1 Pod that is decoded."""
 
     metadata: Metadata
     spec: Spec = msgspec.field(default_factory=Spec)
@@ -169,7 +169,7 @@ def _matcher(globs: Sequence[str]) -> re.Pattern[str]:
 
 
 def _fit(entries: Mapping[str, str], room: int) -> tuple[dict[str, str], int, int]:
-    """The entries that fit whole, how many do not, and the room that is left."""
+    """The entries that fit as a whole, the number that do not, and the bytes left."""
     kept: dict[str, str] = {}
     for name, value in entries.items():
         size = len(name.encode()) + len(value.encode())
@@ -202,16 +202,16 @@ def _containers(found: PodObject) -> tuple[Container, ...]:
 def _container(spec: ContainerSpec, status: ContainerStatus | None) -> Container:
     if status is None:
         return Container(spec.name, spec.image or "", "", ())
-    before = status.last_state.terminated.container_id if status.last_state and status.last_state.terminated else None
-    ids = tuple(bare for identity in (status.container_id, before) if identity and (bare := _after(identity, "://")))
-    # The status names the image by whatever tag the runtime has for it, and at times by its bare digest.
+    previous = status.last_state.terminated.container_id if status.last_state and status.last_state.terminated else None
+    ids = tuple(bare for identity in (status.container_id, previous) if identity and (bare := _after(identity, "://")))
+    # The runtime fills status.image with one of the image's tags, or with the bare digest when it knows no tag.
     named_by_digest = (status.image or "").startswith("sha256:")
     image = spec.image if named_by_digest else status.image or spec.image
     return Container(spec.name, image or "", _digest(status.image_id or ""), ids)
 
 
 def _digest(image_id: str) -> str:
-    """`docker-pullable://nginx@sha256:…` → `nginx@sha256:…`; an id with no digest of a repository is none."""
+    """`docker-pullable://nginx@sha256:…` → `nginx@sha256:…`; empty for an id without a repository digest."""
     bare = _after(image_id, "://")
     return bare if "@" in bare else ""
 
@@ -221,7 +221,7 @@ def _after(text: str, mark: str) -> str:
 
 
 def _milliseconds(stamp: str | None) -> int:
-    """The API writes whole seconds in UTC; an unreadable or missing stamp counts as since ever."""
+    """Parses the API's time stamp. An unreadable or missing stamp is 0: the pod has always existed."""
     try:
         return int(datetime.fromisoformat(stamp).timestamp() * 1000) if stamp else 0
     except ValueError:

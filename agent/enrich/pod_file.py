@@ -1,7 +1,7 @@
-"""Pods from a file, `kubectl get pods -A -o json`: for hosts without the API, and for trying things out.
+"""The source of pods that reads them from a file, as `kubectl get pods -A -o json` writes it.
 
-Read at the start and whenever the file changes; a pod that has left the file counts as deleted. A file
-that cannot be read is reported, and looked at again.
+For hosts that cannot reach the API server, and for trials. The file is read at the start and after every change; a pod
+that is no longer in the file counts as deleted. A file that cannot be read is logged and tried again.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ import asyncio
 import logging
 from pathlib import Path
 
-from agent.enrich.kube_watch import Sink
 from agent.enrich.pod import Selection
 from agent.enrich.responses import PodList, read_list
+from agent.enrich.source import PodSink
 from agent.errors import KubernetesError
 from agent.telemetry.logs import Occasional
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
+"""Time between two looks at the file's inode, time and size."""
+
 REMEDY = "write it with `kubectl get pods -A -o json`"
 
 
 def read_pod_file(path: Path, selection: Selection) -> PodList:
-    """Raises KubernetesError when it cannot be read or is no list of pods."""
+    """Raises KubernetesError when the file cannot be read or is not a list of pods."""
     try:
         return read_list(path.read_bytes(), selection)
     except OSError as error:
@@ -33,15 +35,15 @@ def read_pod_file(path: Path, selection: Selection) -> PodList:
 
 
 class PodFile:
-    """The file, watched by its time and size."""
+    """Reads the file again whenever its inode, time or size changes."""
 
     def __init__(self, path: Path, selection: Selection) -> None:
         self._path = path
         self._selection = selection
         self._occasional = Occasional(600.0)
 
-    async def run(self, sink: Sink) -> None:
-        """Until cancelled."""
+    async def run(self, sink: PodSink) -> None:
+        """Runs until cancelled."""
         seen: tuple[int, int, int] | None = None
         while True:
             try:
@@ -59,10 +61,10 @@ class PodFile:
                 self._report(f"{self._path}: cannot be read ({error.strerror}); {REMEDY}")
             except KubernetesError as error:
                 self._report(str(error))
-            # A file brings no news of its own: nobody need wait for a pod that is not in it.
+            # A file does not report new pods, so no record should wait for a pod that is not in the file.
             sink.source_works(False)
             await asyncio.sleep(LOOK_SECONDS)
 
     def _report(self, trouble: str) -> None:
         if (fields := self._occasional.fields(trouble)) is not None:
-            log.warning("pod file unusable", extra={"reason": trouble, **fields})
+            log.warning("pod file could not be used", extra={"reason": trouble, **fields})

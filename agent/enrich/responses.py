@@ -1,7 +1,7 @@
-"""What the API server answers: a list, an event of a watch, or a refusal. Pure.
+"""Reads the answers of the API server: a list, an event of a watch, or an error. Pure.
 
-A refusal says by its type what to do next. It comes as an HTTP status, or as an ERROR event inside a
-watch that began with 200, or from a balancer in front that speaks HTML: the body is never relied on.
+The type of an error says what to do next. An error arrives as an HTTP status, as an ERROR event inside a watch that
+began with 200, or as HTML from a load balancer; so the status decides, and the body only adds text.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from agent.enrich.pod import Pod, Selection, decode_pod
 from agent.errors import KubernetesError
 
 LARGEST_EVENT_BYTES = 16 * 1024 * 1024
-"""etcd takes objects up to 1.5 MiB by default; JSON may be several times that. Beyond this it is no event."""
+"""Longest event of a watch. etcd accepts objects up to 1.5 MiB by default; their JSON can be several times larger."""
 
 
 class Stale(KubernetesError):
-    """The version to go on from is too old or unknown: list anew."""
+    """The version to continue from is too old or unknown: list again."""
 
 
 class Forbidden(KubernetesError):
-    """The rights are missing: only a person can mend that."""
+    """The service account lacks rights: an administrator must grant them."""
 
 
 class Unauthorized(KubernetesError):
-    """The credentials are missing or expired: read them again."""
+    """The token is missing or expired: read it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodList:
-    """Every pod at one version; `unreadable` ones are left out."""
+    """Every pod at one version. Pods that could not be decoded are only counted, in `unreadable`."""
 
     pods: list[Pod]
     version: str
@@ -41,7 +41,7 @@ class PodList:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change, or a bookmark, which only moves the version on."""
+    """A change of a pod, or a bookmark, which only advances the version."""
 
     kind: Literal["put", "delete", "bookmark"]
     version: str
@@ -81,7 +81,7 @@ _KINDS: dict[str, Literal["put", "delete"]] = {"ADDED": "put", "MODIFIED": "put"
 
 
 def read_list(body: bytes, selection: Selection) -> PodList:
-    """Raises KubernetesError for a body that is no list of pods, such as a balancer's page."""
+    """Raises KubernetesError for a body that is not a list of pods, such as the error page of a load balancer."""
     try:
         found = _decode_list(body)
     except msgspec.MsgspecError as error:
@@ -98,19 +98,19 @@ def read_list(body: bytes, selection: Selection) -> PodList:
 
 
 def read_event(line: bytes, selection: Selection) -> Event | None:
-    """One line of a watch; None for a kind of event that is new to us, or a pod that cannot be read.
+    """Decodes one line of a watch. None: an event of an unknown type. A pod that cannot be decoded is a bookmark.
 
-    Raises Stale for an ERROR event of any kind, and for what is no event at all: asked again from the
-    same version, the server would only repeat it.
+    Raises Stale for an ERROR event and for a line that is not an event: a watch from the same version would only
+    bring the same line again.
     """
     try:
         found = _decode_event(line)
         if found.type == "ERROR":
             status = _decode_status(found.object)
-            raise Stale(f"the watch ended with {status.code} {status.reason}: {status.message[:200]}; listing anew")
+            raise Stale(f"the watch ended with {status.code} {status.reason}: {status.message[:200]}; listing again")
         version = _decode_versioned(found.object).metadata.resource_version
     except msgspec.MsgspecError as error:
-        raise Stale(f"the watch brought {_excerpt(line)}; expected an event; listing anew") from error
+        raise Stale(f"the watch sent {_excerpt(line)}; expected an event; listing again") from error
     if found.type == "BOOKMARK":
         return Event("bookmark", version, None)
     if found.type not in _KINDS:
@@ -122,36 +122,36 @@ def read_event(line: bytes, selection: Selection) -> Event | None:
 
 
 def refusal(status: int, body: bytes, url: str) -> KubernetesError:
-    """An answer other than 200, as the error that says what to do next."""
+    """The error for an answer other than 200. Its type says what to do next."""
     try:
-        said = _decode_status(body).message[:300] or _excerpt(body)
+        reason = _decode_status(body).message[:300] or _excerpt(body)
     except msgspec.MsgspecError:
-        said = _excerpt(body)
-    text = f"{url} answered {status}: {said}"
+        reason = _excerpt(body)
+    text = f"{url} answered {status}: {reason}"
     if status == 401:
-        return Unauthorized(f"{text}; the token is read again")
+        return Unauthorized(f"{text}; reading the token again")
     if status == 403:
         return Forbidden(f"{text}; grant this service account `list` and `watch` on pods, or set enrich.mode to none")
     if status in (400, 410):
-        # 410: the version is too old. 400: it is not one of this server's, as after etcd was restored.
-        return Stale(f"{text}; listing anew")
+        # 410: the version is too old. 400: the version is not from this server, as after a restore of etcd.
+        return Stale(f"{text}; listing again")
     return KubernetesError(text)
 
 
 class Lines:
-    """Cuts a stream of bytes into lines, whatever the pieces it comes in."""
+    """Cuts a stream of bytes, which arrives in pieces of any size, into lines."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._held_bytes = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that are complete now. Raises KubernetesError when one grows beyond all reason."""
+        """The lines that are complete now. Raises KubernetesError for a line over LARGEST_EVENT_BYTES."""
         first, newline, rest = data.partition(b"\n")
         self._pieces.append(first)
         self._held_bytes += len(first)
         if self._held_bytes > LARGEST_EVENT_BYTES:
-            raise KubernetesError(f"the watch brought a line of over {LARGEST_EVENT_BYTES} bytes; expected an event")
+            raise KubernetesError(f"the watch sent a line of over {LARGEST_EVENT_BYTES} bytes; expected an event")
         if not newline:
             return []
         *lines, last = rest.split(b"\n")

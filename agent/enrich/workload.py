@@ -1,7 +1,7 @@
-"""Which workload a pod belongs to, told from the pod alone: no further request, no further right.
+"""Derives the workload of a pod from the pod alone, so that the agent needs no further request and no further right.
 
-The pod's controller is named in its ownerReferences; the owner of that controller (a Deployment, a
-CronJob) is not, but both give their children names by rule.
+A pod's ownerReferences name its controller (a ReplicaSet, a Job), but not the controller's owner (a Deployment, a
+CronJob). The owner's name follows from the controller's name, because owners name their children by fixed rules.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 TEMPLATE_HASH_LABELS = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": "Rollout"}
-"""The label that a ReplicaSet's owner sets → the kind of that owner; the ReplicaSet is `<owner>-<label's value>`."""
+"""Label set by a ReplicaSet's owner → kind of that owner. The ReplicaSet's name is `<owner>-<value of the label>`."""
 
 _CRON_JOB = re.compile(r"(.+)-(\d{8}|\d{10})")
-"""A CronJob's Job: `<name>-<minutes since 1970 of its schedule>`, seconds before Kubernetes 1.21."""
+"""Name of a CronJob's Job: `<name>-<scheduled time in minutes since 1970>`; in seconds before Kubernetes 1.21."""
 
 _LONGEST_DELAY_SECONDS = 31 * 86400
-"""A Job's pod may be made, or made again, long after the schedule it stands for."""
+"""Longest time from a Job's scheduled time to the creation of its pod; a pod may be created again later."""
 
 
 class Owner(NamedTuple):
-    """The controller among a pod's ownerReferences."""
+    """The controller of a pod, from its ownerReferences."""
 
     kind: str
     name: str
 
 
 class Workload(NamedTuple):
-    """What a person would name as the thing that runs."""
+    """The object that an operator knows: a Deployment, a DaemonSet, a CronJob …"""
 
     kind: str
     name: str
 
 
 def workload_of(pod_name: str, owner: Owner | None, labels: Mapping[str, str], created_ms: int) -> Workload:
-    """A pod without an owner is its own workload, and so is a static pod, which its Node owns."""
+    """The workload of a pod. A pod without an owner is its own workload, and so is a static pod (owned by its Node)."""
     if owner is None or owner.kind == "Node":
         return Workload("Pod", pod_name)
     if owner.kind == "ReplicaSet":
@@ -54,7 +54,7 @@ def _above_replica_set(owner: Owner, labels: Mapping[str, str]) -> Workload:
 
 
 def _above_job(owner: Owner, created_ms: int) -> Workload:
-    """A Job called `backup-20240101` by hand is no child of a CronJob: the number must be a time near its making."""
+    """The CronJob, if the number in the Job's name is a time near the pod's creation: `backup-20240101` is a Job."""
     match = _CRON_JOB.fullmatch(owner.name)
     if match is None:
         return Workload(owner.kind, owner.name)

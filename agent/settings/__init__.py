@@ -1,7 +1,7 @@
-"""Every setting: its default, its unit, its check, and where its value came from.
+"""Every setting: its default, its unit, its check, and the source of its value.
 
-The only reader of the environment and of YAML. The rest of the program is handed the parts of
-`Settings` that it needs, already checked.
+Only this package reads the environment and the YAML file. Other parts receive the sections of `Settings` that they
+need, already checked.
 """
 
 from agent.settings.load import Loaded, load_settings

@@ -1,6 +1,6 @@
-"""What a value must be like beyond its type, and how it is read as a person writes it.
+"""Checks of a setting's value beyond its type, and conversions of values as people write them.
 
-Every refusal says what was expected; where the value stands and came from is added by `explain`.
+Every error message states the expectation; `explain` adds the path, the value and its source.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-PRIORITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")
+from agent.core.priorities import PRIORITIES
+
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
@@ -30,14 +31,14 @@ NOT_IN_STREAMS = re.compile(r"[:*]")
 
 
 def as_written(annotation: Any, value: Any) -> Any:
-    """What a person meant by a value that YAML or the environment cannot express otherwise."""
+    """The value that a person meant where YAML or the environment variable cannot express it directly."""
     if value == "" and is_nullable(annotation):
         return None
     if isinstance(value, bool) and "off" in typing.get_args(annotation):
         # YAML 1.1 reads an unquoted `off` as false.
         return "on" if value else "off"
     if isinstance(value, bool) and _is_number(annotation):
-        # Else `retention_days: yes` were one day.
+        # Otherwise pydantic would read `retention_days: yes` as 1.
         return str(value).lower()
     return value
 
@@ -53,18 +54,23 @@ def is_container(annotation: Any) -> bool:
 def names_problems(
     *, group_template: str, stream_template: str, cluster_name: str | None, node_name: str | None
 ) -> list[str]:
-    """Why the templates, filled in with who we are, are no names for CloudWatch. None: that name is wrong itself."""
+    """Why a template, filled in with the node and cluster name, is not a name that CloudWatch accepts.
+
+    A name is None when the setting itself has an error, which is reported separately.
+    """
     problems = []
     for key, template, forbidden, rule in (
-        ("cloudwatch.log_group", group_template, NOT_IN_GROUPS, "may hold only letters, digits and . - _ / #"),
-        ("cloudwatch.log_stream", stream_template, NOT_IN_STREAMS, "must not hold : or *"),
+        ("cloudwatch.log_group", group_template, NOT_IN_GROUPS, "may contain only letters, digits and . - _ / #"),
+        ("cloudwatch.log_stream", stream_template, NOT_IN_STREAMS, "must not contain : or *"),
     ):
         if "{cluster}" in template and cluster_name == "":
-            problems.append(f"{key} = {template!r} needs cluster_name, which is empty; set FALCOWATCH_CLUSTER_NAME")
+            problems.append(
+                f"{key} = {template!r} contains {{cluster}}, but cluster_name is empty; set FALCOWATCH_CLUSTER_NAME"
+            )
         for field, name in (("cluster", cluster_name), ("node", node_name)):
             if f"{{{field}}}" in template and name and forbidden.search(name):
                 problems.append(
-                    f"{field}_name = {name!r} cannot stand in {key} = {template!r}, which {rule}; "
+                    f"{field}_name = {name!r} cannot be used in {key} = {template!r}, which {rule}; "
                     f"change the name or the template"
                 )
     return problems
@@ -79,23 +85,23 @@ def _is_number(annotation: Any) -> bool:
 
 
 def _template(value: str) -> str:
-    """Alert text never names a group or a stream: only who we are may stand in a template."""
+    """A template over the agent's own names. The text of an alert must never choose a group or a stream."""
     try:
         parts = list(Formatter().parse(value))
     except ValueError as error:
-        raise ValueError(f"is no template: {error}; allowed fields are {ALLOWED_FIELDS}") from error
+        raise ValueError(f"is not a valid template ({error}); allowed fields are {ALLOWED_FIELDS}") from error
     for _, name, form, conversion in parts:
         if name is not None and name not in TEMPLATE_FIELDS:
-            raise ValueError(f"has unknown field {name!r}; allowed are {ALLOWED_FIELDS}")
+            raise ValueError(f"contains the unknown field {name!r}; allowed fields are {ALLOWED_FIELDS}")
         if form or conversion:
-            raise ValueError(f"formats its fields; allowed are {ALLOWED_FIELDS}, just so")
+            raise ValueError(f"must not format its fields; write them as {ALLOWED_FIELDS}")
     return value
 
 
 def _group_template(value: str) -> str:
     literal = "".join(text for text, *_ in Formatter().parse(_template(value)))
     if NOT_IN_GROUPS.search(literal):
-        raise ValueError("may hold only letters, digits and . - _ / #")
+        raise ValueError("may contain only letters, digits and . - _ / #")
     if literal.startswith("aws/"):
         raise ValueError("must not start with aws/")
     return value
@@ -103,45 +109,45 @@ def _group_template(value: str) -> str:
 
 def _stream_template(value: str) -> str:
     if NOT_IN_STREAMS.search(_template(value)):
-        raise ValueError("must not hold : or *")
+        raise ValueError("must not contain : or *")
     return value
 
 
 def _priority(value: str) -> str:
     known = {"info": "informational"}.get(value.lower(), value.lower())
     if known not in PRIORITIES:
-        raise ValueError(f"is no priority; one of {', '.join(PRIORITIES)}")
+        raise ValueError(f"is not a priority; use one of {', '.join(PRIORITIES)}")
     return known
 
 
 def _retention(value: int | None) -> int | None:
     if value is not None and value not in RETENTION_DAYS:
-        raise ValueError(f"is not offered by CloudWatch; one of {', '.join(map(str, RETENTION_DAYS))}")
+        raise ValueError(f"is not a retention of CloudWatch; use one of {', '.join(map(str, RETENTION_DAYS))}")
     return value
 
 
 def _endpoint(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
-        raise ValueError("is no URL; expected http://host:port or https://host")
+        raise ValueError("is not a URL; use http://host:port or https://host")
     return value
 
 
 def _role(value: str | None) -> str | None:
     if value is not None and not re.search(ROLE_ARN, value):
-        raise ValueError("is no role; expected arn:aws:iam::<account>:role/<name>")
+        raise ValueError("is not the ARN of a role; use arn:aws:iam::<account>:role/<name>")
     return value
 
 
 def _not_empty(value: Any) -> Any:
-    # Path("") would be the directory that the agent happens to stand in.
+    # Path("") is the current directory.
     if value == "":
-        raise ValueError("expected a path")
+        raise ValueError("must be a path")
     return value
 
 
 def _absolute(value: Path) -> Path:
     if not value.is_absolute():
-        raise ValueError("expected an absolute path")
+        raise ValueError("must be an absolute path")
     return value
 
 

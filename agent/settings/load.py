@@ -1,8 +1,7 @@
-"""Reads the YAML file and the environment, and says where each value came from.
+"""Reads the YAML file and the environment, and records the source of each value.
 
-One pass finds every problem: unknown keys, values of the wrong type, JSON that does not parse; each
-is reported with its path, its value, what was expected and its source. Nothing here has a default:
-those stand in the model.
+One pass finds every error: unknown keys, values of the wrong type, invalid JSON. Each is reported with its path, value,
+source and expectation. The defaults are in `model`.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ DEFAULT_CONFIG = Path("/etc/falcowatch/config.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Checked settings, and for each dotted path that was set, what set it."""
+    """Checked settings, and the source (file or variable) of each dotted path that was set."""
 
     settings: Settings
     sources: Mapping[str, str]
@@ -46,10 +45,10 @@ class Loaded:
 
 
 def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Loaded:
-    """The configuration as it takes effect: YAML under environment.
+    """The configuration as it takes effect: an environment variable wins over the YAML file.
 
-    `config` (the command line's) wins over FALCOWATCH_CONFIG; the default path counts only when it
-    exists. Raises SettingsError with every problem at once.
+    `config` (from the command line) wins over FALCOWATCH_CONFIG. The default path is used only when the file exists.
+    Raises SettingsError with every error at once.
     """
     path = config or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     if path is None and DEFAULT_CONFIG.exists():
@@ -58,7 +57,7 @@ def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Loa
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     if path is not None:
-        values = read_yaml(path, problems, remedy=f"name another file with --config or {CONFIG_VARIABLE}")
+        values = read_yaml(path, problems, remedy=f"pass another file with --config or {CONFIG_VARIABLE}")
         sources.update((dotted, str(path)) for dotted in _leaves(values))
     _overlay_environment(environ, values, sources, problems)
     settings = None
@@ -90,7 +89,7 @@ def _overlay_environment(
                 value = orjson.loads(value)
             except orjson.JSONDecodeError:
                 example = '{"key": "value"}' if typing.get_origin(annotation) is dict else '["a", "b"]'
-                problems.append(f"{name} = {shown(value)}: expected JSON, such as {example}")
+                problems.append(f"{name} = {shown(value)}: must be JSON, such as {example}")
                 continue
         _put(values, keys, value)
         sources[".".join(keys)] = name
@@ -102,22 +101,22 @@ def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
         if inner is None:
             inner = values[key] = {}
         if not isinstance(inner, dict):
-            # The file has something else where a section belongs; the model says so.
+            # The file has another type of value in place of a section; the model reports it.
             return
         values = inner
     values[keys[-1]] = value
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    """Kubernetes adds such variables to a pod for each Service beside it: `FALCOWATCH_METRICS_SERVICE_HOST` …"""
+    """Whether kubelet set this variable for a Service of the namespace, such as `FALCOWATCH_METRICS_SERVICE_HOST`."""
     if _SERVICE_LINK.fullmatch(name):
         return True
-    # This one looks like a setting that someone may have meant, so its value decides.
+    # FALCOWATCH_PORT could also be a misspelt setting, so the value decides.
     return _SERVICE_URL.fullmatch(name) is not None and "://" in value
 
 
 def _annotation(keys: list[str]) -> Any:
-    """The type of the setting at that path; None when there is none, or a whole section."""
+    """The type of the setting at this path; None when the path is unknown or a section."""
     section = section_at(Settings, keys[:-1])
     if section is None or keys[-1] not in section.model_fields or section_at(section, keys[-1:]):
         return None

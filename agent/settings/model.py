@@ -1,6 +1,7 @@
-"""The settings model: each field with its default, its unit in the name, and why one would turn it.
+"""The settings model: each setting with its default, its unit in its name, and its purpose.
 
-The table in docs/configuration.md is generated from these descriptions, and a test refuses drift.
+The tables in docs/configuration.md are generated from the descriptions; a test fails when they differ.
+The reason for a default is in its description, or in a comment where users do not need it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from agent.settings.checks import PRIORITIES as PRIORITIES
+from agent.core.priorities import PRIORITIES as PRIORITIES
 from agent.settings.checks import RETENTION_DAYS as RETENTION_DAYS
 from agent.settings.checks import (
     AbsolutePath,
@@ -50,7 +51,7 @@ class Section(BaseModel):
     @classmethod
     def _as_written(cls, values: Any) -> Any:
         if values is None:
-            # `tail:` with nothing below it, or only comments.
+            # The file has `tail:` with nothing or only comments below it.
             return {}
         if not isinstance(values, dict):
             return values
@@ -60,142 +61,189 @@ class Section(BaseModel):
 
 
 class Tail(Section):
-    """What to read."""
+    """Which log files to read."""
 
     root: Path | None = Field(
-        Path("/var/log/pods"), description="kubelet's tree, `<ns>_<pod>_<uid>/<container>/<n>.log`; empty: none."
+        Path("/var/log/pods"),
+        description="kubelet's directory of pod logs, `<namespace>_<pod>_<uid>/<container>/<n>.log`; empty: none.",
     )
-    namespace: str = Field("falco", min_length=1, description="Glob over namespaces below the root.")
-    pod: str = Field("falco-*", min_length=1, description="Glob over pod names.")
-    container: str = Field("falco", min_length=1, description="Glob over container names.")
+    namespace: str = Field("falco", min_length=1, description="Glob over the namespaces below `root`.")
+    pod: str = Field("falco-*", min_length=1, description="Glob over the pod names below `root`.")
+    container: str = Field("falco", min_length=1, description="Glob over the container names below `root`.")
     paths: list[str] = Field(
-        [], description="Extra file globs: Docker json-file, or plain JSON lines (Falco's `file_output`, hosts, ECS)."
+        [],
+        description="Globs of further log files: Docker's json-file format, or plain JSON lines (Falco's "
+        "`file_output`, hosts without Kubernetes, ECS).",
     )
     follow_links_into: list[AbsolutePath] = Field(
         [],
-        description="Directories into which a link may lead (`/var/lib/docker/containers`); no other link is followed.",
+        description="Directories into which a symbolic link may lead (`/var/lib/docker/containers`). No other link is "
+        "followed.",
     )
     start_at: Literal["beginning", "end"] = Field(
-        "beginning", description="Where to begin in a file never seen before."
+        "beginning", description="Where to start in a file that was never seen before."
     )
     scan_seconds: PositiveFloat = Field(
-        1.0, le=60, description="Time between two scans; inotify wakes sooner where it works."
+        1.0, le=60, description="Time between two scans of the directories. Where inotify works, writes wake the agent."
     )
     max_record_bytes: int = Field(
-        MIB, ge=1024, le=16 * MIB, description="Longest record after joining partial lines; longer ones are shrunk."
+        MIB,
+        ge=1024,
+        le=16 * MIB,
+        description="Longest record, after joining partial lines. The default is CloudWatch's limit for one event; a "
+        "longer record is shortened.",
     )
     partial_seconds: PositiveFloat = Field(
         30.0,
-        description="How long a record whose last part never comes is waited for before it ships as it is, marked.",
+        description="How long to wait for the last part of a record. After that it ships incomplete and marked.",
     )
     retain_deleted_bytes: int = Field(
         256 * MIB,
         ge=0,
-        description="Unread bytes of deleted files that are kept alive by holding them open; beyond: a gap.",
+        description="Unread bytes of deleted files that the agent keeps by holding the files open, since they use disk "
+        "space. Beyond it, bytes are given up and announced as a gap.",
     )
 
 
 class FalcoRules(Section):
-    """What an alert means."""
+    """How to treat alerts."""
 
-    minimum_priority: Priority = Field("debug", description="Alerts below it settle as `filtered`.")
-    urgent_priority: Priority = Field("critical", description="Alerts at or above it travel in the urgent lane.")
-    drop_rules: list[str] = Field([], description="Globs of rule names that settle as `filtered`.")
+    minimum_priority: Priority = Field("debug", description="Alerts below this priority are not shipped.")
+    urgent_priority: Priority = Field(
+        "critical", description="Alerts at or above this priority travel in the urgent lane."
+    )
+    drop_rules: list[str] = Field([], description="Globs of rule names whose alerts are not shipped.")
     other_lines: Literal["ship", "drop"] = Field(
-        "ship", description="Lines that are no alert (Falco's stderr, banners): `ship` wrapped, or `drop`."
+        "ship",
+        description="Lines that are not alerts (Falco's errors, banners): `ship` them wrapped in JSON, or `drop`.",
     )
     silent_seconds: float = Field(
-        900.0, ge=0, description="A Falco that writes nothing for this long is announced as silent; 0: never."
+        900.0, ge=0, description="When Falco writes nothing for this long, the agent announces it; 0: never."
     )
     storm_limit: int = Field(
         0,
         ge=0,
-        description="Identical alerts a minute beyond which they fold into one; 0: never. Urgent ones never fold.",
+        description="Identical alerts per minute that ship one by one; further ones are grouped into one event. "
+        "0: never group. Urgent alerts are never grouped.",
     )
     storm_keys: list[str] = Field(
         ["container.id", "proc.name", "fd.name"],
-        description="Output fields that, with the rule, make alerts identical.",
+        description="Output fields that must be equal, together with the rule, for two alerts to be identical.",
     )
     express_bytes: int = Field(
-        8 * MIB, ge=0, description="Backlog of a file beyond which urgent alerts are scanned for ahead; 0: never."
+        8 * MIB,
+        ge=0,
+        description="When more than this of a file is unread, urgent alerts in it are searched for and shipped first; "
+        "0: never.",
     )
 
 
 class Enrich(Section):
-    """Metadata of the pod named in the alert."""
+    """Metadata of the pod that an alert is about."""
 
     mode: Literal["auto", "api", "none"] = Field(
         "auto",
-        description="`api`: watch the node's pods; `auto`: likewise, where a service account is mounted; `none`: off.",
+        description="`api`: watch the node's pods at the API server; `auto`: the same, if a service account token is "
+        "mounted; `none`: off.",
     )
     file: Path | None = Field(
-        None, description="Read pods from this JSON file (`kubectl get pods -A -o json`) instead of the API."
+        None,
+        description="JSON file with pods (`kubectl get pods -A -o json`) to read instead of asking the API server.",
     )
-    labels: list[str] = Field(["*"], description="Globs of pod labels to copy.")
-    annotations: list[str] = Field([], description="Globs of pod annotations to copy.")
-    wait_seconds: float = Field(1.0, ge=0, le=30, description="How long a record may wait for an unknown pod.")
-    keep_deleted_seconds: float = Field(3600.0, ge=0, description="How long a deleted pod stays known.")
+    labels: list[str] = Field(["*"], description="Globs of the pod labels to add.")
+    annotations: list[str] = Field([], description="Globs of the pod annotations to add.")
+    wait_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=30,
+        description="How long an alert may wait for its pod to become known. The API server usually reports a new pod "
+        "within a second.",
+    )
+    keep_deleted_seconds: float = Field(
+        3600.0, ge=0, description="How long a deleted pod stays known, for alerts that are read late."
+    )
 
 
 class CloudWatch(Section):
-    """Where to ship."""
+    """Where and how to ship."""
 
-    region: str | None = Field(None, description="AWS region; else the AWS chain.")
-    endpoint_url: Endpoint | None = Field(None, description="Another endpoint than the region's.")
-    role_arn: RoleArn | None = Field(None, description="Role to assume, on top of the AWS chain.")
-    external_id: str | None = Field(None, description="External id for that role.")
+    region: str | None = Field(None, description="AWS region; unset: from the AWS chain.")
+    endpoint_url: Endpoint | None = Field(
+        None, description="URL of the CloudWatch Logs endpoint; unset: the region's public endpoint."
+    )
+    role_arn: RoleArn | None = Field(None, description="Role to assume with the credentials of the AWS chain.")
+    external_id: str | None = Field(None, description="External id for assuming this role.")
     log_group: GroupTemplate | None = Field(
         None,
-        description="Template over `{cluster}` `{node}` `{namespace}`; unset: `/falco/{cluster}`, else `falco`.",
+        description="Template over `{cluster}` `{node}` `{namespace}`; unset: `/falco/{cluster}`, or `falco` without a "
+        "cluster name.",
     )
     log_stream: StreamTemplate = Field(
-        "{node}", description="Likewise; the urgent lane uses `<stream>/urgent`, other lines `<stream>/falco-log`."
+        "{node}",
+        description="Template like `log_group`. The urgent lane uses `<stream>/urgent`, lines that are not alerts "
+        "`<stream>/falco-log`.",
     )
-    create: bool = Field(True, description="Create group and stream when missing.")
+    create: bool = Field(True, description="Create the log group and the streams when they are missing.")
     retention_days: RetentionDays | None = Field(
-        None, description="Retention of a group we create; drift is reported, never changed."
+        None,
+        description="Retention of a log group that the agent creates. In an existing group the agent reports a "
+        "difference and never changes it.",
     )
-    log_class: Literal["STANDARD", "INFREQUENT_ACCESS"] | None = Field(None, description="Class of a group we create.")
-    kms_key_id: str | None = Field(None, max_length=256, description="KMS key of a group we create.")
-    tags: dict[str, str] = Field({}, max_length=50, description="Tags of a group we create.")
-    deletion_protection: bool | None = Field(None, description="Deletion protection of a group we create.")
+    log_class: Literal["STANDARD", "INFREQUENT_ACCESS"] | None = Field(
+        None, description="Class of a log group that the agent creates."
+    )
+    kms_key_id: str | None = Field(None, max_length=256, description="KMS key of a log group that the agent creates.")
+    tags: dict[str, str] = Field({}, max_length=50, description="Tags of a log group that the agent creates.")
+    deletion_protection: bool | None = Field(
+        None, description="Deletion protection of a log group that the agent creates."
+    )
     linger_seconds: float = Field(
-        0.5, ge=0, le=60, description="How long a nearly full routine batch may wait to be full; urgent never lingers."
+        0.5,
+        ge=0,
+        le=60,
+        description="How long a routine batch may wait for more alerts before it is sent. Urgent batches do not wait.",
     )
     max_puts_per_second: PositiveFloat = Field(
-        5.0, description="Pace of routine batches that are not full: the account's quota is shared by all nodes."
+        5.0,
+        description="Rate of routine batches that are not full. All nodes share the account's quota of requests.",
     )
-    concurrency: PositiveInt = Field(4, le=64, description="Send slots; adaptive below it while CloudWatch throttles.")
+    concurrency: PositiveInt = Field(
+        4, le=64, description="Requests at the same time. While CloudWatch throttles, the agent uses fewer."
+    )
     sequence_tokens: Literal["auto", "on", "off"] = Field(
-        "auto", description="`auto`: none until an endpoint asks for them; `on` and `off` force it."
+        "auto",
+        description="`auto`: send no sequence token until an endpoint asks for one; `on`: always; `off`: never.",
     )
-    entity: bool = Field(False, description="Send the service and environment entity of this cluster with each put.")
+    entity: bool = Field(
+        False, description="Send the entity (service and environment) of this cluster with each request."
+    )
     resume: Literal["at_least_once", "exact"] = Field(
         "at_least_once",
-        description="`exact`: after a crash, read back what arrived, resend only the rest (needs logs:GetLogEvents).",
+        description="`exact`: after a crash, read back the events that arrived and resend only the rest "
+        "(needs logs:GetLogEvents).",
     )
     compression: Literal["none", "gzip"] = Field(
         "none",
-        description="`gzip`: a tenth of the bytes on the wire, for no more CPU than sending them plain. AWS documents "
-        "it nowhere; its own CloudWatch agent sends it. An endpoint that refuses it gets plain ones.",
+        description="`gzip`: a tenth of the bytes on the wire, at no more CPU. AWS does not document it, but its own "
+        "CloudWatch agent uses it. If an endpoint rejects it, the agent sends plain requests.",
     )
     timeout_seconds: PositiveFloat = Field(
-        30.0, le=300, description="Deadline of one request, from connecting to the last byte."
+        30.0, le=300, description="Longest duration of one request, from connecting to the last byte of the answer."
     )
 
 
 class Http(Section):
-    """Metrics, health, status."""
+    """The HTTP server for metrics, health and status."""
 
     host: str = Field("0.0.0.0", description="Address to listen on.")
-    port: int = Field(9801, ge=0, le=65535, description="Port to listen on; 0: any free one (it is logged).")
+    port: int = Field(9801, ge=0, le=65535, description="Port to listen on; 0: any free port (it is logged).")
 
 
 class Log(Section):
     """The agent's own log, on stderr."""
 
-    level: LogLevel = Field("info", description="Least severe level that is written.")
-    format: Literal["json", "text"] = Field("json", description="`json` lines, or `text` for a person.")
+    level: LogLevel = Field("info", description="Least severe level to write.")
+    format: Literal["json", "text"] = Field("json", description="`json`: one JSON object a line; `text`: for people.")
 
 
 class Settings(Section):
@@ -205,15 +253,22 @@ class Settings(Section):
         default_factory=socket.gethostname,
         min_length=1,
         max_length=253,
-        description="This node; default: the host's name.",
+        description="Name of this node; default: the host name.",
     )
-    cluster_name: str = Field("", max_length=253, description="This cluster.")
-    state_dir: SomePath = Field(Path("/var/lib/falcowatch"), description="Checkpoint, dead letters, lock.")
+    cluster_name: str = Field("", max_length=253, description="Name of this cluster.")
+    state_dir: SomePath = Field(
+        Path("/var/lib/falcowatch"), description="Directory for the checkpoint, the dead letters and the lock file."
+    )
     memory_budget_bytes: int = Field(
-        16 * MIB, ge=2 * MIB, description="Bytes in flight: the number that bounds memory."
+        16 * MIB,
+        ge=2 * MIB,
+        description="Bytes of records that were read and are not yet acknowledged. This number bounds the agent's "
+        "memory.",
     )
-    drain_seconds: float = Field(30.0, ge=0, description="Time to ship what is in hand after SIGTERM.")
-    heartbeat_seconds: float = Field(300.0, ge=0, description="Time between two events that carry the books; 0: never.")
+    drain_seconds: float = Field(30.0, ge=0, description="Time to ship the records that were read, after SIGTERM.")
+    heartbeat_seconds: float = Field(
+        300.0, ge=0, description="Time between two heartbeat events, which carry the accounting; 0: never."
+    )
     tail: Tail = Tail()
     falco: FalcoRules = FalcoRules()
     enrich: Enrich = Enrich()
@@ -224,7 +279,7 @@ class Settings(Section):
     @field_validator("cloudwatch")
     @classmethod
     def _names_fit(cls, cloudwatch: CloudWatch, names: ValidationInfo) -> CloudWatch:
-        # Checked with the section, not after all sections, so that it is told beside whatever else is wrong.
+        # A validator of this field, not of the whole model: pydantic then reports it together with other errors.
         cluster, node = names.data.get("cluster_name"), names.data.get("node_name")
         problems = names_problems(
             group_template=_log_group_template(cloudwatch, cluster),

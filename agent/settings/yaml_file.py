@@ -1,6 +1,6 @@
-"""Reads the YAML file into plain values, and says what is wrong with it and where.
+"""Reads the YAML file into plain values, and reports errors in it with their line.
 
-A key that stands twice is refused: YAML parsers keep the last and drop the first without a word.
+A key that appears twice is an error, because the YAML parser would silently use the last one.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ import yaml
 
 
 def read_yaml(path: Path, problems: list[str], *, remedy: str) -> dict[str, Any]:
-    """The mapping in the file; what is wrong goes to `problems`, and then the mapping is empty."""
+    """The mapping in the file. An error is added to `problems`, and the mapping is then empty."""
     try:
-        # The loader is yaml's safe one, which makes plain values only.
+        # _Loader is a SafeLoader, which creates plain values only.
         document = yaml.load(path.read_bytes(), Loader=_Loader)
     except OSError as error:
         problems.append(f"{path}: cannot be read ({error.strerror}); {remedy}")
         return {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problems.append(f"{path}: is no YAML{where} ({getattr(error, 'problem', None) or 'unreadable characters'})")
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or "it contains characters that are not UTF-8 text"
+        problems.append(f"{path}: is not valid YAML{place} ({reason})")
         return {}
     if document is None:
         return {}
     if not isinstance(document, dict):
-        problems.append(f"{path}: holds a {type(document).__name__}; expected a mapping of settings")
+        problems.append(f"{path}: contains a {type(document).__name__}; must be a mapping of settings")
         return {}
     return {str(key): _with_text_keys(value) for key, value in document.items()}
 
 
 def _with_text_keys(value: Any) -> Any:
-    """Settings are named by text: a key that YAML takes for a number or a truth is told by its name too."""
+    """The value with every key as text, so that a key that YAML reads as a number or a boolean can be reported."""
     if isinstance(value, dict):
         return {str(key): _with_text_keys(inner) for key, inner in value.items()}
     return value
@@ -47,7 +48,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} stands there twice", key.start_mark
+                        None, None, f"key {key.value!r} appears twice", key.start_mark
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep=deep)

@@ -1,4 +1,4 @@
-"""What the agent says about itself: its metrics, each declared once, and its log."""
+"""The agent's metrics, each declared once, and the agent's own log."""
 
 from agent.telemetry.logs import Occasional, configure_logging
 from agent.telemetry.metrics import Snapshot, Telemetry

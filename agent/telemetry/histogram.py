@@ -1,8 +1,7 @@
-"""A histogram that counts a whole batch in one step.
+"""A Prometheus histogram with one label that observes a whole batch in one step.
 
-The path observes latencies by the thousand, in ascending order of event time, so each bucket is one
-bisection and the sum is one built-in sum: nothing is done a record. What it exposes is an ordinary
-Prometheus histogram with one label.
+The shipper observes thousands of latencies at once, sorted by event time. Each bucket is therefore one bisection and
+the total is one built-in sum, without an operation per record.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from prometheus_client.registry import Collector
 @dataclass(slots=True)
 class _Series:
     counts: list[int]
-    """Observations in each bucket alone; they are added up when asked for."""
+    """Observations per bucket, not cumulative; `collect` accumulates them."""
     sum_ms: int = 0
 
 
 class LatencyHistogram(Collector):
-    """Seconds from a timestamp until now. `buckets` are upper bounds in seconds, ascending, without infinity."""
+    """Seconds from an event's time until now. `buckets` are upper bounds in seconds, ascending, without infinity."""
 
     def __init__(
         self, name: str, documentation: str, buckets: Sequence[float], label: str, label_values: Iterable[str] = ()
@@ -36,7 +35,7 @@ class LatencyHistogram(Collector):
         self._label = label
         self._bounds_ms = [round(bound * 1000) for bound in buckets]
         self._bounds = [*(str(float(bound)) for bound in buckets), "+Inf"]
-        # A series that is there at 0 from the start has a rate from its first observation on.
+        # A series that exists with value 0 from the start has a rate from its first observation on.
         self._series: dict[str, _Series] = {str(value): self._empty() for value in label_values}
 
     def observe_many(self, label_value: str, sorted_values_ms: Sequence[int], now_ms: int) -> None:
@@ -46,7 +45,7 @@ class LatencyHistogram(Collector):
             series = self._series[str(label_value)] = self._empty()
         older = len(sorted_values_ms)
         for bucket, bound_ms in enumerate(self._bounds_ms):
-            # Within the bound are those not before now - bound; what is left is older than that.
+            # Timestamps before now - bound belong to a later bucket.
             still_older = bisect_left(sorted_values_ms, now_ms - bound_ms, 0, older)
             series.counts[bucket] += older - still_older
             older = still_older

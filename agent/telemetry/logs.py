@@ -1,7 +1,7 @@
-"""The agent's own log: one JSON object a line on stderr, or plain text for a person.
+"""Formats the agent's own log: one JSON object a line on stderr, or text for people.
 
-Event phrase plus fields, past tense: `log.info("batch sent", extra={"stream": …, "events": …})`.
-Never the text of an alert.
+A line is an event in the past tense plus fields: `log.info("batch sent", extra={"stream": …, "events": …})`.
+The log never contains the text of an alert.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any, Literal
 import orjson
 
 MOST_KEYS = 1024
-"""Keys that `Occasional` remembers before it forgets the quiet ones."""
+"""Keys in an `Occasional`; when it is full, keys without a recent event are removed."""
 
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def configure_logging(level: str, style: Literal["json", "text"]) -> None:
-    """Sends every record of `level` and above to stderr, in one style."""
+    """Writes every log record of `level` and above to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # The SDK narrates each request at debug and each credential lookup at info: not ours to repeat.
+    # The SDKs log every request at debug and every credential lookup at info.
     for noisy in ("botocore", "aiobotocore", "asyncio", "kubernetes_asyncio", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
@@ -41,14 +41,14 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
-        # A field never stands in for what the line itself says.
+        # A field must not overwrite the time, level, logger or event of the line.
         line |= {f"field_{key}" if key in line else key: value for key, value in _fields(record).items()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         try:
             return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
         except orjson.JSONEncodeError:
-            # A file name that is not UTF-8, a number beyond 64 bits: the line is worth more than its exact form.
+            # orjson refuses a file name that is not UTF-8 and an integer beyond 64 bits; json accepts both.
             return json.dumps(line, default=str, separators=(",", ":"))
 
 
@@ -62,35 +62,35 @@ class TextFormatter(logging.Formatter):
 
 
 class Occasional:
-    """Lets an event through once a `period_seconds` for each key, and says how many it held back."""
+    """Limits a log event to one per `period_seconds` for each key, and counts the events in between."""
 
     def __init__(self, period_seconds: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._period_seconds = period_seconds
         self._clock = clock
         self._last: dict[str, float] = {}
-        self._held_back: dict[str, int] = {}
+        self._suppressed: dict[str, int] = {}
 
     def fields(self, key: str) -> dict[str, int] | None:
-        """Fields to add to the log line, or None when this one is to be held back."""
+        """Fields to add to the log line; None when this event must not be logged."""
         now = self._clock()
         if now - self._last.get(key, -self._period_seconds) < self._period_seconds:
-            self._held_back[key] = self._held_back.get(key, 0) + 1
+            self._suppressed[key] = self._suppressed.get(key, 0) + 1
             return None
         if len(self._last) >= MOST_KEYS:
-            self._forget_quiet_ones(now)
+            self._remove_old_keys(now)
         self._last[key] = now
-        return {"repeated": held} if (held := self._held_back.pop(key, 0)) else {}
+        return {"repeated": repeated} if (repeated := self._suppressed.pop(key, 0)) else {}
 
     @property
     def remembered(self) -> int:
-        """How many keys are known: bounded by those seen in a period."""
+        """Number of keys in memory."""
         return len(self._last)
 
-    def _forget_quiet_ones(self, now: float) -> None:
-        """Keys name files and pods, which come and go; those silent for a period need not be remembered."""
+    def _remove_old_keys(self, now: float) -> None:
+        """Removes keys without an event in the last period. Keys name files and pods, so there are always new ones."""
         for key in [key for key, last in self._last.items() if now - last >= self._period_seconds]:
             del self._last[key]
-            self._held_back.pop(key, None)
+            self._suppressed.pop(key, None)
 
 
 def _stamp(record: logging.LogRecord) -> str:
@@ -102,5 +102,5 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
 
 
 def _printable(text: str) -> str:
-    """The text in one line, without what a terminal would obey: names come from outside."""
+    """The text without line breaks and terminal escapes, since names in it come from outside."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,6 +1,6 @@
-"""The agent's HTTP face: metrics for Prometheus, health for kubelet, a status page for a person.
+"""The agent's HTTP server: metrics for Prometheus, health and readiness for kubelet, a status page for people.
 
-What it shows is handed in as values (`report`); it knows no other part of the agent.
+The pages are made from values (`report`) that the caller provides; this package knows no other part of the agent.
 """
 
 from agent.web.report import (

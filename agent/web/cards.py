@@ -1,34 +1,35 @@
-"""The page's answers: what is lost, how far behind, who slows us, what Falco sees, can it work; and the files."""
+"""The cards of the status page: losses, delay, sending, Falco's alerts, checks; and the table of log files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.core.processing.alert import SEVERITY
+from agent.core.priorities import SEVERITY
 from agent.web.figures import ago, count, duration, moment, plural, share, size
 from agent.web.markup import Child, Html, join, tag
 from agent.web.parts import card, facts, meter, reasons, slug, stack, table
-from agent.web.report import Alert, FileReport, LaneReport, Probe, Report
+from agent.web.report import Alert, Books, FileReport, LaneReport, Probe, Report
 from agent.web.verdict import LATE_SECONDS, Level
 
 MOST_FILES = 40
+"""Rows in the table of files; /status lists all files."""
 
-_GOOD_OUTCOMES = frozenset({"accepted", "already_accepted"})
+_GOOD_OUTCOMES = frozenset({"accepted"})
 
 
-def lost(report: Report) -> Html:
+def losses(report: Report) -> Html:
     books = report.books
     parts = (
         ("shipped", books.shipped, "accepted by CloudWatch"),
-        ("filtered", books.filtered, reasons(report.filtered) or "by your own rules"),
+        ("filtered", books.filtered, reasons(report.filtered) or "left out by your settings"),
         ("rejected", books.rejected, reasons(report.dead_letters) or "kept as dead letters"),
-        ("in flight", books.in_flight, "read, not yet settled"),
+        ("in flight", books.in_flight, "read, not yet acknowledged"),
     )
     lost = report.gap_bytes or report.gaps or not books.balanced
     return card(
         "Is anything lost?",
         "Yes" if lost else "No",
-        f"{plural(books.read, 'record')} read" if books.balanced else f"{count(books.unaccounted)} unaccounted for",
+        f"{plural(books.read, 'record')} read" if books.balanced else f"{_unaccounted(books)}",
         stack([(name, number) for name, number, _ in parts], books.read),
         tag(
             "dl",
@@ -42,7 +43,7 @@ def lost(report: Report) -> Html:
             ),
         ),
         facts(
-            ("Gaps in the log", size(report.gap_bytes) if report.gap_bytes else "none"),
+            ("Log deleted before it was read", size(report.gap_bytes) if report.gap_bytes else "none"),
             (
                 "Progress saved",
                 "not yet" if report.checkpoint_age_seconds is None else ago(report.checkpoint_age_seconds),
@@ -53,13 +54,18 @@ def lost(report: Report) -> Html:
     )
 
 
-def behind(report: Report) -> Html:
+def _unaccounted(books: Books) -> str:
+    missing = books.unaccounted
+    return f"{plural(abs(missing), 'record')} {'not accounted for' if missing > 0 else 'counted twice'}"
+
+
+def delay(report: Report) -> Html:
     return card(
-        "How far behind?",
+        "How far behind is it?",
         duration(report.lag_seconds),
-        f"{size(report.lag_bytes)} not settled",
+        f"{size(report.lag_bytes)} of log not yet acknowledged",
         table(
-            ("Lane", "PendingSpans", "Oldest", "Shipped"),
+            ("Lane", "Waiting", "Oldest waits", "Shipped"),
             [
                 (
                     join(tag("b", lane.name), tag("small", lane.stream)),
@@ -74,25 +80,25 @@ def behind(report: Report) -> Html:
         if report.lanes
         else None,
         kind="behind",
-        tone=_tone_of(report.lanes, report.lag_seconds),
+        tone=_level_of(report.lanes, report.lag_seconds),
     )
 
 
-def _tone_of(lanes: Sequence[LaneReport], lag_seconds: float) -> Level:
+def _level_of(lanes: Sequence[LaneReport], lag_seconds: float) -> Level:
     late = max([lag_seconds, *(lane.oldest_seconds for lane in lanes)])
     return Level.ATTENTION if late >= LATE_SECONDS else Level.CALM
 
 
-def slow(report: Report) -> Html:
-    bad = {outcome: number for outcome, number in report.puts.items() if outcome not in _GOOD_OUTCOMES}
-    good = sum(report.puts.values()) - sum(bad.values())
+def sending(report: Report) -> Html:
+    other = {outcome: number for outcome, number in report.puts.items() if outcome not in _GOOD_OUTCOMES}
+    accepted = sum(report.puts.values()) - sum(other.values())
     acknowledged = report.last_acknowledged_at
     return card(
-        "Who slows us?",
-        "CloudWatch" if report.backpressure else "Nobody",
-        "reading waits for the budget" if report.backpressure else "reading runs freely",
+        "What is slowing it?",
+        "CloudWatch" if report.backpressure else "Nothing",
+        "reading waits for CloudWatch" if report.backpressure else "reading does not wait",
         meter(
-            "Budget in use",
+            "Memory budget in use",
             report.budget_used_bytes,
             report.budget_bytes,
             f"{size(report.budget_used_bytes)} of {size(report.budget_bytes)}",
@@ -103,28 +109,36 @@ def slow(report: Report) -> Html:
             report.send_slots,
             f"{report.send_slots_used} of {report.send_slots}"
             if report.send_slots_used <= report.send_slots
-            else f"{report.send_slots_used}, from now on {report.send_slots}",
+            else f"{report.send_slots_used}; the limit is now {report.send_slots}",
         ),
         facts(
-            ("Last acknowledged", "never" if acknowledged is None else ago(report.now - acknowledged)),
-            ("Puts accepted", count(good)),
-            *((f"Puts {outcome.replace('_', ' ')}", count(number)) for outcome, number in bad.items() if number),
-            *((("Throttled", count(report.throttled)),) if report.throttled and "throttled" not in bad else ()),
-            ("Reading has waited", duration(report.backpressure_seconds) if report.backpressure_seconds else "never"),
+            ("Last acknowledgement", "never" if acknowledged is None else ago(report.now - acknowledged)),
+            ("Requests accepted", count(accepted)),
+            *((_outcome(outcome), count(number)) for outcome, number in other.items() if number),
+            *(
+                (("Requests throttled", count(report.throttled)),)
+                if report.throttled and "throttled" not in other
+                else ()
+            ),
+            ("Time spent waiting", duration(report.backpressure_seconds) if report.backpressure_seconds else "none"),
         ),
         kind="slow",
         tone=Level.ATTENTION if report.backpressure else Level.CALM,
     )
 
 
-def seen(report: Report) -> Html:
+def _outcome(outcome: str) -> str:
+    """An outcome of PutLogEvents as a line of the card. `missing` is the first request to a stream."""
+    return "Streams created on first use" if outcome == "missing" else f"Requests {outcome.replace('_', ' ')}"
+
+
+def alerts(report: Report) -> Html:
     falco, pods = report.falco, report.enrichment
-    heard = "not heard yet" if falco.silent_seconds is None else f"wrote {ago(falco.silent_seconds)}"
-    known = f"{plural(pods.pods, 'pod')} known" if pods.mode != "none" else "off"
+    last_output = "no output yet" if falco.silent_seconds is None else f"last output {ago(falco.silent_seconds)}"
     return card(
-        "What does Falco see?",
+        "What does Falco report?",
         plural(sum(falco.alerts_by_priority.values()), "alert"),
-        heard,
+        last_output,
         tag(
             "ul",
             *(
@@ -138,10 +152,10 @@ def seen(report: Report) -> Html:
         if report.last_alerts
         else tag("p", "No alert yet.", class_="quiet"),
         facts(
-            ("Falco", ", ".join(falco.versions) or "version not announced"),
-            ("System calls it missed", count(falco.syscall_drops)),
-            ("Pod metadata", known),
-            *((("Alerts by their pod", reasons(pods.results)),) if any(pods.results.values()) else ()),
+            ("Falco's version", ", ".join(falco.versions) or "not reported yet"),
+            ("System calls that Falco missed", count(falco.syscall_drops)),
+            ("Pod metadata", f"{plural(pods.pods, 'pod')} known" if pods.mode != "none" else "off"),
+            *((("Alerts by pod lookup", reasons(pods.results)),) if any(pods.results.values()) else ()),
         ),
         kind="seen",
         tone=Level.ATTENTION if falco.silent or falco.syscall_drops else Level.CALM,
@@ -156,7 +170,7 @@ def _alert(alert: Alert, now: float) -> Html:
     return tag(
         "li",
         tag("span", alert.priority, class_=f"priority {slug(alert.priority)}"),
-        tag("span", tag("b", alert.rule), tag("small", alert.pod) if alert.pod else None, class_="rule"),
+        tag("span", tag("b", alert.rule), class_="rule"),
         tag("time", ago(now - alert.time), datetime=moment(alert.time), title=moment(alert.time)),
     )
 
@@ -166,15 +180,15 @@ def files(report: Report) -> Html:
     shown = most_behind_first[:MOST_FILES]
     return tag(
         "section",
-        tag("h2", "Files ", tag("small", count(len(report.files)))),
+        tag("h2", "Log files ", tag("small", count(len(report.files)))),
         table(
-            ("File", "Size", "Committed", "Behind", "State"),
+            ("File", "Size", "Acknowledged", "Remaining", "State"),
             [_file_row(file) for file in shown],
             wide=0,
         )
         if shown
-        else tag("p", "No log file of Falco found yet.", class_="quiet"),
-        tag("p", f"and {count(len(report.files) - len(shown))} more, in /status", class_="quiet")
+        else tag("p", "No log file of Falco was found yet.", class_="quiet"),
+        tag("p", f"{count(len(report.files) - len(shown))} more files are listed in /status.", class_="quiet")
         if len(report.files) > len(shown)
         else None,
         class_="plain",
@@ -193,13 +207,13 @@ def _file_row(file: FileReport) -> tuple[Child, ...]:
 
 
 def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
-    # The same probe may stand in both lists.
+    # The same probe may be in both lists.
     probes = list(dict.fromkeys([*health, *readiness]))
     failed = sum(not probe.ok for probe in probes)
     return card(
-        "Can it do its work?",
+        "Do all checks pass?",
         "No" if failed else "Yes",
-        f"{failed} of {plural(len(probes), 'check')} fails" if failed else f"{plural(len(probes), 'check')}, all hold",
+        f"{failed} of {plural(len(probes), 'check')} failed" if failed else plural(len(probes), "check"),
         tag(
             "ul",
             *(

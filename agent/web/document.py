@@ -1,6 +1,6 @@
-"""/status: the report, the verdict and the probes as one JSON document.
+"""The answer to /status: the report, the verdict and the probes as one JSON document.
 
-Everything the page shows, for scripts; derived values (balanced, behind) are written out too.
+For scripts. It holds everything that the page shows, including derived values (`balanced`, `behind`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def status_document(report: Report, health: Sequence[Probe], readiness: Sequence
 
 
 def _plain(value: Any) -> Any:
-    """Only what JSON can hold: file names may not be UTF-8, and a time may be without end."""
+    """The value in types that JSON has. A file name may not be UTF-8, and a duration may be infinite."""
     if isinstance(value, str):
         return str(value).encode("utf-8", "replace").decode()
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: counts, bytes, durations, moments."""
+"""Formats numbers for people: counts, bytes, durations, times."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def size(value: float) -> str:
 def duration(seconds: float) -> str:
     """`0.4 s`, `12 s`, `3 min 20 s`, `5 h 2 min`, `3 d 4 h`"""
     if seconds == inf:
-        return "for ever"
+        return "endless"
     if seconds < 9.95:
         return f"{max(0.0, seconds):.1f} s"
     whole = round(seconds)
@@ -42,7 +42,7 @@ def duration(seconds: float) -> str:
         if whole < big * (60 if big < 3600 else 24) or big == 86400:
             rest = whole % big // small
             return f"{whole // big:,} {big_name}" + (f" {rest} {small_name}" if rest else "")
-    raise AssertionError("days have no upper end")
+    raise AssertionError("the branch for days accepts every number")
 
 
 def ago(seconds: float) -> str:
@@ -56,12 +56,12 @@ def moment(at: float) -> str:
 
 
 def percent(part: float, whole: float) -> float:
-    """0 to 100; of nothing: 0."""
+    """From 0 to 100; 0 when `whole` is 0."""
     return min(100.0, 100.0 * part / whole) if whole > 0 else 0.0
 
 
 def share(part: float, whole: float) -> str:
-    """`99.2 %`, never rounded to all or nothing when it is not."""
+    """`99.2 %`. Rounds to `0 %` or `100 %` only when that is exact."""
     exact = percent(part, whole)
     if exact in (0.0, 100.0):
         return f"{exact:.0f} %"

@@ -1,6 +1,6 @@
-"""HTML in which text cannot become markup: whatever is not `Html` is escaped, always.
+"""Builds HTML from tags and text. Every string that is not an `Html` is escaped, so text cannot become markup.
 
-Rule names, pods and paths come from outside, so no string reaches the page but through here.
+Rule names, pod names and paths come from outside; therefore every string of the page goes through this module.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ _VOID = frozenset({"meta", "link", "br", "wbr"})
 
 
 class Html(str):
-    """Text that is markup already."""
+    """A string that is markup already and is not escaped again."""
 
     __slots__ = ()
 
@@ -20,7 +20,7 @@ Child = str | int | None
 
 
 def text(value: Child) -> Html:
-    """Escapes what is not markup yet; bytes of a file name that are not UTF-8 become `?`."""
+    """The value as markup: escaped unless it is `Html`. Bytes of a file name that are not UTF-8 become `?`."""
     if isinstance(value, Html):
         return value
     plain = "" if value is None else str(value)
@@ -28,7 +28,7 @@ def text(value: Child) -> Html:
 
 
 def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Html:
-    """`tag("td", rule, class_="rule")`. An attribute of None is left out; `data_x` is written data-x."""
+    """An element, such as `tag("td", rule, class_="rule")`. Omits an attribute of None; writes `data_x` as data-x."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{text(str(value))}"'
         for key, value in attributes.items()

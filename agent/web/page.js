@@ -1,5 +1,5 @@
-// Keeps the page current without a flicker: fetches it anew and writes only what differs, so that
-// scrolling, selection and focus stay. The server alone decides what is shown and how.
+// Keeps the page current: fetches it every two seconds and changes only the nodes that differ, so that scroll position,
+// selection and focus stay. The server alone decides what the page shows.
 
 const EVERY_MS = 2000;
 

@@ -1,7 +1,8 @@
-"""The status page: an operator's answer to four questions.
+"""The status page, which answers an operator's questions about this agent.
 
-Is anything lost, how far behind are we, who slows us, what does Falco see. One self-contained
-document; styles and script stand inline and are allowed by their digests alone.
+Is anything lost? How far behind is it? What is slowing it? What does Falco report? Do all checks pass?
+The page is one document without external resources. The Content-Security-Policy allows its inline style and script by
+their digests and nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from hashlib import sha256
 from importlib import resources
 from urllib.parse import quote
 
-from agent.web.cards import behind, checks, files, lost, seen, slow
+from agent.web.cards import alerts, checks, delay, files, losses, sending
 from agent.web.figures import duration, moment
 from agent.web.markup import Html, join, tag
 from agent.web.report import Probe, Report
@@ -76,7 +77,7 @@ def _head(report: Report, verdict: Verdict) -> Html:
         tag("meta", name="robots", content="noindex"),
         tag("title", f"{report.node}: {verdict.headline} · Falcowatch"),
         tag("link", id="icon", rel="icon", href=f"data:image/svg+xml,{quote(icon)}"),
-        # Without script the page comes anew as a whole; with it only what changed is written.
+        # Without script the browser reloads the page; with it the script replaces only the parts that changed.
         tag("noscript", tag("meta", http_equiv="refresh", content="5")),
         tag("style", Html(_STYLE)),
         tag("script", Html(_SCRIPT), type="module"),
@@ -121,8 +122,8 @@ def _finding(finding: Finding) -> Html:
 def _cards(report: Report, health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
     return tag(
         "main",
-        tag("div", lost(report), slow(report), checks(health, readiness), class_="column"),
-        tag("div", behind(report), seen(report), class_="column"),
+        tag("div", losses(report), sending(report), checks(health, readiness), class_="column"),
+        tag("div", delay(report), alerts(report), class_="column"),
     )
 
 

@@ -1,6 +1,6 @@
-"""What the page's cards are made of: a question with its answer, bars, facts, tables.
+"""The parts of a card: a question with its answer, bars, facts, tables.
 
-No inline style anywhere, since the page's policy allows none: widths are attributes of SVG.
+The Content-Security-Policy allows no inline style, so widths of bars are SVG attributes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def card(question: str, answer: Child, note: Child, *content: Child, kind: str, 
 
 
 def stack(parts: Sequence[tuple[str, int]], whole: int) -> Html:
-    """One bar, cut in proportion; what is there at all is seen."""
+    """One bar, divided in proportion. A part that is not zero stays visible."""
     seen = [(name, max(0.6, percent(number, whole))) for name, number in parts if number > 0]
     scale = 100 / total if (total := sum(width for _, width in seen)) else 0
     bars, left = [], 0.0
@@ -54,7 +54,7 @@ def facts(*facts: tuple[str, Child]) -> Html:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Child]], *, wide: int) -> Html:
-    """`wide` is the column of text; the others hold figures."""
+    """`wide` is the index of the column of text; the other columns hold numbers."""
     return tag(
         "div",
         tag(
@@ -80,5 +80,5 @@ def reasons(numbers: Mapping[str, int]) -> str:
 
 
 def slug(name: str) -> str:
-    """A class name that only letters can enter."""
+    """A CSS class name made of the letters in `name`."""
     return "".join(char for char in name.lower() if char.isascii() and char.isalpha())

@@ -1,7 +1,6 @@
-"""What the agent says of itself at one moment, as values: the status page and /status show nothing else.
+"""The state of the agent at one moment, as values. The status page and /status are made from them alone.
 
-Times are seconds since 1970, and `now` is among them, so what is made of a report depends on nothing
-but the report.
+Times are seconds since 1970. The report includes `now`, so that the pages depend on nothing but the report.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One thing that must hold; `detail` is one line, with the remedy when it does not."""
+    """One check of a condition. `detail` is one line; it names the remedy when the check failed."""
 
     name: str
     ok: bool
@@ -21,7 +20,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Records since the start: what was read is shipped, filtered, rejected or in flight."""
+    """The accounting of records since the start: read = shipped + filtered + rejected + in flight."""
 
     read: int
     shipped: int
@@ -43,9 +42,9 @@ class LaneReport:
     name: str
     stream: str
     waiting: int
-    """Records."""
+    """Number of records that wait."""
     oldest_seconds: float
-    """Since the oldest unsettled record was read; 0 when none waits."""
+    """Time since the oldest waiting record was read; 0 when no record waits."""
     shipped: int = 0
 
 
@@ -56,7 +55,7 @@ class FileReport:
     size: int
     committed: int
     state: str = "open"
-    """A word or two: open, rotated, deleted (still held), waiting …"""
+    """Shown as it is: `open`, `rotated`, `truncated`, `deleted, still held`."""
 
     @property
     def behind(self) -> int:
@@ -68,18 +67,16 @@ class Alert:
     time: float
     priority: str
     rule: str
-    pod: str = ""
-    """`namespace/name`; empty: the host itself, or not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Falco:
-    """What is known of the Falco on this node."""
+    """The state of Falco on this node."""
 
     silent_seconds: float | None = None
-    """Since it last wrote; None: it has not been heard yet."""
+    """Time since Falco last wrote a line; None: it has written none since the agent started."""
     silent: bool = False
-    """It has been silent for longer than `falco.silent_seconds`."""
+    """Whether this is longer than the setting `falco.silent_seconds`."""
     versions: Sequence[str] = ()
     syscall_drops: int = 0
     alerts_by_priority: Mapping[str, int] = field(default_factory=dict)
@@ -90,7 +87,7 @@ class Enrichment:
     mode: str = "none"
     pods: int = 0
     results: Mapping[str, int] = field(default_factory=dict)
-    """Alerts by what was known of their pod: hit, miss, host, late."""
+    """Number of alerts by result of the pod lookup: hit, miss, host, late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,7 @@ class Report:
     send_slots: int = 0
     send_slots_used: int = 0
     puts: Mapping[str, int] = field(default_factory=dict)
-    """Puts by outcome; `accepted` is the good one."""
+    """PutLogEvents requests by outcome."""
     throttled: int = 0
     last_acknowledged_at: float | None = None
     gaps: int = 0

@@ -1,7 +1,7 @@
-"""Serves /metrics, /healthz, /readyz, /status and the page, and takes only GET and HEAD.
+"""Serves /metrics, /healthz, /readyz, /status and the status page; accepts only GET and HEAD.
 
-Promises that nobody who can reach the port can starve the agent through it: connections are bounded,
-and the newest wins, so kubelet's probes are answered however many idle ones are held open.
+A client that can reach the port cannot exhaust the agent: the number of connections is bounded. When the bound is
+reached, a new connection closes the oldest one, so that kubelet's probes are answered however many connections idle.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from agent.web.page import CONTENT_SECURITY_POLICY, render
 from agent.web.report import Probe, Report
 
 MOST_CONNECTIONS = 64
-"""Prometheus, kubelet and a few people need a handful; log files need the rest of the descriptors."""
+"""Prometheus, kubelet and a few people need fewer than ten; log files need the rest of the file descriptors."""
 KEEP_ALIVE_SECONDS = 75.0
-"""Longer than the usual scrape interval of a minute, so that a scraper keeps its connection."""
+"""Longer than the usual scrape interval of one minute, so that Prometheus keeps its connection."""
 LARGEST_REQUEST_BYTES = 4096
-"""Of a body, which no request here has."""
+"""Bound on a request's body; no valid request has one."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -46,7 +46,7 @@ Probes = Callable[[], Sequence[Probe]]
 async def serve(
     settings: Http, telemetry: Telemetry, *, report: Callable[[], Report], health: Probes, readiness: Probes
 ) -> AsyncIterator[int]:
-    """Serves while the block runs, and yields the port. Raises PortUnavailable."""
+    """Serves during the block and yields the port. Raises PortUnavailable."""
     application = web.Application(client_max_size=LARGEST_REQUEST_BYTES)
     application.on_response_prepare.append(_harden)
     application.add_routes(
@@ -75,10 +75,10 @@ async def serve(
 
 async def _listen(runner: web.AppRunner, settings: Http) -> asyncio.Server:
     protocols = runner.server
-    assert protocols is not None, "the runner is set up"
+    assert protocols is not None, "AppRunner.setup creates the server"
 
     def connected() -> asyncio.Protocol:
-        # The oldest go first: a scraper's next request opens another, an idle crowd only loses its places.
+        # Closing the oldest is safe: Prometheus opens a new connection for its next request.
         surplus = max(0, len(protocols.connections) + 1 - MOST_CONNECTIONS)
         for oldest in protocols.connections[:surplus]:
             oldest.force_close()
@@ -91,15 +91,15 @@ async def _listen(runner: web.AppRunner, settings: Http) -> asyncio.Server:
 
 
 def _explain(error: Exception, settings: Http) -> str:
-    what = f"http.host = {settings.host!r}, http.port = {settings.port}: "
+    values = f"http.host = {settings.host!r}, http.port = {settings.port}: "
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
-        return what + "the port is taken by another process; set http.port to a free one (0: any)"
+        return values + "another process uses this port; set http.port to a free port (0: any)"
     if number in (errno.EACCES, errno.EPERM):
-        return what + "not allowed; ports below 1024 need a capability, so set http.port above"
+        return values + "not permitted; ports below 1024 need a capability, so set http.port to 1024 or above"
     if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
-        return what + "the host is no address of this machine; set http.host to 0.0.0.0, or :: for IPv6"
-    return what + f"cannot be opened ({error}); set http.host and http.port to an address that can"
+        return values + "the host is not an address of this machine; set http.host to 0.0.0.0, or to :: for IPv6"
+    return values + f"the agent cannot listen there ({error}); set http.host and http.port to another address"
 
 
 def _probe_handler(probes: Probes) -> Handler:
@@ -134,5 +134,5 @@ def _page_handler(report: Callable[[], Report], health: Probes, readiness: Probe
 
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
-    # On every answer, refusals included.
+    # Runs for every answer, errors included.
     response.headers.update(_HEADERS)

@@ -176,7 +176,7 @@ async def version_now(api: KubernetesApi) -> str:
     return read_list(await api.list_pods(), ALL).version
 
 
-async def test_a_list_holds_this_nodes_pods_and_a_version(server: Server, api: KubernetesApi):
+async def test_a_list_has_this_nodes_pods_and_a_version(server: Server, api: KubernetesApi):
     version = await version_now(api)
     await server.create()
     # A list by `resourceVersion=0` comes from a cache, which may be a moment behind: a whole watch lets it catch up.
@@ -200,7 +200,7 @@ async def test_a_list_without_pods_is_a_list(server: Server, api: KubernetesApi)
     assert int(found.version) > 0
 
 
-async def test_a_watch_tells_of_a_pod_that_comes_and_goes_and_ends_with_a_bookmark(server: Server, api: KubernetesApi):
+async def test_a_watch_reports_a_created_and_a_deleted_pod_and_ends_with_a_bookmark(server: Server, api: KubernetesApi):
     version = await version_now(api)
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(events(api, version, 8))
@@ -214,7 +214,7 @@ async def test_a_watch_tells_of_a_pod_that_comes_and_goes_and_ends_with_a_bookma
     assert int(watch.result()[-1].version) >= int(told[-1].version) > int(version)
 
 
-async def test_a_watch_goes_on_from_where_the_last_one_ended(server: Server, api: KubernetesApi):
+async def test_a_watch_continues_where_the_last_one_ended(server: Server, api: KubernetesApi):
     version = await version_now(api)
     await server.create()
     first = await events(api, version, 5)
@@ -230,7 +230,7 @@ async def test_a_version_too_old_is_stale(server: Server, api: KubernetesApi):
         await events(api, "1", 5)
 
 
-async def test_a_version_of_the_future_brings_nothing_or_is_stale(server: Server, api: KubernetesApi):
+async def test_a_future_version_brings_no_event_or_is_stale(server: Server, api: KubernetesApi):
     """Either way the agent lists anew: after a watch without a word, or at once."""
     future = str(int(await version_now(api)) + 1_000_000)
 
@@ -242,7 +242,7 @@ async def test_a_version_of_the_future_brings_nothing_or_is_stale(server: Server
     assert told == []
 
 
-async def test_a_token_that_is_none_is_unauthorized(server: Server, tmp_path: Path):
+async def test_an_invalid_token_is_unauthorized(server: Server, tmp_path: Path):
     async with connect(server.node, with_token(server.kubeconfig, tmp_path / "other", "none")) as api:
         with pytest.raises(Unauthorized, match="401"):
             await api.list_pods()

@@ -1,4 +1,4 @@
-"""Pod objects as an API server writes them, with the parts that nobody here reads left in."""
+"""Pod objects as an API server writes them, including the fields that the agent skips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An agent's enrichment at work against the small API server, over real HTTP."""
+"""Runs the enricher against the small API server, over real HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pod an alert means, among those that are here, those that were, and those of the same name."""
+"""The cache: which pod an alert is about, among living pods, deleted pods and pods of the same name."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_pod_is_found_by_name_by_uid_or_by_container(key):
     ],
     ids=str,
 )
-def test_what_is_said_must_agree(key):
+def test_the_container_id_must_agree_with_namespace_and_name(key):
     assert cache(pod(containers={"db": OLD})).find(key, T0) is None
 
 
@@ -87,12 +87,12 @@ def test_what_is_said_must_agree(key):
     ("seconds", "uid"),
     [(1, "old"), (599, "old"), (600, "old"), (602, "new"), (5000, "new"), (-9, "old"), (-11, None)],
 )
-def test_a_name_means_the_pod_that_had_it_then(seconds, uid):
+def test_a_name_means_the_pod_that_had_it_at_the_time_of_the_alert(seconds, uid):
     assert uid_of(replaced().find(named(), T0 + seconds * 1000)) == uid
 
 
 @given(st.integers(-20, 700), st.integers(-20, 700))
-def test_an_answer_holds_for_all_the_time_it_says(first, second):
+def test_an_answer_is_the_same_for_its_whole_interval(first, second):
     pods = replaced()
     time_ms = T0 + second * 1000
     found = pods.find(named(), T0 + first * 1000)
@@ -102,14 +102,14 @@ def test_an_answer_holds_for_all_the_time_it_says(first, second):
 
 
 @pytest.mark.parametrize("seconds", [-100, 1, 601, 5000])
-def test_a_uid_or_a_container_means_one_pod_whatever_the_time(seconds):
+def test_a_uid_or_a_container_id_means_one_pod_at_any_time(seconds):
     pods = replaced()
 
     assert uid_of(pods.find(named(uid="old"), T0 + seconds * 1000)) == "old"
     assert uid_of(pods.find(named(container=NEW[:12]), T0 + seconds * 1000)) == "new"
 
 
-def test_after_its_deletion_a_name_alone_is_unknown_until_the_next_pod_bears_it():
+def test_after_a_deletion_a_name_alone_is_unknown_until_a_new_pod_has_it():
     pods = cache(pod(uid="old"))
     pods.delete("old", T0 + 600_000)
 
@@ -117,7 +117,7 @@ def test_after_its_deletion_a_name_alone_is_unknown_until_the_next_pod_bears_it(
     assert pods.find(named(uid="old"), T0 + 600_001) is not None
 
 
-def test_an_alert_from_before_the_pod_was_made_is_about_another():
+def test_an_alert_from_before_the_pod_was_created_is_about_another_pod():
     assert cache(pod()).find(named(), T0 - CLOCK_SLACK_MS - 1) is None
 
 
@@ -138,7 +138,7 @@ def test_of_several_containers_none_is_guessed():
     assert (found.container, found.container_id) == (None, None)
 
 
-def test_an_only_container_is_the_one_but_its_id_is_not_claimed():
+def test_the_only_container_of_a_pod_is_named_without_an_id():
     found = cache(pod(containers={"db": OLD})).find(named(container="c" * 12), T0)
 
     assert found is not None
@@ -173,7 +173,7 @@ def test_pods_missing_from_a_new_list_are_deleted():
     assert uid_of(pods.find(named("db-0"), T0 + 500)) == "u1"
 
 
-def test_a_deleted_pod_is_forgotten_after_its_time():
+def test_a_deleted_pod_is_dropped_after_the_configured_time():
     pods = cache(pod(containers={"db": OLD}, annotations={"kubernetes.io/config.mirror": "static"}))
     pods.delete("u1", T0)
 
@@ -187,14 +187,14 @@ def test_a_deleted_pod_is_forgotten_after_its_time():
     assert not pods._by_static_uid
 
 
-def test_only_a_change_that_shows_is_news():
+def test_only_a_visible_change_counts_as_a_change():
     pods = cache(pod())
 
     assert not pods.put(pod(), T0)
     assert pods.put(pod(labels={"app": "other"}), T0)
 
 
-def test_a_pod_that_comes_back_lives():
+def test_a_deleted_pod_that_is_listed_again_is_living():
     pods = cache(pod())
     pods.delete("u1", T0)
 
@@ -202,7 +202,7 @@ def test_a_pod_that_comes_back_lives():
     assert [each.uid for each in pods.living()] == ["u1"]
 
 
-def test_the_longest_deleted_make_room_for_the_living():
+def test_the_pod_deleted_first_is_dropped_first():
     pods = cache(*(pod(f"db-{number}", uid=f"u{number}") for number in range(MOST_PODS)))
     pods.delete("u5", T0)
     pods.delete("u3", T0 + 1)
@@ -215,7 +215,7 @@ def test_the_longest_deleted_make_room_for_the_living():
     assert uid_of(pods.find(named("db-3"), T0)) == "u3"
 
 
-def test_beyond_all_bounds_a_pod_is_left_out():
+def test_a_living_pod_beyond_the_bound_is_not_cached():
     pods = cache(*(pod(f"db-{number}", uid=f"u{number}") for number in range(MOST_PODS)))
 
     assert not pods.put(pod("one-more", uid="one-more"), T0)

@@ -1,4 +1,4 @@
-"""Who waits for a pod, how long, and what is said when it does not come; in fake time."""
+"""The enricher: how long a record waits for its pod, and the fragment it gets otherwise; in fake time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from agent.core.values import PodKey
-from agent.enrich.enricher import FRESH_MS, IN_VAIN_SECONDS, LATE_SECONDS, MOST_ANSWERS, AlertOnly, PodEnricher
+from agent.enrich.enricher import FRESH_MS, LATE_SECONDS, MOST_ANSWERS, NO_SECOND_WAIT_SECONDS, AlertOnly, PodEnricher
 from agent.enrich.pod import Pod, Selection, decode_pod
 from agent.enrich.pod_file import PodFile
 from agent.telemetry.metrics import Telemetry
@@ -47,7 +47,7 @@ def result(made: PodEnricher, key: PodKey, time_ms: int | None = None) -> str | 
     return fragment.result if fragment else None
 
 
-async def test_the_same_fragment_serves_until_the_pod_changes():
+async def test_the_same_fragment_is_returned_until_the_pod_changes():
     made = listed(pod("web-1", tier="old"))
     first = made.fragment(WEB, now_ms())
     made.pod_changed(pod("web-1", tier="old"))
@@ -61,7 +61,7 @@ async def test_the_same_fragment_serves_until_the_pod_changes():
     assert b'"tier":"new"' in changed.plain
 
 
-async def test_those_who_wait_go_on_as_soon_as_all_have_appeared():
+async def test_a_wait_ends_as_soon_as_all_pods_have_appeared():
     made = listed()
     loop = asyncio.get_running_loop()
     loop.call_later(0.2, made.pod_changed, pod("web-1"))
@@ -74,7 +74,7 @@ async def test_those_who_wait_go_on_as_soon_as_all_have_appeared():
     assert result(made, WEB) == result(made, OTHER) == "hit"
 
 
-async def test_a_pod_that_does_not_come_is_waited_for_once():
+async def test_a_pod_that_does_not_appear_is_waited_for_once():
     made = listed()
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -88,11 +88,11 @@ async def test_a_pod_that_does_not_come_is_waited_for_once():
     await asyncio.sleep(LATE_SECONDS)
     assert result(made, WEB) == "miss"
 
-    await asyncio.sleep(IN_VAIN_SECONDS)
+    await asyncio.sleep(NO_SECOND_WAIT_SECONDS)
     assert result(made, WEB) is None
 
 
-async def test_a_pod_that_comes_after_all_is_found_at_once():
+async def test_a_pod_that_appears_after_the_wait_is_found_at_once():
     made = listed()
     await made.appear([WEB], 1.0)
 
@@ -143,7 +143,7 @@ async def test_waiting_can_be_cancelled():
     assert result(made, WEB) is None
 
 
-async def test_a_successor_of_the_same_name_is_waited_for():
+async def test_a_new_pod_of_the_same_name_is_waited_for():
     made = listed(pod("web-1", "old"))
     made.pod_deleted(pod("web-1", "old"))
     await asyncio.sleep(0)
@@ -152,14 +152,14 @@ async def test_a_successor_of_the_same_name_is_waited_for():
     assert result(made, WEB, deleted_ms + 1000) is None
 
 
-async def test_a_pod_first_heard_of_by_its_deletion_is_known_for_what_it_did():
+async def test_a_pod_first_reported_by_its_deletion_is_known_for_earlier_alerts():
     made = listed()
     made.pod_deleted(pod("web-1"))
 
     assert result(made, WEB, now_ms() - 1000) == "hit"
 
 
-async def test_what_is_remembered_is_bounded():
+async def test_every_table_of_the_enricher_is_bounded():
     made = listed(pod("web-1"))
     keys = [PodKey("shop", f"unknown-{number}", None, None) for number in range(MOST_ANSWERS * 2)]
     for key in keys:
@@ -169,11 +169,11 @@ async def test_what_is_remembered_is_bounded():
 
     assert len(made._answers) <= MOST_ANSWERS
     assert len(made._unknown) <= MOST_ANSWERS
-    assert len(made._in_vain) <= MOST_ANSWERS
+    assert len(made._no_second_wait) <= MOST_ANSWERS
     assert result(made, keys[-1]) == "late"
 
 
-async def test_without_enrichment_nothing_is_waited_for_and_what_is_remembered_is_bounded():
+async def test_without_enrichment_no_record_waits_and_the_cache_is_bounded():
     made = AlertOnly()
     for number in range(MOST_ANSWERS + 1):
         fragment = made.fragment(PodKey("shop", f"web-{number}", None, None), 0)
@@ -186,7 +186,7 @@ async def test_without_enrichment_nothing_is_waited_for_and_what_is_remembered_i
     assert made.unknown(WEB, "late").result == "late"
 
 
-async def test_a_deleted_pod_is_forgotten_at_the_next_sign_of_life_after_its_time():
+async def test_a_deleted_pod_is_dropped_at_the_next_answer_after_the_configured_time():
     made = PodEnricher(PodFile(Path("unused"), ALL), 0.0, Telemetry("test"))
     made.pods_listed([pod("web-1", "u1")])
     key = PodKey(None, None, "u1", None)

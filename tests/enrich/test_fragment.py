@@ -22,7 +22,7 @@ def spliced(fragment: Fragment) -> dict[str, Any]:
     return loaded
 
 
-def test_a_known_pod_is_told_under_fluent_bits_names():
+def test_a_known_pod_is_described_under_fluent_bits_names():
     pod = decode_pod(orjson.dumps(pod_object("web-1", uid="u1", annotations={"team": "blü"})), Selection(["*"], ["*"]))
 
     fragment = pod_fragment(pod, pod.containers[0], container_id("u1"))
@@ -58,7 +58,7 @@ def test_left_out_labels_are_counted_in_the_fragment():
 
 
 @given(NAMES, NAMES, NAMES, NAMES)
-def test_an_unknown_pod_is_told_by_what_the_alert_says_and_marked(namespace, name, uid, identity):
+def test_an_unknown_pod_is_described_by_the_fields_of_the_alert_and_marked(namespace, name, uid, identity):
     fragment = unknown_fragment(PodKey(namespace, name, uid, identity), "late")
 
     said = {"namespace_name": namespace, "pod_name": name, "pod_id": uid, "docker_id": identity}
@@ -68,7 +68,7 @@ def test_an_unknown_pod_is_told_by_what_the_alert_says_and_marked(namespace, nam
 
 
 @given(st.text(min_size=1), st.text())
-def test_the_twin_is_the_same_bytes_inside_a_string(name, label):
+def test_the_escaped_bytes_are_the_same_fragment_inside_a_json_string(name, label):
     pod = decode_pod(orjson.dumps(pod_object(name, labels={"l": label})), Selection(["*"], []))
     fragment = pod_fragment(pod, None, None)
 
@@ -88,7 +88,7 @@ def test_the_twin_is_the_same_bytes_inside_a_string(name, label):
         ),
     ],
 )
-def test_with_enrichment_off_the_alert_speaks_for_itself(key, result, plain):
+def test_with_enrichment_off_only_the_fields_of_the_alert_are_used(key, result, plain):
     fragment = alert_fragment(key)
 
     assert (fragment.result, fragment.plain) == (result, plain)

@@ -150,13 +150,13 @@ async def test_in_a_pod_the_mounted_token_and_authority_lead_to_the_api(secrets:
             await cluster.put(pod_object("web-2"))
             second = await ask(process, "web-2")
 
-            assert await ending(process) == b"API server: 2 pods on node node-1 True"
+            assert await ending(process) == b"the API server lists 2 pods on node node-1 True"
 
     assert (first["pod_name"], second["pod_name"]) == ("web-1", "web-2")
     assert len(cluster.lists) == 2  # The last by the probe.
 
 
-async def test_a_server_that_the_authority_did_not_sign_is_not_spoken_to(secrets: Path):
+async def test_a_server_without_a_certificate_of_the_authority_is_refused(secrets: Path):
     mounted = ["sh", "-c", MOUNT, "sh", str(SERVICE_ACCOUNT_TOKEN.parent), str(secrets)]
     async with api_over_tls(secrets) as (cluster, environ):
         make_authority(secrets / "ca.crt")
@@ -178,7 +178,7 @@ async def test_outside_a_cluster_api_means_the_kubeconfig(tmp_path: Path):
 
 
 @pytest.mark.skipif(SERVICE_ACCOUNT_TOKEN.exists(), reason="these tests run inside a cluster")
-async def test_outside_a_cluster_auto_is_off_and_costs_nothing():
+async def test_outside_a_cluster_auto_is_off_and_loads_no_sdk():
     async with agent(mode="auto", environ={}) as process:
         said = await ask(process, "web-1")
 

@@ -1,4 +1,4 @@
-"""What cannot be used as a configuration of the API, or is no server, is said with its remedy and no secret."""
+"""Errors of the connection to the API server: each names the remedy and contains no secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.enrich.cluster import NODE, serving, write_kubeconfig
         "clusters: [1]\ncontexts: [2]\nusers: [3]",
     ],
 )
-async def test_a_kubeconfig_that_is_none_is_said_so(tmp_path, text):
+async def test_an_invalid_kubeconfig_is_reported(tmp_path, text):
     path = tmp_path / "kubeconfig"
     path.write_text(text)
 
@@ -31,7 +31,7 @@ async def test_a_kubeconfig_that_is_none_is_said_so(tmp_path, text):
             pass
 
 
-async def test_the_message_about_a_kubeconfig_holds_nothing_of_its_users(tmp_path):
+async def test_the_message_about_a_kubeconfig_contains_no_credentials(tmp_path):
     path = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1", tmp_path / "token")
     loaded = yaml.safe_load(path.read_text())
     loaded["users"] = [{"name": "agent", "token": "sesame"}]
@@ -45,7 +45,7 @@ async def test_the_message_about_a_kubeconfig_holds_nothing_of_its_users(tmp_pat
     assert "sesame" not in str(caught.value)
 
 
-async def test_a_server_that_is_not_there_is_named_in_the_error(tmp_path):
+async def test_a_server_that_does_not_answer_is_named_in_the_error(tmp_path):
     async with serving() as (_, url):
         pass
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, tmp_path / "token")

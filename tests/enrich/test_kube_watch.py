@@ -1,4 +1,4 @@
-"""The conversation with the API server: over real HTTP, in fake time, through kubernetes-asyncio."""
+"""List and watch against the small API server: over real HTTP, in fake time, through kubernetes-asyncio."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_a_change_shows_in_the_next_fragment(tmp_path):
     assert (before["labels"], after["labels"]) == ({"tier": "old"}, {"tier": "new"})
 
 
-async def test_a_deleted_pod_stays_known_for_what_it_did(tmp_path):
+async def test_a_deleted_pod_stays_known_for_earlier_alerts(tmp_path):
     async with running(tmp_path, pod_object("web-1", uid="u1")) as agent:
         await agent.sees(WEB)
         while_it_ran = now_ms()
@@ -53,7 +53,7 @@ async def test_a_deleted_pod_stays_known_for_what_it_did(tmp_path):
         assert agent.telemetry.value("kube_pods") == 1
 
 
-async def test_only_this_nodes_pods_are_asked_for_by_list_and_watch_alone(tmp_path):
+async def test_only_list_and_watch_of_this_nodes_pods_are_requested(tmp_path):
     async with running(tmp_path, pod_object("web-1")) as agent:
         await agent.sees(WEB)
         for number in range(100):
@@ -116,7 +116,7 @@ async def test_a_refused_token_is_read_again(tmp_path):
     assert len(agent.cluster.lists) == 1
 
 
-async def test_missing_rights_are_said_clearly_and_no_record_waits(tmp_path, caplog):
+async def test_missing_rights_are_logged_with_the_remedy_and_no_record_waits(tmp_path, caplog):
     async with running(tmp_path) as agent:
         agent.cluster.allowed = False
         with caplog.at_level(logging.WARNING):
@@ -136,7 +136,7 @@ async def test_missing_rights_are_said_clearly_and_no_record_waits(tmp_path, cap
     assert later["pod_name"] == "web-1"
 
 
-async def test_a_container_that_runs_in_a_pod_just_begun_is_found_by_its_id_alone(tmp_path):
+async def test_a_container_of_a_new_pod_is_found_by_its_id_alone(tmp_path):
     identity = container_id("late")
     key = PodKey(None, None, None, identity[:12])
     async with running(tmp_path, pod_object("web-1", containers={"web": None})) as agent:

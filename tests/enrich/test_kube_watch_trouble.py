@@ -1,4 +1,4 @@
-"""What the API server and the way to it can do wrong: the agent goes on, and says once what is the matter."""
+"""Failures of the API server and the network: the agent continues and logs each kind of failure once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.looptime
         (500, b""),
     ],
 )
-async def test_a_list_that_is_none_is_asked_for_again(tmp_path, status, body):
+async def test_an_invalid_list_is_requested_again(tmp_path, status, body):
     async with running(tmp_path, pod_object("web-1")) as agent:
         agent.cluster.list_answers = [(status, body)] * 3
         await asyncio.sleep(30)
@@ -52,7 +52,7 @@ async def test_a_list_that_is_none_is_asked_for_again(tmp_path, status, body):
         (500, b'{"kind":"Status","code":500}'),
     ],
 )
-async def test_a_watch_that_fails_is_begun_again_and_misses_nothing(tmp_path, status, body):
+async def test_a_failed_watch_is_restarted_and_misses_no_event(tmp_path, status, body):
     async with running(tmp_path, pod_object("web-1")) as agent:
         agent.cluster.watch_answers = [(status, body)] * 3
         await agent.cluster.put(pod_object("web-2"))
@@ -63,7 +63,7 @@ async def test_a_watch_that_fails_is_begun_again_and_misses_nothing(tmp_path, st
     assert len(agent.cluster.watches) == 4
 
 
-async def test_a_connection_that_breaks_is_made_again_and_misses_nothing(tmp_path):
+async def test_a_broken_connection_is_opened_again_and_misses_no_event(tmp_path):
     async with running(tmp_path, pod_object("web-1")) as agent:
         await agent.cluster.requested(2)
         await agent.settled()
@@ -88,7 +88,7 @@ async def test_an_event_of_several_megabytes_is_read(tmp_path):
     assert len(agent.cluster.requests) == 2
 
 
-async def test_events_of_new_kinds_and_unreadable_pods_are_passed_over(tmp_path):
+async def test_events_of_unknown_types_and_unreadable_pods_are_skipped(tmp_path):
     async with running(tmp_path) as agent:
         await agent.cluster.requested(2)
         await agent.cluster.send(b'{"type":"SURPRISE","object":{"metadata":{"resourceVersion":"7"}}}')
@@ -100,7 +100,7 @@ async def test_events_of_new_kinds_and_unreadable_pods_are_passed_over(tmp_path)
     assert len(agent.cluster.requests) == 2
 
 
-async def test_a_watch_without_a_single_word_is_followed_by_a_list(tmp_path):
+async def test_a_watch_without_any_event_is_followed_by_a_list(tmp_path):
     """A server restored from a backup keeps a version of its future waiting, and sends no bookmark either."""
     async with running(tmp_path, pod_object("web-1")) as agent:
         await agent.cluster.requested(2)
@@ -115,7 +115,7 @@ async def test_a_watch_without_a_single_word_is_followed_by_a_list(tmp_path):
     assert len(agent.cluster.lists) == before + 1
 
 
-async def test_while_the_api_is_down_for_hours_the_known_pods_serve_on(tmp_path, caplog):
+async def test_known_pods_are_used_while_the_api_server_is_down_for_hours(tmp_path, caplog):
     async with running(tmp_path, pod_object("web-1")) as agent:
         await agent.sees(WEB)
         agent.cluster.list_answers = agent.cluster.watch_answers = [(503, b"")] * 10_000
@@ -134,7 +134,7 @@ async def test_while_the_api_is_down_for_hours_the_known_pods_serve_on(tmp_path,
     assert len([each for each in caplog.records if each.message == "pod watch failed"]) == 1
 
 
-async def test_without_any_configuration_the_agent_goes_on_and_says_what_to_mount(tmp_path, caplog):
+async def test_without_any_configuration_the_agent_continues_and_logs_the_remedy(tmp_path, caplog):
     watch = PodWatch(partial(connect, NODE, tmp_path / "none"), Selection(["*"], []), Telemetry("test"))
     enricher = PodEnricher(watch, 3600, Telemetry("test"))
 
@@ -161,7 +161,7 @@ async def test_without_any_configuration_the_agent_goes_on_and_says_what_to_moun
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx",
     ],
 )
-async def test_a_server_that_speaks_nonsense_is_only_trouble(tmp_path, nonsense):
+async def test_a_server_that_does_not_speak_http_is_a_failure_and_not_a_crash(tmp_path, nonsense):
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(nonsense)

@@ -17,7 +17,7 @@ def decode(found: object, selection: Selection = ALL) -> Pod:
     return decode_pod(orjson.dumps(found), selection)
 
 
-def test_a_pod_is_cut_down_to_what_an_alert_is_enriched_with():
+def test_a_pod_is_reduced_to_the_fields_for_enrichment():
     pod = decode(pod_object("web-1", uid="u1", annotations={"team": "blue"}))
 
     assert (pod.namespace, pod.name, pod.uid, pod.node, pod.service_account) == (
@@ -59,7 +59,7 @@ def test_containers_of_all_three_kinds_are_known_with_their_ids():
         ("", ""),
     ],
 )
-def test_the_digest_is_that_of_a_repository_or_none(image_id, digest):
+def test_the_digest_is_empty_without_a_repository(image_id, digest):
     found = pod_object()
     found["status"]["containerStatuses"][0]["imageID"] = image_id
 
@@ -73,7 +73,7 @@ def test_an_image_that_the_status_names_by_its_bare_id_keeps_the_name_of_the_spe
     assert decode(found).containers[0].image == "docker.io/library/nginx:1.27"
 
 
-def test_only_the_labels_and_annotations_that_were_chosen_are_copied():
+def test_only_the_selected_labels_and_annotations_are_copied():
     found = pod_object(
         labels={"app": "web", "app.kubernetes.io/name": "web", "secret": "x"},
         annotations={"team": "blue", "last-applied": "…"},
@@ -91,7 +91,7 @@ def test_the_workload_does_not_depend_on_which_labels_are_copied():
 
 
 @given(ENTRIES, ENTRIES)
-def test_labels_and_annotations_fit_the_cap_whole_and_what_does_not_is_counted(labels, annotations):
+def test_labels_and_annotations_fit_the_bound_as_a_whole_and_the_rest_is_counted(labels, annotations):
     pod = decode(pod_object(labels=labels, annotations=annotations))
 
     kept = [*pod.labels.items(), *pod.annotations.items()]
@@ -102,14 +102,14 @@ def test_labels_and_annotations_fit_the_cap_whole_and_what_does_not_is_counted(l
     assert len(pod.annotations) + pod.annotations_dropped == len(annotations)
 
 
-def test_a_huge_annotation_does_not_cost_the_small_ones_after_it():
+def test_a_huge_annotation_does_not_displace_the_small_ones_after_it():
     pod = decode(pod_object(annotations={"huge": "x" * 9000, "team": "blue"}))
 
     assert pod.annotations == {"team": "blue"}
     assert pod.annotations_dropped == 1
 
 
-def test_a_pod_just_made_has_nulls_and_gaps():
+def test_a_new_pod_has_null_and_missing_fields():
     pod = decode(
         {
             "metadata": {"name": "a", "namespace": "b", "uid": "c", "creationTimestamp": None, "labels": None},
@@ -122,7 +122,7 @@ def test_a_pod_just_made_has_nulls_and_gaps():
     assert (pod.created_ms, pod.node, pod.labels) == (0, "", {})
 
 
-def test_a_static_pod_is_known_by_the_uid_that_kubelet_gave_it_too():
+def test_a_static_pod_has_the_uid_of_kubelet_too():
     pod = decode(pod_object(annotations={"kubernetes.io/config.mirror": "8a1f"}), Selection(["*"], []))
 
     assert pod.static_uid == "8a1f"
@@ -130,6 +130,6 @@ def test_a_static_pod_is_known_by_the_uid_that_kubelet_gave_it_too():
 
 
 @pytest.mark.parametrize("found", [{}, {"metadata": {"name": "a"}}, [], {"metadata": {"name": 1}}, "pod"])
-def test_what_is_no_pod_is_refused(found):
+def test_an_object_that_is_not_a_pod_is_refused(found):
     with pytest.raises(msgspec.MsgspecError):
         decode(found)

@@ -37,7 +37,7 @@ def build(path: Path) -> PodEnricher:
     return made
 
 
-async def test_pods_come_from_the_file_and_follow_it(tmp_path):
+async def test_pods_follow_the_content_of_the_file(tmp_path):
     path = tmp_path / "pods.json"
     write(path, "web-1")
     enricher = build(path)
@@ -70,7 +70,7 @@ async def test_an_unchanged_file_is_not_read_again(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("content", [None, b"apiVersion: v1\n", b"{}", b""])
-async def test_a_file_that_is_missing_or_no_list_is_reported_once_and_looked_at_again(tmp_path, caplog, content):
+async def test_a_missing_or_invalid_file_is_logged_once_and_tried_again(tmp_path, caplog, content):
     path = tmp_path / "pods.json"
     if content is not None:
         path.write_bytes(content)
@@ -102,11 +102,11 @@ async def test_a_file_that_is_missing_or_no_list_is_reported_once_and_looked_at_
     ],
     ids=str,
 )
-def test_the_mode_says_where_pods_come_from(enrich, kind):
+def test_the_mode_selects_the_source_of_pods(enrich, kind):
     assert type(build_enricher(Settings(enrich=enrich), Telemetry("test"))) is kind
 
 
-async def test_a_probe_says_how_many_pods_the_file_holds_or_what_is_wrong_with_it(tmp_path):
+async def test_the_check_names_the_number_of_pods_in_the_file_or_the_error(tmp_path):
     path = tmp_path / "pods.json"
     settings = Settings(enrich=Enrich(file=path))
 
@@ -116,5 +116,5 @@ async def test_a_probe_says_how_many_pods_the_file_holds_or_what_is_wrong_with_i
     with pytest.raises(KubernetesError, match=r"pods\.json: expected a list of pods.*kubectl get pods"):
         await probe(settings)
     write(path, "web-1", "web-2")
-    assert await probe(settings) == f"{path}: 2 pods"
+    assert await probe(settings) == f"{path} lists 2 pods"
     assert (await probe(Settings(enrich=Enrich(mode="none")))).startswith("off")

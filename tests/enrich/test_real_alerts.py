@@ -1,4 +1,4 @@
-"""Alerts captured from a real Falco, joined to pods made for them, the whole way that a line goes."""
+"""Alerts captured from a real Falco, enriched with matching pods, from the log line to the event."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_alert_about_the_host_gets_no_pod(enricher, number):
 
 
 @pytest.mark.parametrize("number", [6, 7])
-def test_a_line_that_names_nothing_is_left_as_it_is(enricher, number):
+def test_a_line_that_names_no_pod_is_unchanged(enricher, number):
     fragment, event = enrich(enricher, LINES[number])
 
     assert fragment.result == "miss"
@@ -100,7 +100,7 @@ def test_a_pod_named_but_not_known_is_not_guessed_from_the_container(enricher):
     }
 
 
-def test_falcos_word_for_unknown_is_no_name(enricher):
+def test_falcos_placeholder_for_unknown_is_not_a_name(enricher):
     _, event = enrich(enricher, LINES[0], k8s_ns_name="<NA>", k8s_pod_name="<NA>")
 
     assert event["kubernetes"]["pod_id"] == "u1"

@@ -26,7 +26,7 @@ ALL = Selection(["*"], [])
 
 
 @given(st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")), max_size=20), st.data())
-def test_lines_are_cut_the_same_whatever_the_pieces(lines, data):
+def test_lines_do_not_depend_on_the_size_of_the_pieces(lines, data):
     stream = b"".join(line + b"\n" for line in lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
     splitter = Lines()
@@ -38,7 +38,7 @@ def test_lines_are_cut_the_same_whatever_the_pieces(lines, data):
     assert found == [line for line in lines if line.strip()]
 
 
-def test_a_line_without_end_is_given_up():
+def test_an_endless_line_is_an_error():
     splitter = Lines()
 
     assert splitter.feed(b"x" * LARGEST_EVENT_BYTES) == []
@@ -59,7 +59,7 @@ def test_a_list_by_kubectl_has_no_version():
     assert [pod.name for pod in read_list(body, ALL).pods] == ["web-1"]
 
 
-def test_one_unreadable_pod_does_not_cost_the_others():
+def test_an_unreadable_pod_does_not_affect_the_others():
     body = orjson.dumps({"metadata": {"resourceVersion": "7"}, "items": [{"metadata": 1}, pod_object("web-1")]})
 
     found = read_list(body, ALL)
@@ -69,12 +69,12 @@ def test_one_unreadable_pod_does_not_cost_the_others():
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]", b'{"kind":"Status","metadata":{}}', b'{"items":7}'])
-def test_what_is_no_list_is_said_so(body):
+def test_a_body_that_is_not_a_list_is_an_error(body):
     with pytest.raises(KubernetesError, match="expected a list of pods"):
         read_list(body, ALL)
 
 
-def test_a_bookmark_is_no_pod():
+def test_a_bookmark_has_no_pod():
     line = b'{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"9","creationTimestamp":null}}}'
 
     assert read_event(line, ALL) == Event("bookmark", "9", None)
@@ -93,7 +93,7 @@ def test_a_bookmark_is_no_pod():
     ],
 )
 def test_a_watch_that_cannot_be_followed_leads_to_a_new_list(line):
-    with pytest.raises(Stale, match="listing anew"):
+    with pytest.raises(Stale, match="listing again"):
         read_event(line, ALL)
 
 
@@ -102,7 +102,7 @@ def test_a_watch_that_cannot_be_followed_leads_to_a_new_list(line):
     [(401, Unauthorized), (403, Forbidden), (410, Stale), (400, Stale), (404, KubernetesError), (503, KubernetesError)],
 )
 @pytest.mark.parametrize("body", [b'{"message":"said so"}', b"said so", b'{"message":7,"x":"said so"}'])
-def test_a_refusal_says_by_its_type_what_to_do_next(status, kind, body):
+def test_the_type_of_an_error_says_what_to_do_next(status, kind, body):
     error = refusal(status, body, "https://api/api/v1/pods")
 
     assert type(error) is kind

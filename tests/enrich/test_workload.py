@@ -21,7 +21,7 @@ def test_a_replica_set_with_its_template_hash_is_its_deployment(name, digest):
 
 
 @given(NAMES, HASHES)
-def test_a_replica_set_made_by_hand_is_its_own_workload(name, digest):
+def test_a_replica_set_without_a_template_hash_is_its_own_workload(name, digest):
     owner = Owner("ReplicaSet", f"{name}-{digest}")
 
     assert workload_of("pod", owner, {}, CREATED_MS) == Workload(*owner)
@@ -52,14 +52,14 @@ def test_a_job_named_after_a_schedule_is_its_cron_job(name, delay_minutes):
     ],
     ids=["seconds, before 1.21", "a date", "a date and hour", "a number", "no number", "nothing but a number"],
 )
-def test_only_a_number_that_is_the_time_makes_a_cron_job(job, cron_job):
+def test_only_a_number_near_the_creation_time_means_a_cron_job(job, cron_job):
     expected = Workload("CronJob", cron_job) if cron_job else Workload("Job", job)
 
     assert workload_of("pod", Owner("Job", job), {}, CREATED_MS) == expected
 
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet", "SomethingOfTheirOwn"])
-def test_other_owners_stand_for_themselves(kind):
+def test_other_owners_are_the_workload(kind):
     assert workload_of("db-0", Owner(kind, "db"), {}, CREATED_MS) == Workload(kind, "db")
 
 

@@ -124,7 +124,7 @@ async def _until(running: Agent, event: str) -> None:
     """Wait for this log event, at most 8 s: a start without an unfinished put before it logs no `resumed`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(8):
-            while not running.said(event):
+            while not running.logged(event):
                 await asyncio.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""The model: its defaults are the documented ones, and what cannot work is refused before the agent starts."""
+"""The settings model: its defaults are the documented ones, and an invalid value is refused before the start."""
 
 import socket
 from pathlib import Path
@@ -56,7 +56,7 @@ DOCUMENTED = {
     "log.level": "info",
     "log.format": "json",
 }
-"""The public interface: charts and their users rely on it."""
+"""The public interface: charts and users rely on these defaults."""
 
 
 def problem_of(yaml: str, tmp_path: Path) -> str:
@@ -74,7 +74,7 @@ def test_the_defaults_are_the_documented_ones():
     assert {dotted: defaults[dotted] for dotted in DOCUMENTED} == DOCUMENTED
 
 
-def test_every_setting_says_what_it_is_for():
+def test_every_setting_has_a_description():
     def look(model: type[BaseModel], prefix: str = "") -> None:
         for name, field in model.model_fields.items():
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -88,13 +88,13 @@ def test_every_setting_says_what_it_is_for():
 @pytest.mark.parametrize(
     ("cluster", "given", "group"), [("", None, "falco"), ("prod", None, "/falco/{cluster}"), ("prod", "mine", "mine")]
 )
-def test_the_log_group_follows_the_cluster_unless_named(cluster, given, group):
+def test_the_default_log_group_depends_on_the_cluster_name(cluster, given, group):
     settings = Settings.model_validate({"cluster_name": cluster, "cloudwatch": {"log_group": given}})
 
     assert settings.log_group_template == group
 
 
-def test_settings_do_not_change():
+def test_settings_are_immutable():
     with pytest.raises(ValidationError, match="frozen"):
         Settings().cluster_name = "other"  # type: ignore[misc]
 
@@ -102,50 +102,62 @@ def test_settings_do_not_change():
 @pytest.mark.parametrize(
     ("written", "meant"), [("Critical", "critical"), ("INFO", "informational"), ("debug", "debug")]
 )
-def test_priorities_are_read_as_falco_writes_them(written, meant):
+def test_priorities_are_accepted_as_falco_writes_them(written, meant):
     assert Settings.model_validate({"falco": {"minimum_priority": written}}).falco.minimum_priority == meant
 
 
-def test_a_log_level_is_read_in_any_case():
+def test_a_log_level_is_accepted_in_any_case():
     assert Settings.model_validate({"log": {"level": "WARNING"}}).log.level == "warning"
 
 
 @pytest.mark.parametrize(
     ("yaml", "expectation"),
     [
-        ("cloudwatch: {log_group: 'a b'}", "may hold only letters, digits and . - _ / #"),
+        ("cloudwatch: {log_group: 'a b'}", "may contain only letters, digits and . - _ / #"),
         ("cloudwatch: {log_group: aws/x}", "must not start with aws/"),
-        ("cloudwatch: {log_group: '{rule}'}", "has unknown field 'rule'; allowed are {cluster}, {node}, {namespace}"),
-        ("cloudwatch: {log_group: '{node.__class__}'}", "has unknown field 'node.__class__'"),
-        ("cloudwatch: {log_group: '{node'}", "is no template"),
-        ("cloudwatch: {log_group: '{node!r}'}", "allowed are {cluster}, {node}, {namespace}, just so"),
-        ("cloudwatch: {log_stream: '{node:>9}'}", "allowed are {cluster}, {node}, {namespace}, just so"),
-        ("cloudwatch: {log_stream: 'a:b'}", "must not hold : or *"),
-        ("cloudwatch: {log_stream: ''}", "expected at least 1 character"),
-        ("cloudwatch: {log_group: '{cluster}'}", "needs cluster_name, which is empty; set FALCOWATCH_CLUSTER_NAME"),
-        ("cluster_name: my cluster", "cluster_name = 'my cluster' cannot stand in cloudwatch.log_group"),
-        ("cluster_name: 'arn:aws:eks:x'", "cluster_name = 'arn:aws:eks:x' cannot stand in cloudwatch.log_group"),
-        ("node_name: 'a:b'", "node_name = 'a:b' cannot stand in cloudwatch.log_stream"),
-        ("cloudwatch: {endpoint_url: 'localhost:80'}", "is no URL; expected http://host:port or https://host"),
-        ("cloudwatch: {role_arn: falcowatch}", "expected arn:aws:iam::<account>:role/<name>"),
-        ("cloudwatch: {concurrency: 0}", "expected greater than 0"),
-        ("cloudwatch: {sequence_tokens: maybe}", "expected 'auto', 'on' or 'off'"),
-        ("cloudwatch: {tags: {team: 7}}", "expected text; put it in quotes"),
-        ("cloudwatch: {retention_days: true}", "expected a valid integer"),
-        ("http: {port: yes}", "expected a valid integer"),
-        ("cloudwatch: {create: perhaps}", "expected true or false"),
-        ("cluster_name: 12", "expected text; put it in quotes"),
-        ("drain_seconds: .inf", "expected a finite number"),
-        ("heartbeat_seconds: .nan", "expected a finite number"),
-        ("memory_budget_bytes: 16MiB", "expected a valid integer"),
-        ("memory_budget_bytes: 1000", "expected greater than or equal to 2097152"),
-        ("state_dir: ''", "expected a path"),
-        ("tail: {paths: /var/log/x}", "expected a list"),
-        ("tail: {follow_links_into: ['']}", "expected an absolute path"),
-        ("tail: {follow_links_into: [docker]}", "expected an absolute path"),
+        (
+            "cloudwatch: {log_group: '{rule}'}",
+            "contains the unknown field 'rule'; allowed fields are {cluster}, {node}, {namespace}",
+        ),
+        ("cloudwatch: {log_group: '{node.__class__}'}", "contains the unknown field 'node.__class__'"),
+        ("cloudwatch: {log_group: '{node'}", "is not a valid template"),
+        (
+            "cloudwatch: {log_group: '{node!r}'}",
+            "must not format its fields; write them as {cluster}, {node}, {namespace}",
+        ),
+        (
+            "cloudwatch: {log_stream: '{node:>9}'}",
+            "must not format its fields; write them as {cluster}, {node}, {namespace}",
+        ),
+        ("cloudwatch: {log_stream: 'a:b'}", "must not contain : or *"),
+        ("cloudwatch: {log_stream: ''}", "must not be empty"),
+        (
+            "cloudwatch: {log_group: '{cluster}'}",
+            "contains {cluster}, but cluster_name is empty; set FALCOWATCH_CLUSTER_NAME",
+        ),
+        ("cluster_name: my cluster", "cluster_name = 'my cluster' cannot be used in cloudwatch.log_group"),
+        ("cluster_name: 'arn:aws:eks:x'", "cluster_name = 'arn:aws:eks:x' cannot be used in cloudwatch.log_group"),
+        ("node_name: 'a:b'", "node_name = 'a:b' cannot be used in cloudwatch.log_stream"),
+        ("cloudwatch: {endpoint_url: 'localhost:80'}", "is not a URL; use http://host:port or https://host"),
+        ("cloudwatch: {role_arn: falcowatch}", "is not the ARN of a role; use arn:aws:iam::<account>:role/<name>"),
+        ("cloudwatch: {concurrency: 0}", "must be above 0"),
+        ("cloudwatch: {sequence_tokens: maybe}", "must be one of 'auto', 'on' or 'off'"),
+        ("cloudwatch: {tags: {team: 7}}", "must be text; put it in quotes"),
+        ("cloudwatch: {retention_days: true}", "must be a whole number"),
+        ("http: {port: yes}", "must be a whole number"),
+        ("cloudwatch: {create: perhaps}", "must be true or false"),
+        ("cluster_name: 12", "must be text; put it in quotes"),
+        ("drain_seconds: .inf", "must be a finite number"),
+        ("heartbeat_seconds: .nan", "must be a finite number"),
+        ("memory_budget_bytes: 16MiB", "must be a whole number"),
+        ("memory_budget_bytes: 1000", "must be at least 2097152"),
+        ("state_dir: ''", "must be a path"),
+        ("tail: {paths: /var/log/x}", "must be a list"),
+        ("tail: {follow_links_into: ['']}", "must be an absolute path"),
+        ("tail: {follow_links_into: [docker]}", "must be an absolute path"),
     ],
 )
-def test_what_cannot_work_is_refused_with_what_would(tmp_path, yaml, expectation):
+def test_an_invalid_value_is_refused_with_the_expectation(tmp_path, yaml, expectation):
     problem = problem_of(yaml, tmp_path)
 
     assert expectation in problem
@@ -178,7 +190,7 @@ log: {level: debug, format: text}
 """
 
 
-def test_a_whole_configuration_takes_effect_as_written(tmp_path):
+def test_every_value_of_a_configuration_takes_effect(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(EVERYTHING)
 
@@ -202,7 +214,7 @@ def as_text(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-def test_a_cluster_that_is_missing_is_told_beside_other_problems(tmp_path):
+def test_a_missing_cluster_name_is_reported_together_with_other_errors(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("cloudwatch: {log_group: '/x/{cluster}'}\nhttp: {port: -1}")
 

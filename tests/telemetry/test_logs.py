@@ -1,4 +1,4 @@
-"""The agent's log: each line stands alone, whatever a field holds."""
+"""The agent's log: each line is complete, whatever value a field has."""
 
 import json
 import logging
@@ -40,14 +40,14 @@ def test_a_json_line_carries_time_level_logger_event_and_fields():
         (OSError("gone"), "gone"),
     ],
 )
-def test_no_field_can_cost_the_line(value, written):
+def test_any_value_of_a_field_can_be_logged(value, written):
     line = json.loads(JsonFormatter().format(record(value=value)))
 
     assert line["event"] == "file rotated"
     assert line["value"] == written
 
 
-def test_a_field_never_stands_in_for_what_the_line_itself_says():
+def test_a_field_does_not_overwrite_time_level_logger_or_event():
     line = json.loads(JsonFormatter().format(record(logger="mine", time="yesterday")))
 
     assert (line["logger"], line["time"]) == ("agent.tail", "2026-11-23T07:32:16.250Z")
@@ -68,20 +68,20 @@ def test_an_exception_is_a_field_of_its_line():
     assert "ValueError: invalid literal" in TextFormatter().format(made)
 
 
-def test_a_text_line_is_one_line_and_obeyed_by_no_terminal():
+def test_a_text_line_is_one_line_without_terminal_escapes():
     line = TextFormatter().format(record("rule seen", logging.WARNING, rule="x\n12:00:00 info all well\x1b[2J"))
 
     assert line == r"07:32:16 warning rule seen rule=x\n12:00:00 info all well\x1b[2J"
 
 
-def test_logging_goes_to_stderr_from_the_level_on(capsys):
+def test_the_log_goes_to_stderr_at_the_configured_level(capsys):
     before = logging.root.handlers[:], logging.root.level
 
     try:
         configure_logging("warning", "json")
         logging.getLogger("agent.x").info("not this")
         logging.getLogger("agent.x").warning("batch refused", extra={"stream": "node-1"})
-        logging.getLogger("botocore.credentials").info("nor the SDK's tales")
+        logging.getLogger("botocore.credentials").info("nor this line of the SDK")
     finally:
         logging.root.handlers[:], logging.root.level = before
 
@@ -97,7 +97,7 @@ class Clock:
         return self.now
 
 
-def test_an_event_comes_through_once_a_period_and_says_how_often_it_was_held_back():
+def test_an_event_is_logged_once_a_period_with_the_number_of_suppressed_ones():
     clock = Clock()
     occasional = Occasional(60, clock)
 
@@ -115,7 +115,7 @@ def test_an_event_comes_through_once_a_period_and_says_how_often_it_was_held_bac
     assert occasional.fields("denied") == {}
 
 
-def test_keys_that_went_quiet_are_forgotten():
+def test_keys_without_recent_events_are_removed():
     clock = Clock()
     occasional = Occasional(60, clock)
     for number in range(MOST_KEYS):

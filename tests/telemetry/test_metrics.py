@@ -1,4 +1,4 @@
-"""The metrics: their names are a promise to dashboards and alert rules."""
+"""The metrics: dashboards and alert rules depend on their names."""
 
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
@@ -52,7 +52,7 @@ PROMISED = (
 
 
 def touch_every_label(telemetry: Telemetry) -> None:
-    """A metric with labels has no sample before its first use."""
+    """Creates a sample of each metric with labels; it has none before its first use."""
     for metric in vars(telemetry).values():
         if getattr(metric, "_labelnames", ()) and hasattr(metric, "labels"):
             metric.labels(*("x" for _ in metric._labelnames))
@@ -97,13 +97,13 @@ def test_both_expositions_parse_and_hold_the_same_values():
     assert ours(plain)["falcowatch_alert_latency_seconds_count", frozenset({("lane", "urgent")})] == 2
 
 
-def test_every_metric_says_what_it_is():
+def test_every_metric_has_a_description():
     for family in Telemetry("1").registry.collect():
         if family.name.startswith("falcowatch_"):
-            assert family.documentation.rstrip().endswith(".") or family.documentation.endswith("late."), family.name
+            assert family.documentation.rstrip().endswith("."), family.name
 
 
-def test_the_latency_of_every_lane_is_there_at_zero_from_the_start():
+def test_the_latency_of_every_lane_is_exposed_as_zero_from_the_start():
     telemetry = Telemetry("1")
 
     counts = telemetry.snapshot().by("lane", "alert_latency_seconds_count")

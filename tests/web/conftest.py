@@ -1,4 +1,4 @@
-"""A served face: reports and probes are values, the HTTP is real."""
+"""A real HTTP server over reports and probes that the test provides."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -37,7 +37,7 @@ CALM = Report(
     last_acknowledged_at=NOW - 0.4,
     filtered={"priority": 10},
     checkpoint_age_seconds=0.6,
-    last_alerts=(Alert(NOW - 2, "Error", "Mkdir binary dirs", "default/nginx2-abc"),),
+    last_alerts=(Alert(NOW - 2, "Error", "Mkdir binary dirs"),),
     falco=Falco(silent_seconds=2.0, versions=("0.44.1",), alerts_by_priority={"Error": 1}),
     enrichment=Enrichment("api", pods=34, results={"hit": 1}),
 )
@@ -45,8 +45,8 @@ OK = (Probe("loop", True, "the event loop answers"),)
 READY = (Probe("log root", True, "/var/log/pods can be read"), Probe("credentials", True, "web identity"))
 
 
-class Face:
-    """What the next request is answered with, and a client that asks."""
+class ServedPages:
+    """The answers to the next request, and a client."""
 
     def __init__(self) -> None:
         self.telemetry = Telemetry("0.1.0")
@@ -88,10 +88,10 @@ class Face:
 
 
 @pytest.fixture
-async def face() -> AsyncIterator[Face]:
-    face = Face()
+async def pages() -> AsyncIterator[ServedPages]:
+    pages = ServedPages()
     async with (
-        face.serve(Http(host="127.0.0.1", port=0)) as face.port,
-        aiohttp.ClientSession(f"http://127.0.0.1:{face.port}") as face.client,
+        pages.serve(Http(host="127.0.0.1", port=0)) as pages.port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{pages.port}") as pages.client,
     ):
-        yield face
+        yield pages

@@ -21,7 +21,7 @@ def test_sizes(value, written):
     [
         (-1, "0.0 s"), (0.31, "0.3 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min"), (200, "3 min 20 s"),
         (3600, "1 h"), (18_120, "5 h 2 min"), (86_400, "1 d"), (273_600, "3 d 4 h"), (86_400_000, "1,000 d"),
-        (float("inf"), "for ever"),
+        (float("inf"), "endless"),
     ],
 )  # fmt: skip
 def test_durations(seconds, written):

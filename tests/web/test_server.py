@@ -1,4 +1,4 @@
-"""The HTTP face over real HTTP: what each path answers, to whom, and what it refuses."""
+"""The HTTP server over real HTTP: the answer of each path, and the requests that it refuses."""
 
 import asyncio
 import json
@@ -11,50 +11,50 @@ from agent.errors import PortUnavailable
 from agent.settings import Http
 from agent.web import Probe
 from agent.web.server import MOST_CONNECTIONS
-from tests.web.conftest import Face
+from tests.web.conftest import ServedPages
 
 
-async def test_metrics_come_in_the_format_that_prometheus_asks_for(face):
-    face.telemetry.records_read.inc(7)
+async def test_metrics_come_in_the_format_that_prometheus_asks_for(pages):
+    pages.telemetry.records_read.inc(7)
 
-    async with face.get("/metrics") as plain:
+    async with pages.get("/metrics") as plain:
         assert plain.content_type == "text/plain"
         assert "falcowatch_records_read_total 7.0" in await plain.text()
-    async with face.get("/metrics", Accept="application/openmetrics-text; version=1.0.0") as opened:
+    async with pages.get("/metrics", Accept="application/openmetrics-text; version=1.0.0") as opened:
         assert opened.content_type == "application/openmetrics-text"
         body = await opened.text()
         assert "falcowatch_records_read_total 7.0" in body
         assert body.endswith("# EOF\n")
 
 
-async def test_metrics_can_be_asked_for_by_name(face):
-    body = await face.text("/metrics?name[]=falcowatch_records_read_total")
+async def test_metrics_can_be_requested_by_name(pages):
+    body = await pages.text("/metrics?name[]=falcowatch_records_read_total")
 
     assert "falcowatch_records_read_total 0.0" in body
     assert "falcowatch_files_open" not in body
 
 
 @pytest.mark.parametrize(("path", "attribute"), [("/healthz", "health"), ("/readyz", "readiness")])
-async def test_a_probe_that_holds_is_a_200_and_one_that_fails_a_503_with_its_remedy(face, path, attribute):
-    setattr(face, attribute, (Probe("state", True, "can be written"),))
-    async with face.get(path) as response:
+async def test_probes_that_pass_are_a_200_and_a_failed_probe_is_a_503_with_its_remedy(pages, path, attribute):
+    setattr(pages, attribute, (Probe("state", True, "can be written"),))
+    async with pages.get(path) as response:
         assert (response.status, await response.text()) == (200, "ok state: can be written\n")
 
-    setattr(face, attribute, (Probe("state", True, "fine"), Probe("credentials", False, "none found;\nset a role")))
-    async with face.get(path) as response:
+    setattr(pages, attribute, (Probe("state", True, "fine"), Probe("credentials", False, "none found;\nset a role")))
+    async with pages.get(path) as response:
         assert response.status == 503
         assert await response.text() == "ok state: fine\nfailed credentials: none found; set a role\n"
 
 
-async def test_health_does_not_look_at_readiness(face):
-    face.readiness = (Probe("credentials", False, "expired"),)
+async def test_health_does_not_look_at_readiness(pages):
+    pages.readiness = (Probe("credentials", False, "expired"),)
 
-    async with face.get("/healthz") as response:
+    async with pages.get("/healthz") as response:
         assert response.status == 200
 
 
-async def test_status_is_the_report_as_json_with_what_follows_from_it(face):
-    async with face.get("/status") as response:
+async def test_status_is_the_report_as_json_with_derived_values(pages):
+    async with pages.get("/status") as response:
         assert response.content_type == "application/json"
         status = await response.json()
 
@@ -68,20 +68,20 @@ async def test_status_is_the_report_as_json_with_what_follows_from_it(face):
     assert status["readiness"][1] == {"name": "credentials", "ok": True, "detail": "web identity"}
 
 
-async def test_status_holds_whatever_a_file_name_or_a_time_is(face):
-    file = face.report.files[0]
-    face.change(files=(type(file)("/var/log/\udcff.log", "1:2", 1, 1),), lag_seconds=float("inf"))
+async def test_status_accepts_any_file_name_and_an_infinite_time(pages):
+    file = pages.report.files[0]
+    pages.change(files=(type(file)("/var/log/\udcff.log", "1:2", 1, 1),), lag_seconds=float("inf"))
 
-    status = json.loads(await face.text("/status"))
+    status = json.loads(await pages.text("/status"))
 
     assert status["files"][0]["path"] == "/var/log/?.log"
     assert status["lag_seconds"] is None
-    assert "/var/log/" in await face.text("/")
+    assert "/var/log/" in await pages.text("/")
 
 
 @pytest.mark.parametrize("path", ["/", "/status", "/metrics", "/healthz", "/readyz", "/nowhere"])
-async def test_no_answer_is_kept_sniffed_or_framed(face, path):
-    async with face.get(path) as response:
+async def test_every_answer_forbids_caching_sniffing_and_framing(pages, path):
+    async with pages.get(path) as response:
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["X-Frame-Options"] == "DENY"
@@ -90,35 +90,35 @@ async def test_no_answer_is_kept_sniffed_or_framed(face, path):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-async def test_only_get_and_head_are_taken(face, method):
-    async with face.client.request(method, "/status") as response:
+async def test_only_get_and_head_are_accepted(pages, method):
+    async with pages.client.request(method, "/status") as response:
         assert response.status == 405
         assert response.headers["Allow"] == "GET,HEAD"
-    assert face.asked == 0
+    assert pages.asked == 0
 
 
-async def test_head_is_get_without_the_body(face):
-    async with face.client.head("/status") as response:
+async def test_head_is_get_without_the_body(pages):
+    async with pages.client.head("/status") as response:
         assert response.status == 200
         assert await response.read() == b""
 
 
-async def test_another_path_is_not_found(face):
-    async with face.get("/../etc/passwd") as response:
+async def test_another_path_is_not_found(pages):
+    async with pages.get("/../etc/passwd") as response:
         assert response.status == 404
 
 
-async def test_an_endless_header_is_refused(face):
+async def test_an_endless_header_is_refused(pages):
     with pytest.raises(aiohttp.ClientResponseError, match="400") as refused:
-        async with face.client.get("/healthz", headers={"X": "y" * 100_000}, raise_for_status=True):
+        async with pages.client.get("/healthz", headers={"X": "y" * 100_000}, raise_for_status=True):
             pass
     assert refused.value.status == 400
 
 
-async def test_a_crowd_of_idle_connections_keeps_nobody_out(face):
-    crowd = [await asyncio.open_connection("127.0.0.1", face.port) for _ in range(2 * MOST_CONNECTIONS)]
+async def test_idle_connections_do_not_keep_a_new_client_out(pages):
+    crowd = [await asyncio.open_connection("127.0.0.1", pages.port) for _ in range(2 * MOST_CONNECTIONS)]
 
-    async with face.get("/healthz") as response:
+    async with pages.get("/healthz") as response:
         assert response.status == 200
 
     first_reader, _ = crowd[0]
@@ -127,30 +127,32 @@ async def test_a_crowd_of_idle_connections_keeps_nobody_out(face):
         writer.close()
 
 
-async def test_a_taken_port_is_said_with_its_remedy():
+async def test_a_port_in_use_is_reported_with_the_remedy():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
 
-        with pytest.raises(PortUnavailable, match=rf"http.port = {port}: the port is taken .*; set http.port") as error:
-            async with Face().serve(Http(host="127.0.0.1", port=port)):
+        with pytest.raises(
+            PortUnavailable, match=rf"http.port = {port}: another process uses this port; set http.port"
+        ) as error:
+            async with ServedPages().serve(Http(host="127.0.0.1", port=port)):
                 pass
 
     assert isinstance(error.value.__cause__, OSError)
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
-async def test_a_host_that_is_not_ours_is_said_with_its_remedy(host):
+async def test_a_host_of_another_machine_is_reported_with_the_remedy(host):
     with pytest.raises(PortUnavailable, match=rf"http.host = '{host}'.*; set http.host"):
-        async with Face().serve(Http(host=host, port=0)):
+        async with ServedPages().serve(Http(host=host, port=0)):
             pass
 
 
 async def test_it_also_listens_on_ipv6():
-    face = Face()
+    pages = ServedPages()
     async with (
-        face.serve(Http(host="::1", port=0)) as port,
+        pages.serve(Http(host="::1", port=0)) as port,
         aiohttp.ClientSession() as client,
         client.get(f"http://[::1]:{port}/healthz") as response,
     ):
@@ -158,8 +160,8 @@ async def test_it_also_listens_on_ipv6():
 
 
 async def test_after_the_block_the_port_is_free_and_connections_are_closed():
-    face = Face()
-    async with face.serve(Http(host="127.0.0.1", port=0)) as port:
+    pages = ServedPages()
+    async with pages.serve(Http(host="127.0.0.1", port=0)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The verdict: one sentence for the operator, loss before lateness, each finding with its remedy."""
+"""The verdict: one headline for the operator, lost data before late alerts, each finding with its remedy."""
 
 from dataclasses import replace
 
@@ -17,66 +17,67 @@ LATE = LaneReport("routine", "n", waiting=12, oldest_seconds=432)
         (
             {"books": Books(10, 5, 0, 0, 0)},
             Level.TROUBLE,
-            "The books do not balance",
+            "Not every record is accounted for",
             "5 records not accounted for.",
         ),
         (
             {"books": Books(10, 11, 0, 0, 0)},
             Level.TROUBLE,
-            "The books do not balance",
+            "Not every record is accounted for",
             "1 record counted twice.",
         ),
         (
             {"gaps": 1, "gap_bytes": 10 << 20},
             Level.TROUBLE,
-            "Log was deleted before it was read",
-            "10 MiB of log were deleted before they could be read.",
+            "Log data was lost",
+            "10 MiB of log were deleted before the agent could read them.",
         ),
         (
             {"lanes": (LATE,), "last_acknowledged_at": NOW - 400},
             Level.TROUBLE,
-            "Nothing is lost, but alerts are not getting through",
-            "The routine lane has waited 7 min 12 s for CloudWatch to accept its oldest record; 12 records wait.",
+            "Nothing is lost, but CloudWatch accepts no alerts",
+            "The oldest record of the routine lane has waited 7 min 12 s for CloudWatch; 12 records wait.",
         ),
         (
             {"lanes": (LATE,), "last_acknowledged_at": NOW - 1},
             Level.ATTENTION,
             "Nothing is lost, but alerts are late",
-            "The routine lane has waited 7 min 12 s for CloudWatch to accept its oldest record; 12 records wait.",
+            "The oldest record of the routine lane has waited 7 min 12 s for CloudWatch; 12 records wait.",
         ),
         (
             {"lag_seconds": 3_600.0, "lag_bytes": 5 << 20},
             Level.ATTENTION,
             "Nothing is lost, but alerts are late",
-            "The oldest unsettled record is 1 h old; 5.0 MiB are unread.",
+            "The oldest record that CloudWatch has not acknowledged is 1 h old; "
+            "5.0 MiB of log are not yet acknowledged.",
         ),
         (
             {"falco": Falco(silent_seconds=1_900, silent=True)},
             Level.ATTENTION,
             "Nothing is lost",
-            "Falco has been silent for 31 min 40 s.",
+            "Falco has written nothing for 31 min 40 s.",
         ),
         (
             {"falco": Falco(syscall_drops=18_222)},
             Level.ATTENTION,
             "Nothing is lost",
-            "Falco could not see 18,222 system calls: it was too busy.",
+            "Falco missed 18,222 system calls because its buffers were full.",
         ),
         (
             {"backpressure": True, "budget_used_bytes": 16 << 20},
             Level.ATTENTION,
             "Nothing is lost",
-            "Reading waits: 16 MiB are in flight, and the budget is 16 MiB.",
+            "Reading waits, because 16 MiB of the memory budget of 16 MiB are in use.",
         ),
         (
             {"dead_letters": {"too_old": 40, "invalid": 2}},
             Level.ATTENTION,
             "Nothing is lost",
-            "42 records in the dead letters: 40 too old, 2 invalid.",
+            "42 records could not be delivered and became dead letters: 40 too old, 2 invalid.",
         ),
     ],
 )
-def test_each_trouble_has_a_level_a_headline_and_a_remedy(changes, level, headline, what):
+def test_each_problem_has_a_level_a_headline_and_a_remedy(changes, level, headline, what):
     verdict = judge(replace(CALM, **changes))
 
     assert (verdict.level, verdict.headline) == (level, headline)
@@ -95,27 +96,27 @@ def test_a_failed_probe_is_one_finding_however_many_lists_hold_it():
 
     verdict = judge(CALM, [failed, Probe("state", True, "fine"), failed])
 
-    assert verdict.headline == "Nothing is lost, but a check fails"
+    assert verdict.headline == "Nothing is lost, but a check failed"
     assert [(finding.what, finding.remedy) for finding in verdict.findings] == [
-        ("Probe credentials fails.", "expired; renew the role")
+        ("The check credentials failed.", "expired; renew the role")
     ]
 
 
-def test_loss_comes_before_lateness_and_trouble_before_hints():
+def test_lost_data_comes_before_late_alerts_and_problems_before_hints():
     worst = replace(
         CALM, gap_bytes=1, lanes=(LATE,), last_acknowledged_at=None, backpressure=True, falco=Falco(syscall_drops=1)
     )
 
     verdict = judge(worst)
 
-    assert verdict.headline == "Log was deleted before it was read"
+    assert verdict.headline == "Log data was lost"
     assert [finding.level for finding in verdict.findings] == [
         Level.TROUBLE, Level.TROUBLE, Level.ATTENTION, Level.ATTENTION,
     ]  # fmt: skip
-    assert "Of those, every one is accounted for" in verdict.explanation
+    assert "Every record that was read is accounted for" in verdict.explanation
 
 
-def test_when_the_books_do_not_balance_the_explanation_does_not_claim_they_do():
+def test_when_records_are_missing_the_explanation_does_not_claim_that_all_are_accounted_for():
     verdict = judge(replace(CALM, books=Books(10, 5, 0, 0, 0)))
 
     assert "accounted for" not in verdict.explanation
