@@ -12,6 +12,8 @@ from tests.faults.isolation import (
     memory,
     pods,
     records,
+    retries,
+    states,
 )
 
 SCENARIOS = (
@@ -20,7 +22,9 @@ SCENARIOS = (
     *archives.SCENARIOS,
     *clocks.SCENARIOS,
     *lanes.SCENARIOS,
+    *retries.SCENARIOS,
     *lives.SCENARIOS,
+    *states.SCENARIOS,
     *pods.SCENARIOS,
     *forgeries.SCENARIOS,
     *counters.SCENARIOS,

@@ -14,6 +14,25 @@ from tests.faults.isolation.arrivals import alert_lines, arrivals, cri, numbered
 from tests.faults.isolation.result import IsolationScenario, Result
 from tests.faults.isolation.stage import Stage, stage
 
+BROKEN_DISK = """
+import errno, os
+
+_pread, _preadv = os.pread, os.preadv
+
+def _check(descriptor):
+    if "broken" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+def pread(descriptor, *arguments):
+    _check(descriptor)
+    return _pread(descriptor, *arguments)
+
+def preadv(descriptor, *arguments):
+    _check(descriptor)
+    return _preadv(descriptor, *arguments)
+
+os.pread, os.preadv = pread, preadv
+"""
 LATE_SECONDS = 8.0
 """Longer than the 5 s for which the agent used to hold a rotated file after its last write."""
 
@@ -226,6 +245,26 @@ async def zero_bytes_before_a_record_cause_no_gap(place: Path) -> Result:
     return result
 
 
+async def an_input_output_error_of_one_file_does_not_stop_the_others(place: Path) -> Result:
+    """A damaged disk is imitated in the agent's process: reading a file with `broken` in its path raises EIO."""
+    result = Result()
+    (place / "python").mkdir(parents=True)
+    (place / "python" / "sitecustomize.py").write_text(BROKEN_DISK)
+    broken = place / "pods" / "falco_falco-broken_0f8fad5b-d9cb-469f-a165-000000000001" / "falco" / "0.log"
+    async with stage(place) as node:
+        broken.parent.mkdir(parents=True)
+        node.append(*alert_lines([500]), path=broken)
+        async with node.running(variables={"PYTHONPATH": str(place / "python")}):
+            node.append(*alert_lines(range(10)))
+            await _arrived(node, 10, 10.0)
+            node.append(*alert_lines(range(10, 20)), path=node.live)
+            await _arrived(node, 20, 10.0)
+            result.expect(node.is_alive, f"the agent ended: {node.agent.log_path.read_text()[-300:]}")
+    found = await arrivals(place)
+    found.expect_all(result, range(20))
+    return result
+
+
 async def _arrived(node: Stage, count: int, seconds: float = 20.0) -> bool:
     async def reached() -> bool:
         return await node.all_arrived() >= count
@@ -244,4 +283,5 @@ SCENARIOS = (
     IsolationScenario(more_logs_than_descriptors_are_all_read),
     IsolationScenario(a_name_that_is_not_utf_8_does_not_stop_the_other_files),
     IsolationScenario(zero_bytes_before_a_record_cause_no_gap),
+    IsolationScenario(an_input_output_error_of_one_file_does_not_stop_the_others),
 )
