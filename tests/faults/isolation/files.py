@@ -137,9 +137,9 @@ async def a_truncation_that_loses_unread_bytes_is_announced_as_a_gap(place: Path
 async def many_kills_without_loss_cause_no_gap(place: Path) -> Result:
     result = Result()
     chance = random.Random(1)
-    written = 0
+    written = rotations = 0
     async with stage(place) as node:
-        for life in range(12):
+        for _ in range(12):
             async with node.running():
                 await node.agent.url()
                 for _ in range(chance.randrange(2, 8)):
@@ -147,7 +147,8 @@ async def many_kills_without_loss_cause_no_gap(place: Path) -> Result:
                     written += 50
                     await asyncio.sleep(chance.uniform(0.05, 0.4))
                     if chance.random() < 0.3:
-                        node.rotate(f"20261128-{life:03d}{written:06d}")
+                        rotations += 1
+                        node.rotate(f"20261128-{rotations:06d}")
         async with node.running():
             result.expect(await node.until_settled(), "not settled")
     found = await arrivals(place)

@@ -77,12 +77,16 @@ class Stage:
     async def running(
         self,
         *,
+        started: bool = True,
         limit_bytes: int | None = None,
         descriptors: int | None = None,
         variables: Mapping[str, str] | None = None,
         **settings: str,
     ) -> AsyncIterator[Agent]:
-        """Run the agent during the block. Keyword `tail__paths` sets FALCOWATCH_TAIL__PATHS."""
+        """Run the agent during the block, which begins when it listens (`started`).
+
+        Keyword `tail__paths` sets FALCOWATCH_TAIL__PATHS.
+        """
         log_path = self.place / f"agent-{len(list(self.place.glob('agent-*.log')))}.log"
         group = _memory_group(limit_bytes)
 
@@ -102,6 +106,8 @@ class Stage:
         self._agent = Agent(process, log_path)
         watching = asyncio.create_task(self._watch_memory())
         try:
+            if started:
+                await self._agent.url()
             yield self._agent
         finally:
             watching.cancel()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -22,7 +23,7 @@ async def a_damaged_checkpoint_loses_nothing_without_a_gap(place: Path, damage: 
     live = place / "logs" / "falco.log"
     live.parent.mkdir(parents=True)
     async with stage(place) as node:
-        settings = {"tail__root": "", "tail__paths": f'["{live}"]'}
+        settings: Any = {"tail__root": "", "tail__paths": f'["{live}"]'}
         async with node.running(**settings):
             node.append(*(numbered_alert(number) + b"\n" for number in range(50)), path=live)
             await _arrived(node, 50)
@@ -60,7 +61,7 @@ async def a_checkpoint_of_a_newer_version_is_refused_with_a_sentence(place: Path
         checkpoint = orjson.loads(path.read_bytes())
         for each in (place / "state").glob("checkpoint*"):
             each.write_bytes(orjson.dumps(checkpoint | {"version": 999}))
-        async with node.running() as agent:
+        async with node.running(started=False) as agent:
             try:
                 async with asyncio.timeout(10):
                     code = await agent.process.wait()
@@ -82,7 +83,7 @@ async def a_state_directory_that_was_replaced_is_noticed(place: Path) -> Result:
         await _arrived(node, 5)
         shutil.rmtree(place / "state")
         await asyncio.sleep(1.0)
-        async with Stage(place, node.endpoint).running() as second:
+        async with Stage(place, node.endpoint).running(started=False) as second:
             await asyncio.sleep(8.0)
             alive = [agent for agent in (first, second) if agent.process.returncode is None]
             ready = [(await agent.get("/readyz"))[0] for agent in alive]
@@ -121,7 +122,7 @@ async def one_file_under_two_names_is_shipped_once_or_refused(place: Path) -> Re
     links = place / "containers"
     links.mkdir(parents=True)
     async with stage(place) as node:
-        settings = {"tail__paths": f'["{links}/*.log"]', "tail__follow_links_into": f'["{place / "pods"}"]'}
+        settings: Any = {"tail__paths": f'["{links}/*.log"]', "tail__follow_links_into": f'["{place / "pods"}"]'}
         node.append(*alert_lines(range(50)))
         (links / "falco-x_falco_falco-1.log").symlink_to(node.live)
         async with node.running(**settings):
