@@ -113,6 +113,6 @@ async def an_archive_of_another_format_is_read_or_announced(place: Path, format_
 
 
 SCENARIOS: tuple[IsolationScenario, ...] = (
-    *variants(a_damaged_archive_ships_its_intact_part_and_announces_the_rest, DAMAGES),
+    *variants(a_damaged_archive_ships_its_intact_part_and_announces_the_rest, DAMAGES, quick=("cut short",)),
     *variants(an_archive_of_another_format_is_read_or_announced, FORMATS),
 )

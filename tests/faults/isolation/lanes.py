@@ -162,7 +162,7 @@ async def _judge_criticals(place: Path, result: Result) -> None:
 
 SCENARIOS = (
     *variants(a_fault_of_the_urgent_stream_does_not_slow_the_routine_lane, STREAM_FAULTS),
-    *variants(a_fault_of_the_routine_stream_does_not_slow_criticals, STREAM_FAULTS),
+    *variants(a_fault_of_the_routine_stream_does_not_slow_criticals, STREAM_FAULTS, quick=("denied", "token")),
     IsolationScenario(a_flood_above_the_quota_does_not_slow_criticals),
     IsolationScenario(a_critical_after_hung_requests_arrives_within_a_second),
 )
