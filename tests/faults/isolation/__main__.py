@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 import tempfile
@@ -31,6 +32,8 @@ def main() -> int:
     if given.list:
         _print(*(f"{'quick' if scenario.quick else '':6} {scenario.name}" for scenario in chosen))
         return 0
+    # The fake API server logs every connection that a killed agent resets.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     failed = 0
     for scenario in chosen:
         began = time.monotonic()

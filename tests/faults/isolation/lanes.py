@@ -113,6 +113,26 @@ async def a_flood_above_the_quota_does_not_slow_criticals(place: Path) -> Result
     return result
 
 
+async def criticals_arrive_within_a_second_when_half_of_their_puts_are_throttled(place: Path) -> Result:
+    result = Result()
+    async with stage(place) as node, node.running():
+        await _lanes_work(node)
+        await node.set_faults(
+            {"kind": "throttle", "operation": "PutLogEvents", "stream": URGENT, "probability": 0.5},
+        )
+        for number in range(CRITICALS):
+            node.append(*alert_lines(range(1_000 + number * 200, 1_200 + number * 200)))
+            node.append(*alert_lines([100 + number], priority="Critical"))
+            await asyncio.sleep(0.2)
+
+        async def urgent_arrived() -> bool:
+            return await node.arrived(URGENT) >= 1 + CRITICALS
+
+        result.expect(await node.until(urgent_arrived, 20.0), "not all Criticals arrived within 20 s")
+    await _judge_criticals(place, result)
+    return result
+
+
 async def a_critical_after_hung_requests_arrives_within_a_second(place: Path) -> Result:
     """Every request hangs for some seconds. CloudWatch recovers, but the hung requests still hold their slots."""
     result = Result()
@@ -164,5 +184,6 @@ SCENARIOS = (
     *variants(a_fault_of_the_urgent_stream_does_not_slow_the_routine_lane, STREAM_FAULTS),
     *variants(a_fault_of_the_routine_stream_does_not_slow_criticals, STREAM_FAULTS, quick=("denied", "token")),
     IsolationScenario(a_flood_above_the_quota_does_not_slow_criticals),
+    IsolationScenario(criticals_arrive_within_a_second_when_half_of_their_puts_are_throttled),
     IsolationScenario(a_critical_after_hung_requests_arrives_within_a_second),
 )

@@ -20,7 +20,8 @@ async def an_agent_killed_a_few_seconds_after_each_start_makes_progress(place: P
     written = 0
     counts: list[int] = []
     async with stage(place) as node:
-        await node.set_faults({"kind": "slow", "operation": "PutLogEvents", "seconds": 0.3, "accepted": True})
+        # A put that is under way at a kill has not taken effect, so exact resume cannot find its events at once.
+        await node.set_faults({"kind": "slow", "operation": "PutLogEvents", "seconds": 0.8})
         for _ in range(LIVES):
             async with node.running(cloudwatch__resume=resume) as agent:
                 await agent.url()
