@@ -64,6 +64,8 @@ class Arrivals:
     seconds: dict[int, float] = field(default_factory=dict)
     """Number of an alert → seconds from its writing to its first acceptance."""
     streams: dict[int, str] = field(default_factory=dict)
+    by_stream: dict[str, int] = field(default_factory=dict)
+    """Stream → number of events."""
     gaps: list[dict[str, Any]] = field(default_factory=list)
     """Different gap events, by id."""
     gap_copies: int = 0
@@ -98,6 +100,7 @@ async def arrivals(place: Path, group: str = "falco") -> Arrivals:
         for event in stored.events(group):
             entry = _decoded(event.message)
             found.events.append(entry)
+            found.by_stream[event.stream] = found.by_stream.get(event.stream, 0) + 1
             if entry.get("source") == "falcowatch" and "rule" in entry:
                 found.own_rules.append(entry["rule"])
             if entry.get("source") == "falcowatch" and entry.get("rule") == "Falcowatch: gap":

@@ -3,6 +3,7 @@
 from tests.faults.isolation import (
     answers,
     archives,
+    captured,
     clocks,
     counters,
     files,
@@ -17,6 +18,7 @@ from tests.faults.isolation import (
 )
 
 SCENARIOS = (
+    *captured.SCENARIOS,
     *records.SCENARIOS,
     *files.SCENARIOS,
     *archives.SCENARIOS,
