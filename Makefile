@@ -116,6 +116,7 @@ benchmarks: $(VENV)/development ## run every benchmark, then write docs/benchmar
 
 faults: $(VENV)/development ## run random fault scenarios, then kill the agent 50 times: SECONDS=600 SEED=1
 	$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
+	$(BIN)/python -m tests.faults.isolation
 	$(BIN)/python -m tests.resume.killing --kills 50
 
 fuzz: $(VENV)/development ## feed the parsers malformed lines, guided by coverage: SECONDS=600
