@@ -88,7 +88,7 @@ class PendingSpans:
 class _Day:
     """The spans of one day, in the order in which they were added."""
 
-    __slots__ = ("spans", "_taken", "counted_bytes", "events")
+    __slots__ = ("_taken", "counted_bytes", "events", "spans")
 
     def __init__(self) -> None:
         self.spans: deque[Span] = deque()
