@@ -112,7 +112,8 @@ def extreme(chance: random.Random) -> bytes:
     opened, closed = chance.choice(((b"[", b"]"), (b'{"a":', b"}")))
     nested = opened * depth + b"1" + closed * depth
     text = chance.choice((b"x", b"\\u0001", b"\xff", "\u00fc".encode(), b'\\"', b"\x01")) * size
-    text = text[: chance.choice((size, LARGEST_MESSAGE_BYTES - 400 - len(nested)))]
+    # Shorter than an overlong line; see `hostile`.
+    text = text[: min(size, chance.choice((LARGEST_MESSAGE_BYTES, MOST_RECORD_BYTES)) - 400 - len(nested))]
     head = b'{"output":"%b","output_fields":{"nested":%b},"priority":"%b","rule":"R"' % (
         text.rstrip(b"\\"),
         nested,
