@@ -21,6 +21,10 @@ class DeadLetterWriter:
         self._telemetry = telemetry
         self.written: Counter[str] = Counter()
         """Reason → dead letters."""
+        self.lost: Counter[str] = Counter()
+        """Reason → dead letters that could not be kept."""
+        self.problem: str | None = None
+        """Why the last write failed; None: it did not."""
 
     async def write(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Writes the dead letters; a disk that refuses them is logged and does not stop the shipping."""
@@ -30,7 +34,10 @@ class DeadLetterWriter:
         try:
             removed = await asyncio.to_thread(self._store.append, dead_letters)
         except StateUnwritable as error:
+            self.problem = str(error)
+            self.lost.update(dead_letter.reason for dead_letter in dead_letters)
             log.error("dead letters were not kept", extra={"dead_letters": len(dead_letters), "why": str(error)})
             return
+        self.problem = None
         if removed:
             log.error("oldest dead letters were removed for room", extra={"dead_letters": removed})
