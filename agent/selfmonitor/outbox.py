@@ -47,7 +47,7 @@ class Outbox:
         """Ships the event once; a crash before CloudWatch has acknowledged it loses it."""
         self._ship(self._stamped(own_event, self._new_id()), own_event.kind, own_event.lane, own_event.acknowledged)
 
-    def publish_durably(self, own_event: OwnEvent, *, key: str | None = None) -> None:
+    def publish_durably(self, own_event: OwnEvent, key: str | None = None) -> None:
         """Ships the event, and keeps it in `pending` until CloudWatch has acknowledged it.
 
         An event with the same key that is still pending is not shipped a second time.
