@@ -112,7 +112,7 @@ class Status:
         now = time.monotonic()
         for defect in defects.recent:
             yield Probe(
-                defect.part,
+                f"{defect.part}-defects",
                 False,
                 f"{defect.count} unforeseen exceptions, the last one {now - defect.noted_at:.0f} s ago: "
                 f"{defect.reason}; please report it with the traceback in the agent's log",

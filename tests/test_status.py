@@ -163,14 +163,14 @@ async def test_defects_and_lost_dead_letters_are_warnings_and_leave_the_agent_re
 
         warnings = {probe.name: probe for probe in agent.status.readiness() if not probe.ok}
         assert {name: probe.required for name, probe in warnings.items()} == {
-            "dead-letters": False, "enrichment": False,
+            "dead-letters": False, "enrichment-defects": False,
         }  # fmt: skip
-        assert "ValueError: broken" in warnings["enrichment"].detail
+        assert "ValueError: broken" in warnings["enrichment-defects"].detail
         assert warnings["dead-letters"].detail == "3 dead letters could not be kept (the disk is full)"
         verdict = judge(agent.status.report(), agent.status.readiness())
         assert [finding.what for finding in verdict.findings] == [
             "The check dead-letters failed.",
-            "The check enrichment failed.",
+            "The check enrichment-defects failed.",
         ]
 
 
