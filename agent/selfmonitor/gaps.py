@@ -31,16 +31,18 @@ class GapAnnouncer:
         self._telemetry = telemetry
         self.count = 0
         self.bytes = 0
-        self._announced: dict[str, None] = {}
-        """Keys of gaps, oldest first."""
+        self._announced: dict[str, int] = {}
+        """Where each announced gap ends, by its key; oldest first."""
 
     def announce(self, gap: Gap) -> None:
         key = _key(gap)
-        if key in self._announced:
-            return
+        if (end := self._announced.get(key)) is not None:
+            if gap.at_least or gap.end == end:
+                return
+            key = f"{key}:{gap.end}"
         if len(self._announced) >= MOST_REMEMBERED:
             del self._announced[next(iter(self._announced))]
-        self._announced[key] = None
+        self._announced[key] = gap.end
         lost = gap.end - gap.start
         self.count += 1
         self.bytes += lost
@@ -61,6 +63,5 @@ class GapAnnouncer:
 
 
 def _key(gap: Gap) -> str:
-    """What makes two gaps the same. Where the size is not known, it may be seen differently the next time."""
-    end = "" if gap.at_least else str(gap.end)
-    return "\0".join((gap.file, str(gap.start), end, gap.why))
+    """The same for the same loss in every run. Its end is not part of it: another run may have seen less of the file."""
+    return ":".join((gap.file, str(gap.start), gap.why))
