@@ -179,6 +179,7 @@ class FileTracker:
         try:
             content = content or self._open(seen)
             self._act(seen, content, files, ours=ours, at_end=at_end, gone=gone, markers=markers or {})
+            self._unopened.discard(seen)
         except Exception as error:  # noqa: BLE001  # the edge: one file must not end the reading of others
             self._failed(seen, content, error)
 
@@ -186,7 +187,7 @@ class FileTracker:
         growing = content is not None and self._is_growing(seen, content)
         if content is not None:
             content.close()
-        elif not isinstance(error, NotALogFile):
+        if not isinstance(error, NotALogFile | DamagedLog):
             self._unopened.add(seen)
         if isinstance(error, FileNotFoundError):
             raise error
@@ -224,7 +225,7 @@ class FileTracker:
         )
         open_here = {file.id: file for file in files}
         while True:
-            *first, last = judge(facts, self._known(open_here, markers))
+            *first, last = judge(facts, self._known(base_id, open_here, markers))
             self.recognised |= judgement.Remember() in first
             for action in first:
                 if isinstance(action, judgement.NotOurs):
@@ -261,15 +262,18 @@ class FileTracker:
                 self.unsure = True
         content.close()
 
-    def _known(self, open_here: dict[str, TrackedFile], markers: dict[int, bytes]) -> Known:
-        held = {file_id: Held(file.state.needs_a_copy, *file.copy_marker) for file_id, file in open_here.items()}
-        return Known(held, self._reading.open_ids - held.keys(), self._reading.positions, markers)
+    def _known(self, base_id: str | None, open_here: dict[str, TrackedFile], markers: dict[int, bytes]) -> Known:
+        held = {
+            file_id: Held(file.state.needs_a_copy, *file.copy_marker)
+            for file_id, file in open_here.items()
+            if base_id is not None and file_id.startswith(base_id)
+        }
+        return Known(held, self._reading.open_ids - open_here.keys(), self._reading.positions, markers)
 
     def _add(self, file: TrackedFile, files: list[TrackedFile]) -> None:
         if file.found.live:  # also when it has gone since the scan: it is younger than what was rotated by then
             file.turn = self.order.live_turn
         self._edge.forget(file.found.key)
-        self._unopened.discard(file.found)
         self._reading.open_ids.add(file.id)
         self._reading.positions.pop(file.id, None)
         files.append(file)

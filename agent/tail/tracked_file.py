@@ -331,7 +331,7 @@ class TrackedFile:
             size=max(self.end, self._bytes.largest_size) if grows else self.end,
             device=self.found.device,
             inode=self.found.inode,
-            complete=self.is_done,
+            complete=self.is_done or self._is_replaced_and_settled,
             settled_out_of_order=self._all_settled_out_of_order(),
             seen_at=this_hour(),
             marker=self._committed_marker(),
@@ -354,6 +354,11 @@ class TrackedFile:
         if before.is_readable and not self.state.is_readable:
             self._active_at = time.monotonic()
             self._looks_since_replaced = 0
+
+    @property
+    def _is_replaced_and_settled(self) -> bool:
+        """It was overwritten after everything that was seen of it had been read and settled."""
+        return not self.state.is_readable and not self.vanished_bytes and self.ledger.committed >= self.end
 
     @property
     def _may_be_closed(self) -> bool:

@@ -30,6 +30,8 @@ class Following:
     budget: Budget
     telemetry: Telemetry
     settles: bool = True
+    refuse: int = 0
+    """So many chunks are refused with an exception first."""
     chunks: list[Chunk] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
@@ -53,6 +55,9 @@ class Following:
             self._settle(chunk)
 
     async def deliver(self, chunk: Chunk) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            raise RuntimeError("refused")
         self.chunks.append(chunk)
         if self.settles:
             self._settle(chunk)
