@@ -184,7 +184,9 @@ class FileTracker:
             self._failed(seen, content, error)
 
     def _failed(self, seen: FoundFile, content: LogBytes | None, error: Exception) -> None:
-        growing = content is not None and self._is_growing(seen, content)
+        judged = self._last_written.get(seen.key)
+        changed = content is not None and judged is not None and judged[0] != content.state()
+        growing = content is not None and (changed or self._is_growing(seen, content))
         if content is not None:
             content.close()
         if not isinstance(error, NotALogFile | DamagedLog):
@@ -250,6 +252,8 @@ class FileTracker:
                 file = TrackedFile(self._source, seen, content, head, file_id, self._reading.settings.max_record_bytes)
                 if known is not None:
                     file.go_on_from(known)
+                else:
+                    file.go_to_start()
                 if from_end or (at_end and seen.live):
                     file.go_to_end()
                 self._add(file, files)

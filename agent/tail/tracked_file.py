@@ -84,6 +84,11 @@ class TrackedFile:
         """Records that began in the file before and ended here, where this file may not be committed yet."""
         self._skip_first_line = False
         self._marker = (0, "")
+        self.ledger = Ledger(0)
+        self._splitter = Splitter(0, self._longest_line)
+
+    def go_to_start(self) -> None:
+        """Starts at the beginning, wherever the content stands. Raises OSError."""
         self._place(0)
 
     def go_on_from(self, known: Position) -> None:
@@ -307,6 +312,16 @@ class TrackedFile:
         return self._bytes.changed_since_scan(closely=closely)
 
     @property
+    def is_complete(self) -> bool:
+        """Its writer has left it, or it was overwritten, and all that was seen of it is read and settled.
+
+        A late write is still read: the next run of the agent compares the size of the file with its position.
+        """
+        settled = self.ledger.committed >= self.end and not self.scan_ledger.in_flight
+        has_ended = self.state.has_ended or (self.state is FileState.REPLACED and not self.vanished_bytes)
+        return has_ended and settled and not self.unread
+
+    @property
     def is_done(self) -> bool:
         """It has ended, all of it is settled, and nobody can write to it any more."""
         settled = self.ledger.committed >= self.end and not self.scan_ledger.in_flight
@@ -331,7 +346,7 @@ class TrackedFile:
             size=max(self.end, self._bytes.largest_size) if grows else self.end,
             device=self.found.device,
             inode=self.found.inode,
-            complete=self.is_done or self._is_replaced_and_settled,
+            complete=self.is_complete,
             settled_out_of_order=self._all_settled_out_of_order(),
             seen_at=this_hour(),
             marker=self._committed_marker(),
@@ -354,11 +369,6 @@ class TrackedFile:
         if before.is_readable and not self.state.is_readable:
             self._active_at = time.monotonic()
             self._looks_since_replaced = 0
-
-    @property
-    def _is_replaced_and_settled(self) -> bool:
-        """It was overwritten after everything that was seen of it had been read and settled."""
-        return not self.state.is_readable and not self.vanished_bytes and self.ledger.committed >= self.end
 
     @property
     def _may_be_closed(self) -> bool:
