@@ -98,6 +98,7 @@ async def following(
     root: Path | None,
     *,
     positions: dict[str, Position] | None = None,
+    restored: Restored | None = None,
     budget_bytes: int = 64 << 20,
     settles: bool = True,
     express_bytes: int | None = None,
@@ -106,7 +107,7 @@ async def following(
     """`positions`: the checkpoint of the last run; None: the first start. `express_bytes`: None: no urgent scan."""
     settings = Tail.model_validate({"root": root, "scan_seconds": 0.03, **tail})
     budget, telemetry = Budget(budget_bytes), Telemetry("test")
-    restored = Restored(dict(positions or {}), first_start=positions is None)
+    restored = restored or Restored(dict(positions or {}), first_start=positions is None)
     seen = Following(None, budget, telemetry, settles)  # type: ignore[arg-type]  # set in the next lines
     reading = Reading(settings, budget, telemetry, seen.deliver, seen.gaps.append, restored.positions)
     if express_bytes is not None:
