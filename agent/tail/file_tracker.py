@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from agent.core.reading.line_formats import Plain, recognise
 from agent.tail import judgement
 from agent.tail.checkpoint import Position
 from agent.tail.content import DamagedLog, LogBytes
 from agent.tail.descriptors import OutOfDescriptors
 from agent.tail.edge import Edge
-from agent.tail.fingerprint import identify
+from agent.tail.fingerprint import has_stamp, identify
 from agent.tail.judgement import Held, Known, Seen, judge
 from agent.tail.names import printable
 from agent.tail.open_log import open_log
@@ -217,7 +216,7 @@ class FileTracker:
         base_id = identify(self._source.identity, head, final=bool(seen.rotated) or gone)
         facts = Seen(
             base_id,
-            has_stamp=_has_stamp(head),
+            has_stamp=has_stamp(head),
             rotated=bool(seen.rotated),
             compressed=seen.compressed,
             gone=gone,
@@ -345,9 +344,3 @@ class FileTracker:
 
     def _path(self, seen: FoundFile) -> str:
         return printable(self._source.root.joinpath(*seen.relative))
-
-
-def _has_stamp(head: bytes) -> bool:
-    """Whether the first line holds a time in nanoseconds, so that no other log begins with it."""
-    line = head.partition(b"\n")[0]
-    return not isinstance(recognise(head), Plain) or b'"time":"' in line
