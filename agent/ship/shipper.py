@@ -162,7 +162,7 @@ class Shipper:
         pace = self._urgent_pace if queue.lane is Lane.URGENT else self._pace
         while True:
             await queue.arrived.wait()
-            await queue.until_room(HUNG_SECONDS[queue.lane])
+            await queue.until_room(HUNG_SECONDS[queue.lane], self._monotonic)
             await self._until_due(queue, pace)
             await self._slots.acquire(queue.lane)
             if not queue.filled:
