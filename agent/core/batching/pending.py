@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain
 from typing import Final
 
 from agent.core.batching.batch import Batch, Part
@@ -70,6 +70,10 @@ class PendingSpans:
             del self._days[number]
         return batch
 
+    def __iter__(self) -> Iterator[Span]:
+        """The spans, day by day."""
+        return chain.from_iterable(day.spans for day in self._days.values())
+
     def _next(self, today: int) -> int:
         others = [number for number in self._days if number != today]
         if not others:
@@ -84,29 +88,29 @@ class PendingSpans:
 class _Day:
     """The spans of one day, in the order in which they were added."""
 
-    __slots__ = ("_spans", "_taken", "counted_bytes", "events")
+    __slots__ = ("_taken", "counted_bytes", "events", "spans")
 
     def __init__(self) -> None:
-        self._spans: deque[Span] = deque()
+        self.spans: deque[Span] = deque()
         self._taken = 0
         """How many events of the first span are in batches already."""
         self.events = 0
         self.counted_bytes = 0
 
     def add(self, span: Span) -> None:
-        self._spans.append(span)
+        self.spans.append(span)
         self.events += len(span)
         self.counted_bytes += sum(span.sizes) + EVENT_OVERHEAD_BYTES * len(span)
 
     @property
     def oldest_read_at(self) -> float:
-        return self._spans[0].read_at
+        return self.spans[0].read_at
 
     def take(self) -> Batch:
         parts: list[Part] = []
         events, counted = 0, 0
-        while self._spans:
-            span = self._spans[0]
+        while self.spans:
+            span = self.spans[0]
             start = self._taken
             stop = _fits(span.sizes, start, MOST_BYTES - counted, MOST_EVENTS - events)
             if stop > start:
@@ -116,7 +120,7 @@ class _Day:
             if stop < len(span):
                 self._taken = stop
                 break
-            self._spans.popleft()
+            self.spans.popleft()
             self._taken = 0
         self.events -= events
         self.counted_bytes -= counted
