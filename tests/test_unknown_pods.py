@@ -9,11 +9,10 @@ import pytest
 
 from agent.app import Agent
 from agent.enrich.enricher import PodEnricher
-from agent.enrich.pod import Selection
-from agent.enrich.responses import read_list
+from agent.enrich.pod import Pod
 from agent.enrich.source import PodSink
+from agent.enrich.workload import Workload
 from agent.local.emulator import EmbeddedCloudWatch
-from tests.enrich.objects import pod_object
 from tests.process.driver import alert, append, container, cri
 from tests.selfmonitor.whole_agent import aws_environment, built, running, until
 
@@ -35,11 +34,13 @@ class Cluster:
 
     async def run(self, sink: PodSink) -> None:
         while True:
-            names = await self._listed.get()
-            listed = read_list(
-                orjson.dumps({"kind": "PodList", "items": [pod_object(name) for name in names]}), Selection([], [])
-            )
-            sink.pods_listed(listed.pods)
+            sink.pods_listed([pod(name) for name in await self._listed.get()])
+
+
+def pod(name: str) -> Pod:
+    created_ms = int((time.time() - 60) * 1000)
+    owner = Workload("", "")
+    return Pod("shop", name, f"uid-of-{name}", "", created_ms, "node-a", "", owner, {}, {}, 0, 0, ())
 
 
 @pytest.fixture

@@ -63,5 +63,5 @@ class GapAnnouncer:
 
 
 def _key(gap: Gap) -> str:
-    """The same for the same loss in every run. Its end is not part of it: another run may have seen less of the file."""
+    """The same for the same loss in every run. The end is not part of it: another run may see less of the file."""
     return ":".join((gap.file, str(gap.start), gap.why))
