@@ -29,6 +29,7 @@ from agent.settings import Settings
 from agent.ship.readback import arrived
 from agent.status import Status
 from agent.tail.checkpoint import Checkpoint, Restored
+from agent.tail.descriptors import raise_limit
 from agent.telemetry.defects import Part
 from agent.web import serve
 
@@ -43,6 +44,7 @@ async def run_agent(
 
     Raises FalcowatchError when the agent cannot start, or cannot go on: its state directory now belongs to another one.
     """
+    raise_limit()
     checkpoint = Checkpoint(settings.state_dir)
     restored = checkpoint.open()
     try:
@@ -131,6 +133,7 @@ class Agent:
         """Name, part and work of each task that must not end the agent."""
         parts, settings = self.parts, self.parts.settings
         return (
+            ("dead-letters", "selfmonitor", parts.dead_letters.run),
             ("enricher", "enrichment", parts.enricher.run),
             ("pods", "enrichment", parts.pod_wait.run),
             ("status", "selfmonitor", self.status.run),

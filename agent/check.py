@@ -18,8 +18,8 @@ from agent.enrich.factory import probe as probe_pods
 from agent.errors import Denied, DiscoveryError, FalcowatchError, KubernetesError, Missing, PutError
 from agent.settings import Settings
 from agent.settings.destinations import destination
-from agent.tail.content import open_log
 from agent.tail.discovery import Discovery
+from agent.tail.open_log import open_log
 from agent.web.report import Probe
 
 API_SECONDS = 10.0
@@ -52,7 +52,7 @@ def _log_files(settings: Settings) -> Probe:
     for source, files in found.items():
         try:
             newest = files[-1]
-            open_log(source.root, newest.relative, settings.tail.follow_links_into, newest.compressed).close()
+            open_log(source.root, newest.relative, settings.tail.follow_links_into, newest.compression).close()
         except OSError as error:
             return Probe("log files", False, f"{source.path}: {error.strerror}")
     return Probe("log files", True, f"{len(found)} in {place}")

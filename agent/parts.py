@@ -27,15 +27,17 @@ from agent.selfmonitor.duplicates import DuplicatePublisher
 from agent.selfmonitor.falco_watch import FalcoWatch
 from agent.selfmonitor.gaps import GapAnnouncer
 from agent.selfmonitor.liveness import Liveness
+from agent.selfmonitor.lost_dead_letters import announce_lost
 from agent.selfmonitor.notices import Notices
 from agent.selfmonitor.outbox import Outbox
-from agent.settings import FalcoRules, Settings
+from agent.settings import Settings
 from agent.settings.destinations import destination
+from agent.ship.delivery import Sender
 from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
 from agent.tail.checkpoint import Restored
 from agent.tail.reader import Reader
-from agent.tail.reading import Gap, Reading
+from agent.tail.types import Gap, Reading
 from agent.telemetry import Telemetry
 
 POD_WAIT_SHARE: Final = 8
@@ -85,7 +87,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         budget=budget,
         rejected=dead_letters,
         telemetry=telemetry,
-        entity=_entity(settings),
+        sender=Sender(settings.node_name, settings.cluster_name, _entity(settings)),
         journal=journal,
     )
     enricher = build_enricher(settings, telemetry)
@@ -97,7 +99,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         limit_bytes=settings.memory_budget_bytes // POD_WAIT_SHARE,
         defects=telemetry.defects,
     )
-    processor = Processor(_policy(settings.falco), node=settings.node_name, cluster=settings.cluster_name)
+    processor = Processor(_policy(settings), node=settings.node_name, cluster=settings.cluster_name)
     pipeline = Pipeline(
         processor,
         budget=budget,
@@ -115,6 +117,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         node=settings.node_name,
         cluster=settings.cluster_name,
     )
+    dead_letters.announce = partial(announce_lost, outbox)
     gaps = GapAnnouncer(outbox, telemetry)
     duplicates = DuplicatePublisher(
         processor.deduplicator,
@@ -172,7 +175,8 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     )
 
 
-def _policy(falco: FalcoRules) -> Policy:
+def _policy(settings: Settings) -> Policy:
+    falco, cloudwatch = settings.falco, settings.cloudwatch
     return Policy(
         falco.minimum_priority,
         falco.urgent_priority,
@@ -180,6 +184,8 @@ def _policy(falco: FalcoRules) -> Policy:
         falco.other_lines == "ship",
         falco.storm_limit,
         tuple(falco.storm_keys),
+        cloudwatch.out_of_window == "adjust",
+        cloudwatch.retention_days,
     )
 
 

@@ -31,7 +31,7 @@ from agent.flow.budget import Budget
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.notices import Notices
 from agent.ship.shipper import Shipper
-from agent.tail.reading import Chunk
+from agent.tail.types import Chunk
 from agent.telemetry import Telemetry
 
 RECORD_OVERHEAD_BYTES: Final = 300
@@ -105,11 +105,11 @@ class Pipeline:
     ) -> ProcessingResult:
         return self._processor.process(
             records,
-            file=chunk.file.id,
-            line_format=chunk.file.joiner.line_format,
+            file=chunk.file_id,
+            line_format=chunk.line_format,
             now_ms=int(time.time() * 1000),
             find=find,
-            settled=chunk.file.islands,
+            settled=chunk.settled,
             deduplicate=deduplicate,
         )
 
@@ -118,9 +118,9 @@ class Pipeline:
         held_bytes = 0
         for lane, span in result.spans.items():
             if len(span):
-                span.entry, span.file, span.read_at = chunk.entry, chunk.file.id, chunk.entry.read_at
+                span.entry, span.file, span.read_at = chunk.entry, chunk.file_id, chunk.entry.read_at
                 held_bytes += span.held_bytes
-                self._shipper.accept(lane, chunk.file.source.namespace, span)
+                self._shipper.accept(lane, chunk.namespace, span)
         return held_bytes
 
     async def _keep(self, chunk: Chunk, result: ProcessingResult) -> None:
@@ -132,7 +132,7 @@ class Pipeline:
             dead_letter(
                 payload,
                 reason=reason,
-                file=chunk.file.id,
+                file=chunk.file_id,
                 offset=offset,
                 destination=Destination("", ""),
                 timestamp_ms=int(now.timestamp() * 1000),
@@ -140,7 +140,7 @@ class Pipeline:
             )
             for reason, offset, payload in kept
         ]
-        await self._dead_letters.write(dead_letters)
+        await self._dead_letters.write_or_hold(dead_letters)
 
     def _note_defects(self, result: ProcessingResult) -> None:
         for record in result.defects:

@@ -10,7 +10,7 @@ from typing import Final
 
 from agent.selfmonitor.events import OwnEvent
 from agent.selfmonitor.outbox import Outbox
-from agent.tail.reading import Gap
+from agent.tail.types import Gap
 from agent.telemetry import Telemetry
 
 KIND: Final = "gap"
@@ -35,11 +35,11 @@ class GapAnnouncer:
         """Where each announced gap ends, by its key; oldest first."""
 
     def announce(self, gap: Gap) -> None:
-        key = _key(gap)
+        key = gap.key
         if (end := self._announced.get(key)) is not None:
             if gap.at_least or gap.end == end:
                 return
-            key = f"{key}:{gap.end}"
+            key = f"{key}:{gap.end}"  # a second loss that begins at the same byte
         if len(self._announced) >= MOST_REMEMBERED:
             del self._announced[next(iter(self._announced))]
         self._announced[key] = gap.end
@@ -60,8 +60,3 @@ class GapAnnouncer:
         at_least = "at least " if gap.at_least else ""
         output = f"{at_least}{lost} bytes of {gap.path} were lost: {gap.why}"
         self._outbox.publish_durably(OwnEvent(KIND, "Critical", output, fields), key=key)
-
-
-def _key(gap: Gap) -> str:
-    """The same for the same loss in every run. The end is not part of it: another run may see less of the file."""
-    return ":".join((gap.file, str(gap.start), gap.why))

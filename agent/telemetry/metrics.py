@@ -140,6 +140,9 @@ class Telemetry:
         )
         self.registry.register(self.alert_latency)
         self.dead_letters = self._counter("dead_letters", "Records written as dead letters.", "reason")
+        self.dead_letters_lost = self._counter(
+            "dead_letters_lost", "Rejected records that the disk refused and that could not be held.", "reason"
+        )
         self.last_acknowledged = self._gauge(
             "last_acknowledged_timestamp_seconds", "Time at which CloudWatch last accepted a request."
         )

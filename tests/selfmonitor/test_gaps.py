@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.values import Lane
-from agent.tail.reading import Gap
+from agent.tail.types import Gap
 from tests.selfmonitor.whole_agent import NOWHERE, built, own_events
 
 

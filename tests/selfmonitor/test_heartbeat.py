@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.app import Agent
 from agent.core.values import Lane
 from agent.selfmonitor.heartbeat import Heartbeat
-from agent.tail.reading import Gap
+from agent.tail.types import Gap
 from tests.process.driver import alert, append, container, cri
 from tests.selfmonitor.whole_agent import NOWHERE, built, own_events, running, until
 

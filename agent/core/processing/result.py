@@ -16,6 +16,9 @@ from agent.core.values import Fragment, Lane, PodKey
 HOST: Final = Fragment(b"", b"", "host")
 """For an alert about the host itself."""
 
+NOT_ENRICHED: Final = Fragment(b"", b"", "miss")
+"""For an alert whose pod could not be looked up."""
+
 FindFragment = Callable[[PodKey, int], Fragment | None]
 """The fragment for a pod at a time in milliseconds; None: the pod is not known yet, and is worth waiting for."""
 
@@ -65,3 +68,21 @@ class ProcessingResult:
     defects: list[Defect] = field(default_factory=list)
     enrichment_error: Exception | None = None
     """Looking up a pod raised this unforeseen exception. The alerts ship without their pod."""
+    text_alerts: int = 0
+    """The number of alerts that Falco printed as text, because its `json_output` is off."""
+
+    def merge(self, other: ProcessingResult) -> None:
+        """Adds the result of other records of the same chunk."""
+        for lane, span in other.spans.items():
+            mine = self.spans[lane]
+            mine.extend(span.timestamps, span.texts, span.appended, span.ends, span.sizes, span.offsets)
+        self.seen += other.seen
+        self.filtered += other.filtered
+        self.enriched += other.enriched
+        for key, waiting in other.unknown.items():
+            self.unknown.setdefault(key, Records()).extend(waiting)
+        self.notices += other.notices
+        self.oversized += other.oversized
+        self.defects += other.defects
+        self.text_alerts += other.text_alerts
+        self.enrichment_error = self.enrichment_error or other.enrichment_error
