@@ -95,7 +95,7 @@ async def _put(sink: Sink, destination: Destination, dead_letters: list[DeadLett
     waiting.add(span)
     refused: list[DeadLetter] = []
     while waiting.events:
-        refused += [dead_letters[number] for number in await _put_batch(sink, destination, waiting.take())]
+        refused += [dead_letters[number] for number in await _put_batch(sink, destination, waiting.take(now_ms=0))]
     return refused
 
 

@@ -26,6 +26,6 @@ def announce_lost(outbox: Outbox, dead_letter: DeadLetter) -> None:
     output = f"the rejected record {where} ({dead_letter.reason}) could not be kept as a dead letter"
     event = OwnEvent(KIND, "Critical", output, fields)
     if len(outbox.pending) < MOST_PENDING:
-        outbox.publish_durably(event)
+        outbox.publish_durably(event, key=f"{where}:{dead_letter.reason}")
     else:
         outbox.publish(event)

@@ -10,6 +10,7 @@ place to a new batch, up to MOST_HUNG requests; beyond that, the oldest of them 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -67,7 +68,7 @@ class StreamQueue:
 
     def take(self) -> Batch:
         """The next batch, for a delivery that begins now. There must be an event waiting."""
-        batch = self.waiting.take()
+        batch = self.waiting.take(int(time.time() * 1000))
         if not self.waiting.events:
             self.arrived.clear()
         self._hurry_if_filled()

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
 from agent.core.values import Lane
+from agent.telemetry.defects import Defects
+from agent.telemetry.findings import Findings
 from agent.telemetry.histogram import LatencyHistogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream has no annotation
@@ -153,6 +155,14 @@ class Telemetry:
             "Requests whose entity CloudWatch rejected. The events were accepted; the stream continues without entity.",
             "reason",
         )
+
+        self.findings = Findings()
+
+        # Unforeseen exceptions.
+        self.unforeseen = self._counter(
+            "defects", "Unforeseen exceptions, each of which concerned one record, one file or one part.", "part"
+        )
+        self.defects = Defects(self.unforeseen)
 
         # State.
         self.checkpoint_age = self._gauge("checkpoint_age_seconds", "Time since the checkpoint was last written.")
