@@ -752,7 +752,6 @@ async def test_what_vanished_while_the_agent_was_stopped_is_announced_once(tmp_p
 
 async def test_a_pod_that_was_read_and_is_gone_after_a_restart_is_no_gap(tmp_path: Path) -> None:
     container = Container(tmp_path)
-    (tmp_path / "kube-system_coredns-x_1").mkdir()
     container.write(1)
     async with following(tmp_path) as first:
         await first.until(lambda: first.numbers == [1])
