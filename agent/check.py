@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
+from agent.core.values import Lane
 from agent.enrich.factory import probe as probe_pods
 from agent.errors import Denied, DiscoveryError, FalcowatchError, KubernetesError, Missing, PutError
 from agent.settings import Settings
+from agent.settings.destinations import destination
 from agent.tail.discovery import Discovery
 from agent.tail.open_log import open_log
 from agent.web.report import Probe
@@ -98,8 +100,7 @@ async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[P
         return
     caller = identity.arn or f"key {identity.access_key} ({identity.why_no_arn})"
     yield Probe("credentials", True, f"{caller}, from {identity.provider}, in {identity.region}")
-    names = {"cluster": settings.cluster_name, "node": settings.node_name, "namespace": settings.tail.namespace}
-    group = settings.log_group_template.format(**names)
+    group = destination(settings, Lane.ROUTINE).group
     try:
         drift = await client.drift(group)
     except Missing as error:

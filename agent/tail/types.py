@@ -111,8 +111,12 @@ class Gap:
 
     @property
     def key(self) -> str:
-        """The same for the same loss, also when a later run of the agent finds it again."""
-        return f"{self.file}:{self.start}:{self.why.replace(' ', '-')}"
+        """The same for the same loss, also when a later run of the agent finds it again.
+
+        Where the size of the loss is not known, a later run may see another end, so the end is left out.
+        """
+        end = "" if self.at_least else self.end
+        return f"{self.file}:{self.start}:{end}:{self.why.replace(' ', '-')}"
 
 
 def _set_event() -> asyncio.Event:

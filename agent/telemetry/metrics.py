@@ -141,6 +141,9 @@ class Telemetry:
         )
         self.registry.register(self.alert_latency)
         self.dead_letters = self._counter("dead_letters", "Records written as dead letters.", "reason")
+        self.dead_letters_lost = self._counter(
+            "dead_letters_lost", "Rejected records that the disk refused and that could not be held.", "reason"
+        )
         self.last_acknowledged = self._gauge(
             "last_acknowledged_timestamp_seconds", "Time at which CloudWatch last accepted a request."
         )
@@ -156,11 +159,10 @@ class Telemetry:
         self.findings = Findings()
 
         # Unforeseen exceptions.
-        self.defects = Defects(
-            self._counter(
-                "defects", "Unforeseen exceptions, each of which concerned one record, one file or one part.", "part"
-            )
+        self.unforeseen = self._counter(
+            "defects", "Unforeseen exceptions, each of which concerned one record, one file or one part.", "part"
         )
+        self.defects = Defects(self.unforeseen)
 
         # State.
         self.checkpoint_age = self._gauge("checkpoint_age_seconds", "Time since the checkpoint was last written.")
