@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agent.tail import content, descriptors
+from agent.tail import descriptors
 from agent.tail.checkpoint import Checkpoint
 from agent.tail.edge import Edge
 from agent.tail.names import printable
@@ -26,7 +26,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.broken: set[int] = set()
         self._pread = os.pread
-        monkeypatch.setattr(content.os, "pread", self.pread)
+        monkeypatch.setattr("agent.tail.content.os.pread", self.pread)
 
     def pread(self, descriptor: int, most: int, offset: int) -> bytes:
         if os.fstat(descriptor).st_ino in self.broken:

@@ -5,22 +5,25 @@ import bz2
 import gzip
 import lzma
 import os
+import sys
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from agent.tail.compressed import CompressedBytes, zstd
+from agent.tail.compressed import CompressedBytes
 from agent.tail.content import DamagedLog, LogBytes
 from agent.tail.open_log import open_log
 from tests.tail.following import Container, compress, following, plain_alert
 
+ZSTD = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
     "bz2": bz2.compress,
     "xz": lzma.compress,
-    "zst": zstd.compress,
+    "zst": ZSTD.compress,
 }
 
 

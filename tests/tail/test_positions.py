@@ -1,5 +1,6 @@
 """Which positions are forgotten, and which files that were known are losses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,18 +46,20 @@ def test_beyond_a_number_and_a_size_those_that_are_gone_longest_are_forgotten_fi
     assert retention.to_forget(known, set(), set(known), 60) == ["0"]
 
 
-def test_a_root_that_is_missing_or_empty_shows_nothing(tmp_path: Path) -> None:
+def test_a_root_that_is_missing_or_empty_on_another_device_shows_nothing(tmp_path: Path) -> None:
     root = tmp_path / "pods"
-    path = str(root / "p" / "falco" / "0.log")
+    file = Position(str(root / "p" / "falco" / "0.log"), 10, device=tmp_path.stat().st_dev)
+    unmounted = replace(file, device=file.device + 1)
 
-    assert not could_be_seen(path, root)
+    assert not could_be_seen(file, root)
     root.mkdir()
-    assert not could_be_seen(path, root)
+    assert could_be_seen(file, root)
+    assert not could_be_seen(unmounted, root)
     (root / "other").mkdir()
-    assert could_be_seen(path, root)
-    assert not could_be_seen(str(tmp_path / "gone" / "falco.log"), root)
-    assert could_be_seen(str(tmp_path / "falco.log"), root)
-    assert could_be_seen("", root)
+    assert could_be_seen(unmounted, root)
+    assert not could_be_seen(Position(str(tmp_path / "gone" / "falco.log"), 10), root)
+    assert could_be_seen(Position(str(tmp_path / "falco.log"), 10), root)
+    assert could_be_seen(Position("", 0), root)
 
 
 def test_an_unfinished_file_that_is_gone_is_a_loss_where_bytes_were_left_or_its_log_goes_on() -> None:

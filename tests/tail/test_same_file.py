@@ -23,8 +23,8 @@ async def test_a_log_that_tail_paths_names_beside_the_root_is_read_once(tmp_path
     link_of(container, tmp_path / "links")
     (tmp_path / "hard").mkdir()
     os.link(container.path, tmp_path / "hard" / "falco.log")
-    settings: dict[str, object] = {"paths": [f"{tmp_path}/{pattern}"], "follow_links_into": [root]}
-    async with following(root, **settings) as first:
+    paths = [f"{tmp_path}/{pattern}"]
+    async with following(root, paths=paths, follow_links_into=[root]) as first:
         await first.until(lambda: first.numbers == [1])
         await first.looks(3)
         container.rotate()
@@ -34,7 +34,7 @@ async def test_a_log_that_tail_paths_names_beside_the_root_is_read_once(tmp_path
         assert first.numbers == [1, 2]
 
     container.write(3)
-    async with following(root, positions=first.reader.positions(), **settings) as second:
+    async with following(root, positions=first.reader.positions(), paths=paths, follow_links_into=[root]) as second:
         await second.until(lambda: 3 in second.numbers)
         await second.looks(3)
 
