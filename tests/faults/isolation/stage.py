@@ -79,7 +79,7 @@ class Stage:
         *,
         started: bool = True,
         limit_bytes: int | None = None,
-        descriptors: int | None = None,
+        descriptors: tuple[int, int] | None = None,
         variables: Mapping[str, str] | None = None,
         **settings: str,
     ) -> AsyncIterator[Agent]:
@@ -94,7 +94,7 @@ class Stage:
             if group is not None:
                 (group / "cgroup.procs").write_text("0")
             if descriptors is not None:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+                resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
 
         with log_path.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
