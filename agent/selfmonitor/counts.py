@@ -13,11 +13,16 @@ from typing import Final, NamedTuple
 from agent.core.processing.kinds import MOST_KINDS, Kind
 from agent.core.processing.result import ProcessingResult
 from agent.telemetry import Telemetry
+from agent.telemetry.labels import BoundedLabel, label_value
 from agent.telemetry.metrics import LARGEST_RULE_COUNT
 
 LAST_ALERTS: Final = 10
-OTHER_RULES: Final = "other"
-"""The label of all rules beyond the first LARGEST_RULE_COUNT."""
+MOST_PRIORITIES: Final = 24
+"""Falco has eight; each may be written in capitals, in small letters, or with one capital."""
+MOST_SOURCES: Final = 32
+MOST_INTERNAL_RULES: Final = 64
+LONGEST_REMEMBERED: Final = 512
+"""Characters of a kind's names. The counters of a kind with longer names are found anew for each chunk."""
 
 
 class LastAlert(NamedTuple):
@@ -42,7 +47,10 @@ class Counts:
         self.last_alerts: deque[LastAlert] = deque(maxlen=LAST_ALERTS)
         """One entry for each kind of alert in the last chunks, newest last."""
         self._telemetry = telemetry
-        self._rules_with_series: set[str] = set()
+        self._priorities = BoundedLabel(MOST_PRIORITIES)
+        self._sources = BoundedLabel(MOST_SOURCES)
+        self._rules = BoundedLabel(LARGEST_RULE_COUNT)
+        self._internal_rules = BoundedLabel(MOST_INTERNAL_RULES)
         self._series: dict[Kind, tuple[Callable[[float], None], ...]] = {}
         """The counters of each kind of alert: finding a labelled series costs four times what adding to it does."""
 
@@ -52,9 +60,9 @@ class Counts:
             for increment in self._series.get(kind) or self._find_series(kind):
                 increment(alerts)
             if kind.source == "internal":
-                self._telemetry.falco_internal.labels(kind.rule).inc(alerts)
-            self.alerts[kind.priority] += alerts
-            self.last_alerts.append(LastAlert(kind.priority, kind.rule, time.time()))
+                self._telemetry.falco_internal.labels(self._internal_rules.of(kind.rule)).inc(alerts)
+            self.alerts[self._priorities.of(kind.priority)] += alerts
+            self.last_alerts.append(LastAlert(label_value(kind.priority), label_value(kind.rule), time.time()))
         for reason, records in result.filtered.items():
             self.filter(reason, records)
         for label, alerts in result.enriched.items():
@@ -67,16 +75,12 @@ class Counts:
         self._telemetry.records_filtered.labels(reason).inc(records)
 
     def _find_series(self, kind: Kind) -> tuple[Callable[[float], None], ...]:
-        if len(self._series) >= MOST_KINDS:
-            self._series.clear()
-        alerts = self._telemetry.alerts.labels(kind.priority, kind.source)
-        by_rule = self._telemetry.alerts_by_rule.labels(self._rule_label(kind.rule))
-        series = self._series[kind] = (alerts.inc, by_rule.inc)
+        priority, source = self._priorities.of(kind.priority), self._sources.of(kind.source)
+        alerts = self._telemetry.alerts.labels(priority, source)
+        by_rule = self._telemetry.alerts_by_rule.labels(self._rules.of(kind.rule))
+        series = alerts.inc, by_rule.inc
+        if len(kind.priority) + len(kind.source) + len(kind.rule) <= LONGEST_REMEMBERED:
+            if len(self._series) >= MOST_KINDS:
+                self._series.clear()
+            self._series[kind] = series
         return series
-
-    def _rule_label(self, rule: str) -> str:
-        if rule not in self._rules_with_series:
-            if len(self._rules_with_series) >= LARGEST_RULE_COUNT:
-                return OTHER_RULES
-            self._rules_with_series.add(rule)
-        return rule

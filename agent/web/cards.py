@@ -219,7 +219,7 @@ def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
             *(
                 tag(
                     "li",
-                    tag("span", "ok" if probe.ok else "failed", class_=f"probe {'ok' if probe.ok else 'failed'}"),
+                    tag("span", probe.result, class_=f"probe {probe.result}"),
                     tag("b", probe.name),
                     tag("span", probe.detail, class_="quiet"),
                 )

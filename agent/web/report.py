@@ -16,6 +16,14 @@ class Probe:
     name: str
     ok: bool
     detail: str
+    degraded: bool = False
+    """The agent does its work, but this part of it works less well than it should."""
+
+    @property
+    def result(self) -> str:
+        if not self.ok:
+            return "failed"
+        return "degraded" if self.degraded else "ok"
 
 
 @dataclass(frozen=True, slots=True)
