@@ -92,6 +92,28 @@ ROWS = (
                     )
                 ],
             ),
+            Panel(
+                "Dead letters lost",
+                "Rejected records that the disk refused and that memory could not hold. CloudWatch has an event for each.",
+                [
+                    Query(
+                        f"sum by (node) (increase(falcowatch_dead_letters_lost_total{{{OURS}}}[$__rate_interval]))",
+                        "{{node}}",
+                    )
+                ],
+                width=12,
+            ),
+            Panel(
+                "Unforeseen exceptions by part",
+                "Each concerned one record, one file or one part of the agent; the rest went on. Every one is a bug.",
+                [
+                    Query(
+                        f"sum by (part) (increase(falcowatch_defects_total{{{OURS}}}[$__rate_interval]))",
+                        "{{part}}",
+                    )
+                ],
+                width=12,
+            ),
         ),
     ),
     Row(
