@@ -102,7 +102,7 @@ async def test_a_record_ships_with_its_pod_as_soon_as_the_pod_appears(tmp_path: 
     ):
         stop = asyncio.Event()
         task = asyncio.create_task(agent.run(stop))
-        await until(lambda: numbers(cloudwatch) == [2])
+        await until(lambda: numbers(cloudwatch) == [2] and agent.parts.reader.in_flight == 2)
         [file] = agent.parts.reader.files
         assert (agent.parts.reader.in_flight, file.ledger.committed) == (2, 0)
         cluster.add("web-2")
