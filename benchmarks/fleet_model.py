@@ -290,9 +290,7 @@ class Node:
         while not await self._account.put():
             failures += 1
             self._slots.throttled(urgent=lane.urgent)
-            self._slots.release(urgent=lane.urgent)
             await asyncio.sleep(lane.backoff.seconds(failures, self._account.random.random()))
-            await self._slots.acquire(urgent=lane.urgent)
         if not lane.urgent:
             self._slots.succeeded()
 
