@@ -20,7 +20,7 @@ from agent.flow.pace import Pace
 from agent.flow.slots import Slots
 from agent.settings import Settings
 from agent.ship.retries import ROUTINE_BACKOFF, URGENT_BACKOFF
-from agent.ship.shipper import NEARLY_FULL, URGENT_PACE_FACTOR
+from agent.ship.shipper import FEWEST_DELIVERIES, NEARLY_FULL, URGENT_PACE_FACTOR
 
 ALERT_BYTES = 1_700
 """Size of an alert of 1 KB with pod metadata, as PutLogEvents counts it."""
@@ -187,7 +187,7 @@ class Batch:
 class Lane:
     """One lane of a node: a model of `agent.ship.stream_queue` and of the pump that empties it."""
 
-    def __init__(self, name: str, arrivals: Arrivals, pace: Pace, backoff: Backoff) -> None:
+    def __init__(self, name: str, arrivals: Arrivals, pace: Pace, backoff: Backoff, most_deliveries: int) -> None:
         self.name = name
         self.urgent = name == "urgent"
         self.arrivals = arrivals
@@ -195,6 +195,8 @@ class Lane:
         self.backoff = backoff
         self.taken = 0
         self.in_flight: set[Batch] = set()
+        self.room = asyncio.Semaphore(max(FEWEST_DELIVERIES, most_deliveries))
+        """Bounds the batches that are taken and not settled."""
 
     def filled(self, now: float) -> bool:
         return self.arrivals.count(now) - self.taken >= FULL
@@ -227,8 +229,14 @@ class Node:
         pace = Pace(cloudwatch.max_puts_per_second, now)
         urgent_pace = Pace(urgent_rate, now, burst=max(1.0, urgent_rate))
         self._lanes = (
-            Lane("routine", Arrivals(phase(), routine, *storm), pace, ROUTINE_BACKOFF),
-            Lane("urgent", Arrivals(phase(), load.urgent, 0.0, 0.0, 0.0), urgent_pace, URGENT_BACKOFF),
+            Lane("routine", Arrivals(phase(), routine, *storm), pace, ROUTINE_BACKOFF, cloudwatch.concurrency),
+            Lane(
+                "urgent",
+                Arrivals(phase(), load.urgent, 0.0, 0.0, 0.0),
+                urgent_pace,
+                URGENT_BACKOFF,
+                cloudwatch.concurrency,
+            ),
         )
         self._last_of_storm = self._lanes[0].arrivals.count(load.storm_ends_at) if load.storm else 0
         self._left_of_storm = self._last_of_storm
@@ -246,6 +254,7 @@ class Node:
     async def _pump(self, lane: Lane) -> None:
         while True:
             await self._until(lane.arrivals.time_of(lane.taken + 1))
+            await lane.room.acquire()
             await self._until_due(lane)
             await self._slots.acquire(urgent=lane.urgent)
             if not lane.filled(self._account.now()):
@@ -267,6 +276,7 @@ class Node:
             await self._deliver(lane)
         finally:
             self._slots.release(urgent=lane.urgent)
+        lane.room.release()
         lane.in_flight.remove(batch)
         self._account.outcome.alerts += batch.alerts
         self._note_latency(lane, batch)
@@ -280,9 +290,7 @@ class Node:
         while not await self._account.put():
             failures += 1
             self._slots.throttled(urgent=lane.urgent)
-            self._slots.release(urgent=lane.urgent)
             await asyncio.sleep(lane.backoff.seconds(failures, self._account.random.random()))
-            await self._slots.acquire(urgent=lane.urgent)
         if not lane.urgent:
             self._slots.succeeded()
 

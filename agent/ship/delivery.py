@@ -1,7 +1,7 @@
 """Delivers one batch: sends the same bytes until CloudWatch has accepted or rejected every event of the batch.
 
 After a failed put, `retries` says how long to wait and what to do first; this module is the only one that asks it. A
-delivery holds a send slot only while a request is under way.
+delivery holds a send slot while a request is under way, and while it is throttled.
 
 An invalid batch is halved until the event at fault stands alone. A lone event that is refused is not blamed at once,
 because the stream may refuse every event: only an event that is refused, and refused again after the stream has
@@ -190,7 +190,8 @@ class Deliverer:
             self._counts.throttled += 1
             self._telemetry.throttled.inc()
             self._slots.throttled(queue.lane)
-        lease.release()
+        if not isinstance(error, Throttled):  # a throttled account must not get further batches instead
+            lease.release()
         await self._wait(error, backoff_for(rule, queue.lane).seconds(failures.counted, random.random()))
         if rule.action is Action.REOPEN and failures.counted % REOPEN_AFTER_DENIALS == 0:
             await self._sink.reopen()

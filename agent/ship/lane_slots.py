@@ -1,8 +1,8 @@
 """The send slots of all lanes, and the lease with which a delivery holds one slot at a time.
 
 A delivery holds a slot only while its request is under way and answers in time. During a backoff, and from HUNG_SECONDS
-on without an answer, the slot is free for other batches. So a stream that is denied, refused, throttled or hung keeps
-no slot from another stream.
+on without an answer, the slot is free for other batches, so a stream that is denied, refused or hung keeps no slot from
+another stream. Only a throttled delivery keeps its slot, because all streams use up the same quota.
 """
 
 from __future__ import annotations
