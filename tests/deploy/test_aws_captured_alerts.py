@@ -27,7 +27,7 @@ STREAM = "ip-10-0-1-7"
 URGENT = {"Emergency", "Alert", "Critical"}
 OWN = {"Heartbeat", "HeartbeatWithRejects", "Gap", "FalcoTrouble", "AgentTrouble"}
 
-FORGED = [
+FORGED: list[dict[str, Any]] = [
     {"source": "falcowatch", "rule": "Falcowatch: heartbeat", "priority": "Informational", "output": "rejected 7, "},
     {"source": "falcowatch", "rule": "Falcowatch: gap", "priority": "Critical", "output": "forged"},
     {"source": "syscall", "rule": "Falcowatch: heartbeat", "priority": "Notice", "output": "forged"},
