@@ -153,7 +153,8 @@ class Agent:
         settled: dict[str, set[int]] = {}
         if self._intents:
             log.info("reading back what arrived before the crash", extra={"batches": len(self._intents)})
-            settled = await arrived(parts.client, self._intents)
+            waited_seconds = parts.journal.resuming_seconds if parts.journal is not None else 0.0
+            settled = await arrived(parts.client, self._intents, waited_seconds=waited_seconds)
             records = sum(map(len, settled.values()))
             log.info("resumed", extra={"batches": len(self._intents), "arrived": records})
         self._intents = []

@@ -86,7 +86,7 @@ class Status:
         )
 
     def readiness(self) -> Sequence[Probe]:
-        """For /readyz: whether the agent can read, can save its progress, and has credentials; and what is degraded."""
+        """For /readyz: whether the agent can read, can save its progress, and has credentials; then its warnings."""
         reader, denied = self._parts.reader, self._parts.shipper.denied
         state_dir = self._parts.settings.state_dir
         files = sum(1 for _ in reader.files)
@@ -94,20 +94,29 @@ class Status:
             Probe("read", reader.looked and reader.problem is None, reader.problem or f"{files} log files open"),
             Probe("checkpoint", self._save_problem is None, self._save_problem or f"{state_dir} is writable"),
             Probe("credentials", denied is None, denied or "accepted, or not yet refused"),
-            *self._degraded(),
+            *self._warnings(),
         )
 
-    def _degraded(self) -> Iterator[Probe]:
-        telemetry, now = self._parts.telemetry, time.monotonic()
-        for name, detail in telemetry.findings.current.items():
-            yield Probe(name, True, detail, degraded=True)
-        for defect in telemetry.defects.recent:
+    def _warnings(self) -> Iterator[Probe]:
+        """What works less well than it should: a finding that does not make the agent unready."""
+        dead_letters, defects = self._parts.dead_letters, self._parts.telemetry.defects
+        if lost := dead_letters.lost.total():
             yield Probe(
-                defect.part,
-                True,
+                "dead-letters",
+                False,
+                f"{lost} dead letters could not be kept ({dead_letters.problem or 'the disk accepts writes again'})",
+                required=False,
+            )
+        elif dead_letters.problem is not None:
+            yield Probe("dead-letters", False, dead_letters.problem, required=False)
+        now = time.monotonic()
+        for defect in defects.recent:
+            yield Probe(
+                f"{defect.part}-defects",
+                False,
                 f"{defect.count} unforeseen exceptions, the last one {now - defect.noted_at:.0f} s ago: "
                 f"{defect.reason}; please report it with the traceback in the agent's log",
-                degraded=True,
+                required=False,
             )
 
     def books(self) -> Books:

@@ -9,12 +9,10 @@ import pytest
 
 from agent.app import Agent
 from agent.enrich.enricher import PodEnricher
-from agent.enrich.pod import Selection
-from agent.enrich.responses import read_list
 from agent.enrich.source import PodSink
 from agent.local.emulator import EmbeddedCloudWatch
-from tests.enrich.objects import pod_object
 from tests.process.driver import alert, append, container, cri
+from tests.selfmonitor.test_falco_watch import pod
 from tests.selfmonitor.whole_agent import aws_environment, built, running, until
 
 
@@ -24,22 +22,20 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 class Cluster:
-    """A source of pods that lists those that the test adds."""
+    """A source of pods, to which the test adds some."""
 
-    def __init__(self, *names: str) -> None:
-        self._listed = asyncio.Queue[tuple[str, ...]]()
-        self.list(*names)
+    def __init__(self, name: str) -> None:
+        self._added = asyncio.Queue[str]()
+        self.add(name)
 
-    def list(self, *names: str) -> None:
-        self._listed.put_nowait(names)
+    def add(self, name: str) -> None:
+        self._added.put_nowait(name)
 
     async def run(self, sink: PodSink) -> None:
+        sink.pods_listed([])
         while True:
-            names = await self._listed.get()
-            listed = read_list(
-                orjson.dumps({"kind": "PodList", "items": [pod_object(name) for name in names]}), Selection([], [])
-            )
-            sink.pods_listed(listed.pods)
+            name = await self._added.get()
+            sink.pod_changed(pod(name, namespace="shop", age_seconds=60, uid=f"uid-of-{name}"))
 
 
 @pytest.fixture
@@ -109,7 +105,7 @@ async def test_a_record_ships_with_its_pod_as_soon_as_the_pod_appears(tmp_path: 
         await until(lambda: numbers(cloudwatch) == [2])
         [file] = agent.parts.reader.files
         assert (agent.parts.reader.in_flight, file.ledger.committed) == (2, 0)
-        cluster.list("web-1", "web-2")
+        cluster.add("web-2")
         await until(lambda: sorted(numbers(cloudwatch)) == [1, 2])
         stop.set()  # the drain waits for no pod
         await task

@@ -31,16 +31,18 @@ class GapAnnouncer:
         self._telemetry = telemetry
         self.count = 0
         self.bytes = 0
-        self._announced: dict[str, None] = {}
-        """Keys of gaps, oldest first."""
+        self._announced: dict[str, int] = {}
+        """Where each announced gap ends, by its key; oldest first."""
 
     def announce(self, gap: Gap) -> None:
         key = gap.key
-        if key in self._announced:
-            return
+        if (end := self._announced.get(key)) is not None:
+            if gap.at_least or gap.end == end:
+                return
+            key = f"{key}:{gap.end}"
         if len(self._announced) >= MOST_REMEMBERED:
             del self._announced[next(iter(self._announced))]
-        self._announced[key] = None
+        self._announced[key] = gap.end
         lost = gap.end - gap.start
         self.count += 1
         self.bytes += lost

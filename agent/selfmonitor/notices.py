@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 from agent.core.processing.alert import DROP_NOTICE, METRICS_SNAPSHOT, NotAnAlert, Notice, decode_notice
 from agent.telemetry import Telemetry
+from agent.telemetry.labels import label
 
 RULES_DIGEST = "falco.sha256_rules_file."
 MOST_RULES_FILES = 64
+"""Rules files in one snapshot; Falco's chart has three."""
 LONGEST_NAME = 128
-"""Characters of a source, a start time or the name of a rules file."""
-LONGEST_VERSION = 64
-"""Characters of a version or a digest; SHA-256 has 64."""
+"""Characters of a source or a start time."""
 MOST_SOURCES = 16
 """Remembered event sources (syscall and a plugin or two) and starts of Falco, which a crash loop makes many of."""
 
@@ -98,11 +97,9 @@ class Notices:
         self.syscall_drops = drops
 
     def _read_rules(self, fields: dict[str, int | float | str | bool | None]) -> None:
-        self.version = str(fields.get("falco.version", self.version))[:LONGEST_VERSION]
-        files = islice((key for key in fields if key.startswith(RULES_DIGEST)), MOST_RULES_FILES)
-        self.rules = {
-            key.removeprefix(RULES_DIGEST)[:LONGEST_NAME]: str(fields[key])[:LONGEST_VERSION] for key in files
-        }
+        self.version = label(str(fields.get("falco.version", self.version)))
+        keys = [key for key in fields if key.startswith(RULES_DIGEST)][:MOST_RULES_FILES]
+        self.rules = {label(key.removeprefix(RULES_DIGEST)): label(str(fields[key])) for key in keys}
         digests = ",".join(f"{name}:{digest[:12]}" for name, digest in sorted(self.rules.items()))
         self._telemetry.falco_rules_loaded.info({"version": self.version, "rules": digests})
 

@@ -45,16 +45,14 @@ class Outbox:
 
     def publish(self, own_event: OwnEvent) -> None:
         """Ships the event once; a crash before CloudWatch has acknowledged it loses it."""
-        event_id = f"self:{self._started_ns}:{next(self._numbers)}"
-        self._ship(self._stamped(own_event, event_id), own_event.kind, own_event.lane, own_event.acknowledged)
+        self._ship(self._stamped(own_event, self._new_id()), own_event.kind, own_event.lane, own_event.acknowledged)
 
-    def publish_durably(self, own_event: OwnEvent, *, key: str) -> None:
+    def publish_durably(self, own_event: OwnEvent, key: str | None = None) -> None:
         """Ships the event, and keeps it in `pending` until CloudWatch has acknowledged it.
 
         An event with the same key that is still pending is not shipped a second time.
         """
-        digest = sha256(f"{self._node}\0{key}".encode("utf-8", "surrogateescape")).hexdigest()
-        event = self._stamped(own_event, f"self:{own_event.kind}:{digest[:32]}")
+        event = self._stamped(own_event, self._new_id() if key is None else self._id_of(own_event.kind, key))
         if event.id not in self._pending:
             self._keep(event, own_event.kind)
 
@@ -67,6 +65,13 @@ class Outbox:
     def pending(self) -> list[PendingEvent]:
         """Events that CloudWatch has not acknowledged, for the checkpoint."""
         return list(self._pending.values())
+
+    def _new_id(self) -> str:
+        return f"self:{self._started_ns}:{next(self._numbers)}"
+
+    def _id_of(self, kind: str, key: str) -> str:
+        digest = sha256(f"{self._node}\0{key}".encode("utf-8", "surrogateescape")).hexdigest()
+        return f"self:{kind}:{digest[:32]}"
 
     def _stamped(self, own_event: OwnEvent, event_id: str) -> PendingEvent:
         time_ms = int(time.time() * 1000)

@@ -24,6 +24,7 @@ class Attempt:
     def __init__(self, send: Send, started_at: float) -> None:
         self._send = send
         self.started_at = started_at
+        self.last_request_at = started_at
         self.hedges = 0
         self._requests: list[asyncio.Task[PutReply]] = []
         self._finished: asyncio.Queue[asyncio.Task[PutReply]] = asyncio.Queue()
@@ -46,9 +47,10 @@ class Attempt:
                 request.cancel()
             await asyncio.gather(*self._requests, return_exceptions=True)
 
-    def hedge(self) -> None:
+    def hedge(self, now: float) -> None:
         """Sends the same request once more."""
         self.hedges += 1
+        self.last_request_at = now
         under_way = [request for request in self._requests[1:] if not request.done()]
         if len(under_way) >= MOST_HEDGES:
             under_way[0].cancel()

@@ -16,6 +16,7 @@ from typing import Final
 
 from agent.core.batching.batch import Batch
 from agent.core.batching.limits import MOST_BYTES
+from agent.core.batching.redate import redated
 from agent.core.batching.span import Span
 from agent.core.values import Destination, Lane
 from agent.errors import StateUnwritable
@@ -65,7 +66,9 @@ class Shipper:
     ) -> None:
         """`journal`: with it, the records of a batch are written down before the batch is put (exact resume)."""
         self._settings = settings
+        self._adjusts_times = settings.out_of_window == "adjust"
         self._destination = destination
+        self._budget = budget
         self._telemetry = telemetry
         self._journal = journal
         self._monotonic = monotonic
@@ -159,7 +162,7 @@ class Shipper:
         pace = self._urgent_pace if queue.lane is Lane.URGENT else self._pace
         while True:
             await queue.arrived.wait()
-            await queue.until_room(HUNG_SECONDS[queue.lane])
+            await queue.until_room(HUNG_SECONDS[queue.lane], self._monotonic)
             await self._until_due(queue, pace)
             await self._slots.acquire(queue.lane)
             if not queue.filled:
@@ -196,9 +199,28 @@ class Shipper:
             lease.release()
             queue.delivery_ended()
         for reason, rejected in rejections:
-            await self._settlement.reject(queue, rejected, reason)
+            lasting = self._send_again_now(queue, rejected, reason) if self._adjusts_times else rejected
+            if lasting is not None:
+                await self._settlement.reject(queue, lasting, reason)
         if not any(other.records for other in self._queues.values()):
             self._idle.set()
+
+    def _send_again_now(self, queue: StreamQueue, batch: Batch, reason: str) -> Batch | None:
+        """Queues events that were rejected for their time under the time of now, once; returns the other events."""
+        spans, rest = redated(batch, reason, int(time.time() * 1000))
+        queue.replace(batch, *([rest] if rest is not None else []))
+        held = sum(span.held_bytes for span in spans) + (rest.held_bytes if rest is not None else 0)
+        self._budget.adjust(held - batch.held_bytes)
+        for span in spans:
+            queue.add(span)
+        if spans and (fields := self._occasional.fields("redated")) is not None:
+            events = sum(map(len, spans))
+            stream = queue.destination.stream
+            log.warning(
+                "events were rejected for their time, they are sent again under the time of delivery",
+                extra={"stream": stream, "events": events, "reason": reason, **fields},
+            )
+        return rest
 
     async def _write_intent(self, journal: Journal, queue: StreamQueue, batch: Batch) -> None:
         """A disk that refuses the intent does not stop the shipping; after a crash this batch may arrive twice."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final, Literal
 
 from agent.core.batching.batch import Batch
@@ -108,14 +109,14 @@ class StreamQueue:
         times = [*self.under_way.values(), *([] if waiting is None else [waiting])]
         return min(times, default=None)
 
-    async def until_room(self, hung_seconds: float) -> None:
+    async def until_room(self, hung_seconds: float, monotonic: Callable[[], float]) -> None:
         """Waits until another delivery may begin. In the urgent lane, hedges requests that hang meanwhile."""
         while not self._has_room:
             try:
                 async with asyncio.timeout(hung_seconds if self._hung else None):
                     await self._room_changed.wait()
             except TimeoutError:
-                self._hedge_oldest()
+                self._hedge_oldest(monotonic())
 
     def note_hung(self, attempt: Attempt) -> None:
         """The attempt has no answer yet. It leaves its place to a new batch in the urgent lane only."""
@@ -131,8 +132,8 @@ class StreamQueue:
         self.last_accepted_at = now
         seconds = max(LOST_AFTER_SECONDS, LOST_AFTER_FACTOR * (now - attempt.started_at))
         for other in self._hung:
-            if other is not attempt and other.started_at < now - seconds and not other.hedges:
-                self._hedge(other)
+            if other is not attempt and other.last_request_at < now - seconds:
+                self._hedge(other, now)
 
     @property
     def turn(self) -> asyncio.Lock | None:
@@ -157,13 +158,13 @@ class StreamQueue:
         answering = self._deliveries - len(self._hung)
         return answering < self._most_deliveries and self._deliveries < self._most_deliveries + MOST_HUNG
 
-    def _hedge_oldest(self) -> None:
+    def _hedge_oldest(self, now: float) -> None:
         if self._hung:
-            self._hedge(min(self._hung, key=lambda attempt: (attempt.hedges, attempt.started_at)))
+            self._hedge(min(self._hung, key=lambda attempt: attempt.last_request_at), now)
 
-    def _hedge(self, attempt: Attempt) -> None:
+    def _hedge(self, attempt: Attempt, now: float) -> None:
         if self._turn is None:  # with sequence tokens only one put may be under way
-            attempt.hedge()
+            attempt.hedge(now)
 
     def _announce_room(self) -> None:
         self._room_changed.set()

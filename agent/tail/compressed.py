@@ -37,6 +37,9 @@ ZSTD_WINDOW_LOG: Final = 26
 SALVAGE_STEPS: Final = (1 << 12, 1 << 6, 1)
 """Bytes that are decompressed at once while the last byte before the damage is searched."""
 
+TRAILER_BYTES: Final = 64
+"""At least the size of what follows the data in a file: checksums and sizes."""
+
 _DECODE_ERRORS: Final = (zlib.error, lzma.LZMAError, zstd.ZstdError, EOFError, ValueError, OSError)
 
 
@@ -102,6 +105,8 @@ class CompressedBytes(LogBytes):
         self._position = 0
         self._last = b""
         self._damage: DamagedLog | None = None
+        self._spares_trailer = False
+        """The end of the input is read byte by byte: a wrong checksum must not cost the data before it."""
 
     def read(self, most: int) -> bytes:
         if self._damage is not None:
@@ -201,7 +206,10 @@ class CompressedBytes(LogBytes):
                 return output
 
     def _refilled(self) -> bytes:
-        data = os.pread(self._descriptor, INPUT_BYTES, self._input_offset)
+        most = INPUT_BYTES
+        if self._spares_trailer:
+            most = max(1, min(most, self.size() - TRAILER_BYTES - self._input_offset))
+        data = os.pread(self._descriptor, most, self._input_offset)
         self._input_offset += len(data)
         return data
 
@@ -211,6 +219,7 @@ class CompressedBytes(LogBytes):
         for step in SALVAGE_STEPS:
             try:
                 self._restart()
+                self._spares_trailer = step == 1
                 skip = start + len(salvaged)
                 while skip and (data := self._next(min(skip, SKIP_BYTES))):
                     skip -= len(data)

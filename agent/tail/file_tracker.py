@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from agent.core.reading.line_formats import Plain, recognise
 from agent.tail import judgement
 from agent.tail.checkpoint import Position
 from agent.tail.content import DamagedLog, LogBytes
 from agent.tail.descriptors import OutOfDescriptors
 from agent.tail.edge import Edge
-from agent.tail.fingerprint import identify
+from agent.tail.fingerprint import has_stamp, identify
 from agent.tail.judgement import Held, Known, Seen, judge
 from agent.tail.names import printable
 from agent.tail.open_log import open_log
@@ -179,14 +178,17 @@ class FileTracker:
         try:
             content = content or self._open(seen)
             self._act(seen, content, files, ours=ours, at_end=at_end, gone=gone, markers=markers or {})
+            self._unopened.discard(seen)
         except Exception as error:  # noqa: BLE001  # the edge: one file must not end the reading of others
             self._failed(seen, content, error)
 
     def _failed(self, seen: FoundFile, content: LogBytes | None, error: Exception) -> None:
-        growing = content is not None and self._is_growing(seen, content)
+        judged = self._last_written.get(seen.key)
+        changed = content is not None and judged is not None and judged[0] != content.state()
+        growing = content is not None and (changed or self._is_growing(seen, content))
         if content is not None:
             content.close()
-        elif not isinstance(error, NotALogFile):
+        if not isinstance(error, NotALogFile | DamagedLog):
             self._unopened.add(seen)
         if isinstance(error, FileNotFoundError):
             raise error
@@ -214,7 +216,7 @@ class FileTracker:
         base_id = identify(self._source.identity, head, final=bool(seen.rotated) or gone)
         facts = Seen(
             base_id,
-            has_stamp=_has_stamp(head),
+            has_stamp=has_stamp(head),
             rotated=bool(seen.rotated),
             compressed=seen.compressed,
             gone=gone,
@@ -224,7 +226,7 @@ class FileTracker:
         )
         open_here = {file.id: file for file in files}
         while True:
-            *first, last = judge(facts, self._known(open_here, markers))
+            *first, last = judge(facts, self._known(base_id, open_here, markers))
             self.recognised |= judgement.Remember() in first
             for action in first:
                 if isinstance(action, judgement.NotOurs):
@@ -249,6 +251,8 @@ class FileTracker:
                 file = TrackedFile(self._source, seen, content, head, file_id, self._reading.settings.max_record_bytes)
                 if known is not None:
                     file.go_on_from(known)
+                else:
+                    file.go_to_start()
                 if from_end or (at_end and seen.live):
                     file.go_to_end()
                 self._add(file, files)
@@ -261,15 +265,18 @@ class FileTracker:
                 self.unsure = True
         content.close()
 
-    def _known(self, open_here: dict[str, TrackedFile], markers: dict[int, bytes]) -> Known:
-        held = {file_id: Held(file.state.needs_a_copy, *file.copy_marker) for file_id, file in open_here.items()}
-        return Known(held, self._reading.open_ids - held.keys(), self._reading.positions, markers)
+    def _known(self, base_id: str | None, open_here: dict[str, TrackedFile], markers: dict[int, bytes]) -> Known:
+        held = {
+            file_id: Held(file.state.needs_a_copy, *file.copy_marker)
+            for file_id, file in open_here.items()
+            if base_id is not None and file_id.startswith(base_id)
+        }
+        return Known(held, self._reading.open_ids - open_here.keys(), self._reading.positions, markers)
 
     def _add(self, file: TrackedFile, files: list[TrackedFile]) -> None:
         if file.found.live:  # also when it has gone since the scan: it is younger than what was rotated by then
             file.turn = self.order.live_turn
         self._edge.forget(file.found.key)
-        self._unopened.discard(file.found)
         self._reading.open_ids.add(file.id)
         self._reading.positions.pop(file.id, None)
         files.append(file)
@@ -337,9 +344,3 @@ class FileTracker:
 
     def _path(self, seen: FoundFile) -> str:
         return printable(self._source.root.joinpath(*seen.relative))
-
-
-def _has_stamp(head: bytes) -> bool:
-    """Whether the first line holds a time in nanoseconds, so that no other log begins with it."""
-    line = head.partition(b"\n")[0]
-    return not isinstance(recognise(head), Plain) or b'"time":"' in line

@@ -6,6 +6,8 @@ import os
 from hashlib import blake2b
 from typing import Final
 
+from agent.core.reading.line_formats import Plain, recognise
+
 FINGERPRINT_BYTES: Final = 1024
 
 JSON_FINGERPRINT_BYTES: Final = 128 * 1024
@@ -32,6 +34,12 @@ def identify(source_identity: str, head: bytes, *, final: bool = False) -> str |
 def is_cut(head: bytes) -> bool:
     """The head holds only part of a first line of JSON."""
     return len(head) == FINGERPRINT_BYTES and head.startswith(b"{") and b"\n" not in head
+
+
+def has_stamp(head: bytes) -> bool:
+    """Whether the first line holds a time in nanoseconds, so that no other log begins with it."""
+    line = head.partition(b"\n")[0]
+    return not isinstance(recognise(head), Plain) or b'"time":"' in line
 
 
 def digest(marker: bytes) -> str:

@@ -168,7 +168,7 @@ def _beside_held(seen: Seen, file_id: str, held: Held, markers: Mapping[int, byt
 def _go_on(seen: Seen, file_id: str, position: Position) -> Action:
     if position.complete and seen.rotated and not _has_grown(seen, position):
         return Settle(file_id)
-    return Read(file_id, position)
+    return Postpone() if seen.compressed and seen.growing else Read(file_id, position)
 
 
 def _has_grown(seen: Seen, position: Position) -> bool:

@@ -69,15 +69,19 @@ def _entry_bytes(position: Position) -> int:
     return ENTRY_BYTES + len(position.path) + 12 * len(position.settled_out_of_order)
 
 
-def could_be_seen(path: str, root: Path | None) -> bool:
-    """Whether a scan could have seen the file: its root is mounted."""
+def could_be_seen(position: Position, root: Path | None) -> bool:
+    """Whether a scan could have seen the file.
+
+    It could not where its directory is missing, or empty and on another device than the file, as after an unmount.
+    """
+    path = position.path
     if not path:
         return True
     below_root = root is not None and path.startswith(f"{printable(root)}/")
     directory = root if below_root and root is not None else Path(path).parent
     try:
         with os.scandir(directory) as entries:
-            return next(entries, None) is not None
+            return next(entries, None) is not None or directory.stat().st_dev == position.device
     except OSError:
         return False
 

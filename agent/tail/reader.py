@@ -253,13 +253,13 @@ class Reader:
 
     def _could_be_seen(self) -> set[str]:
         root = self._reading.settings.root
-        by_directory: dict[str, bool] = {}
+        answers: dict[tuple[str, int], bool] = {}
         seen = set()
         for file_id, position in self._reading.positions.items():
-            directory = position.path.rpartition("/")[0]
-            if directory not in by_directory:
-                by_directory[directory] = could_be_seen(position.path, root)
-            if by_directory[directory]:
+            place = (position.path.rpartition("/")[0], position.device)
+            if place not in answers:
+                answers[place] = could_be_seen(position, root)
+            if answers[place]:
                 seen.add(file_id)
         return seen
 

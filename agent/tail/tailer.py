@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class NotDelivered(Exception):
-    """A chunk was read, and its delivery has raised."""
+    """The delivery of a chunk has raised: no error of the file, whatever its type."""
 
 
 class Tailer:
@@ -75,10 +75,11 @@ class Tailer:
         changed = is_new and found != self.found
         self.found = found
         for file in self.files:
-            try:
-                file.note_scan(found)
-            except Exception as error:  # noqa: BLE001  # the edge
-                self._edge.meet(error, file.id)
+            if self._edge.may_try(scan := ("scan", file.id)):
+                try:
+                    file.note_scan(found)
+                except Exception as error:  # noqa: BLE001  # the edge
+                    self._edge.meet(error, scan)
         grown = self._file_tracker.find_grown()
         if changed or grown or self._may_find_more:
             self._take_files(fresh=True)
@@ -234,13 +235,14 @@ class Tailer:
             self._edge.meet(error, file.id)
             self._lose(file, DAMAGED, at_least=True)
             file.give_up()
-        except NotDelivered as error:
-            self._edge.meet(error.__cause__ if isinstance(error.__cause__, Exception) else error, file.id)
-            file.rewind()
+        except OSError as error:
+            self._edge.meet(error, file.id)
+            # The file is tried again, and does not keep back the files after it.
             return file.writer_has_left()
         except Exception as error:  # noqa: BLE001  # the edge
             self._edge.meet(error, file.id)
-            # The file is tried again, and does not keep back the files after it.
+            # What was read behind the committed offset may not have been delivered.
+            file.rewind()
             return file.writer_has_left()
         self._edge.forget(file.id)
         return True
@@ -270,33 +272,36 @@ class Tailer:
             await budget.acquire(ahead)
             try:
                 data = file.read(ahead)
+                if not data:
+                    budget.adjust(-ahead)
+                    break
+                self._leave_idle()
+                self._reading.telemetry.read_bytes.inc(len(data))
+                records = file.join(file.cut(data, time.monotonic()))
+                # Whoever waits for the budget next holds no bytes outside of it: with many files that adds up.
+                del data
+                entry = file.enter(records, time.monotonic())
             except Exception:
                 budget.adjust(-ahead)
                 raise
-            if not data:
+            if len(records):
+                await self._deliver(file, records, entry, ahead)
+            else:
                 budget.adjust(-ahead)
-                break
-            self._leave_idle()
-            self._reading.telemetry.read_bytes.inc(len(data))
-            records = file.join(file.cut(data, time.monotonic()))
-            # Whoever waits for the budget next holds no bytes outside of it: with many files that adds up.
-            del data
-            await self._enter(file, records, ahead)
             del records
         file.caught_up_at = time.monotonic()
 
     async def _read_late(self, file: TrackedFile) -> None:
         """The rest of a file that has ended: an unfinished last line, a record whose last part never came."""
         if (cut := file.last_line()) is not None:
-            await self._enter(file, file.join(cut), 0)
+            await self._deliver_rest(file, file.join(cut))
         await self._give_up_on_partial(file)
 
-    async def _enter(self, file: TrackedFile, records: Records, cost_bytes: int) -> None:
+    async def _deliver_rest(self, file: TrackedFile, records: Records) -> None:
+        """Records whose bytes cost nothing of the budget any more."""
         entry = file.enter(records, time.monotonic())
-        if not len(records):
-            self._reading.budget.adjust(-cost_bytes)
-            return
-        await self._deliver(file, records, entry, cost_bytes)
+        if len(records):
+            await self._deliver(file, records, entry, 0)
 
     async def _deliver(self, file: TrackedFile, records: Records, entry: Entry | ScanEntry, cost_bytes: int) -> None:
         self._reading.telemetry.records_read.inc(len(records))
@@ -305,12 +310,13 @@ class Tailer:
         try:
             await self._reading.deliver(chunk)
         except Exception as error:
-            raise NotDelivered(f"{len(records)} records of {self.source.name} were not delivered") from error
+            self._reading.budget.adjust(-cost_bytes)
+            raise NotDelivered(f"{type(error).__name__} in the delivery of {len(records)} records") from error
 
     async def _give_up_on_partial(self, file: TrackedFile) -> None:
         since = file.joiner.waiting_since
         if since is not None and time.monotonic() - since >= self._reading.settings.partial_seconds:
-            await self._enter(file, file.joiner.close_incomplete(), 0)
+            await self._deliver_rest(file, file.joiner.close_incomplete())
 
     async def _finish(self, file: TrackedFile) -> None:
         """The writer has left the file."""
@@ -323,7 +329,7 @@ class Tailer:
         if file.vanished_bytes:
             self._lose(file, TRUNCATED)
         if file.joiner.open_records and (file.replaced or (not self.found and file is self.files[-1])):
-            await self._enter(file, file.joiner.close_incomplete(), 0)
+            await self._deliver_rest(file, file.joiner.close_incomplete())
 
     def _lose(self, file: TrackedFile, why: str, *, at_least: bool = False) -> None:
         end = file.end + file.vanished_bytes
@@ -332,5 +338,6 @@ class Tailer:
     def _close(self, file: TrackedFile) -> None:
         self._file_tracker.release(file)
         self._edge.forget(file.id)
+        self._edge.forget(("scan", file.id))
         self.files.remove(file)
         file.close()

@@ -8,16 +8,12 @@ compressed file, reading goes on there.
 from __future__ import annotations
 
 import time
-from collections.abc import Set
 
-from agent.core.reading.ledger import Entry, Ledger
 from agent.core.reading.line_formats import recognise
-from agent.core.reading.partials import Joiner
-from agent.core.reading.records import Records
-from agent.core.reading.scan_ledger import ScanEntry, ScanLedger
-from agent.core.reading.splitter import SplitLines, Splitter
+from agent.core.reading.splitter import SplitLines
 from agent.tail.checkpoint import Position, this_hour
 from agent.tail.content import LogBytes
+from agent.tail.file_records import FileRecords
 from agent.tail.file_state import (
     LATE_SECONDS,
     Facts,
@@ -38,25 +34,18 @@ Turn = tuple[str, int]
 """Sort key. Rotated file: (its suffix, 0). Live file: (newest suffix seen, 1)."""
 
 
-class TrackedFile:
+class TrackedFile(FileRecords):
     """A file that is identified and open."""
 
     def __init__(
         self, source: Source, found: FoundFile, content: LogBytes, head: bytes, file_id: str, max_record_bytes: int
     ) -> None:
         """`head`: the bytes that it was identified by."""
-        self.id = file_id
+        super().__init__(file_id, recognise(head), max_record_bytes)
         self.source = source
         self.found = found
         self.path = source.root.joinpath(*found.relative)
         self.state = FileState.OPEN
-        self.joiner = Joiner(recognise(head), max_record_bytes)
-        self.settled_out_of_order: frozenset[int] = frozenset()
-        """Offsets of records beyond the committed offset that a previous run of the agent has settled."""
-        self.scan_ledger = ScanLedger()
-        """Records that the urgent scan has shipped in this run."""
-        self.begun = False
-        """Its turn to be read has come."""
         self.turn: Turn = (found.rotated, 0)
         """Sorts the files of a source, oldest first."""
         self.confirmed = False
@@ -66,24 +55,15 @@ class TrackedFile:
         self.caught_up_at = time.monotonic()
         """When there was last nothing unread."""
         self._bytes = VerifiedBytes(content, head)
-        self._max_record_bytes = max_record_bytes
-        self._longest_line = self.joiner.line_format.longest_line(max_record_bytes)
         self._active_at = time.monotonic()
         self._looks_since_replaced = 0
         self._successor = False
         self._source_is_gone = False
         self._directory_is_gone = False
-        self._ahead: list[ScanEntry] = []
-        """Entries of the urgent scan that wait for records of the last join."""
-        self._last_settled_out_of_order = -1
-        self._crossing: Entry | None = None
-        """The end of this file, when the last part of its last record is in the next file."""
-        self._crossed_from: Entry | None = None
-        """The `_crossing` of the file before."""
-        self._crossed = 0
-        """Records that began in the file before and ended here, where this file may not be committed yet."""
-        self._skip_first_line = False
         self._marker = (0, "")
+
+    def go_to_start(self) -> None:
+        """Starts at the beginning, wherever the content stands. Raises OSError."""
         self._place(0)
 
     def go_on_from(self, known: Position) -> None:
@@ -99,22 +79,12 @@ class TrackedFile:
         """Starts at the end of the file, after any unfinished line. Raises OSError."""
         content = self._bytes.content
         self._place(content.whole_size())
-        self._skip_first_line = not content.ends_a_line()
+        self.skip_first_line = not content.ends_a_line()
 
-    def begin(self, previous: TrackedFile | None) -> None:
+    def begin(self, previous: FileRecords | None) -> None:
         """Its turn has come. Takes over the unfinished records of `previous`: their last parts are in this file."""
-        self.begun = True
         self._active_at = time.monotonic()
-        if previous is None or not previous.joiner.open_records:
-            return
-        self.joiner, previous.joiner = previous.joiner, self.joiner
-        self.joiner.line_format, previous.joiner.line_format = previous.joiner.line_format, self.joiner.line_format
-        crossing = previous.ledger.enter(previous._splitter.offset, self.joiner.open_records, time.monotonic())
-        previous._crossing = crossing
-        before = self.joiner.start_next_file(previous.id, previous.settled_out_of_order) + previous._crossed
-        if before and previous._crossed_from is not None:
-            crossing.tie(previous._crossed_from, before)
-        self._crossed_from = crossing
+        super().begin(previous)
 
     # Reading
 
@@ -140,33 +110,6 @@ class TrackedFile:
             self._active_at = time.monotonic()
         return data
 
-    def cut(self, data: bytes, now: float) -> SplitLines:
-        cut = self._splitter.feed(data, now)
-        return self._without_first_line(cut) if self._skip_first_line else cut
-
-    def join(self, cut: SplitLines) -> Records:
-        records = self.joiner.feed(cut.lines, cut.offset, time.monotonic())
-        if cut.overlong is not None:
-            records.unusual.append(cut.overlong)
-        records, self._ahead = self.scan_ledger.skip_scanned(records, self._splitter.offset)
-        return records
-
-    def enter(self, records: Records, now: float) -> Entry:
-        """The ledger entry for these records: up to the start of the oldest unfinished record."""
-        if self.settled_out_of_order and self.ledger.committed > self._last_settled_out_of_order:
-            self.settled_out_of_order = frozenset()
-        end = max(self.joiner.committable(self._splitter.offset), self.ledger.end)
-        entry = self.ledger.enter(end, len(records), now, len(self._ahead))
-        for ahead in self._ahead:
-            ahead.hold(entry)
-        self._ahead = []
-        self._crossed += records.from_previous_file
-        is_behind_them = end > entry.start or not self.joiner.open_records
-        if self._crossed and self._crossed_from is not None and is_behind_them:
-            entry.tie(self._crossed_from, self._crossed)
-            self._crossed = 0
-        return entry
-
     def last_line(self) -> SplitLines | None:
         """A last line without a newline, once nobody can write the rest of it."""
         if self.state.has_ended and self._splitter.end > self._splitter.offset and self._may_be_closed:
@@ -181,16 +124,8 @@ class TrackedFile:
 
     def rewind(self) -> None:
         """Starts again at the committed offset: what was read behind it may not have been delivered. Raises OSError."""
-        self.joiner = Joiner(self.joiner.line_format, self._max_record_bytes)
-        self.scan_ledger = ScanLedger()
-        self._ahead = []
-        self._crossed_from, self._crossed = None, 0
+        self.forget_records()
         self._place(self.ledger.committed)
-
-    def note_settled(self, offsets: Set[int]) -> None:
-        """Records that a previous run of the agent has settled. Called before they are read."""
-        self.settled_out_of_order |= offsets
-        self._last_settled_out_of_order = max(self.settled_out_of_order, default=-1)
 
     # What a scan shows
 
@@ -255,25 +190,9 @@ class TrackedFile:
         return self.state.has_ended
 
     @property
-    def reached(self) -> int:
-        """The start of the first line that was not read to its end."""
-        return self._splitter.offset
-
-    @property
-    def end(self) -> int:
-        """Up to here the file was read."""
-        return self._splitter.end
-
-    @property
     def vanished_bytes(self) -> int:
         """Bytes that were there, are not there any more, and were not read."""
         return max(0, self._bytes.largest_size - self._splitter.end)
-
-    @property
-    def in_flight(self) -> int:
-        """Records read and not settled. A record that ends in the next file counts there."""
-        crossing = self._crossing.pending if self._crossing is not None else 0
-        return self.ledger.in_flight + self.scan_ledger.in_flight - crossing
 
     @property
     def unread(self) -> int:
@@ -307,6 +226,16 @@ class TrackedFile:
         return self._bytes.changed_since_scan(closely=closely)
 
     @property
+    def is_complete(self) -> bool:
+        """Its writer has left it, or it was overwritten, and all that was seen of it is read and settled.
+
+        A late write is still read: the next run of the agent compares the size of the file with its position.
+        """
+        settled = self.ledger.committed >= self.end and not self.scan_ledger.in_flight
+        has_ended = self.state.has_ended or (self.state is FileState.REPLACED and not self.vanished_bytes)
+        return has_ended and settled and not self.unread
+
+    @property
     def is_done(self) -> bool:
         """It has ended, all of it is settled, and nobody can write to it any more."""
         settled = self.ledger.committed >= self.end and not self.scan_ledger.in_flight
@@ -331,8 +260,8 @@ class TrackedFile:
             size=max(self.end, self._bytes.largest_size) if grows else self.end,
             device=self.found.device,
             inode=self.found.inode,
-            complete=self.is_done,
-            settled_out_of_order=self._all_settled_out_of_order(),
+            complete=self.is_complete,
+            settled_out_of_order=self.all_settled_out_of_order(),
             seen_at=this_hour(),
             marker=self._committed_marker(),
         )
@@ -342,8 +271,7 @@ class TrackedFile:
 
     def _place(self, offset: int) -> None:
         self._bytes.seek(offset)
-        self.ledger = Ledger(offset)
-        self._splitter = Splitter(offset, self._longest_line)
+        self.start_at(offset)
 
     def _check(self) -> None:
         if self.state.is_readable and not self._bytes.still_ours():
@@ -377,22 +305,6 @@ class TrackedFile:
 
     def _container_directory_is_gone(self) -> bool:
         return bool(self.source.pod_uid) and not self.source.path.parent.is_dir()
-
-    def _without_first_line(self, cut: SplitLines) -> SplitLines:
-        """Reading began inside a line: that line is left out, and no other."""
-        if cut.overlong is not None:
-            self._skip_first_line = False
-            return SplitLines(cut.lines, cut.offset)
-        if not cut.lines:
-            return cut
-        self._skip_first_line = False
-        return SplitLines(cut.lines[1:], cut.offset + len(cut.lines[0]))
-
-    def _all_settled_out_of_order(self) -> tuple[int, ...]:
-        committed = self.ledger.committed
-        self.scan_ledger.forget(committed)
-        settled = {*self.settled_out_of_order, *self.scan_ledger.settled}
-        return tuple(sorted(start for start in settled if start >= committed))
 
     def _committed_marker(self) -> str:
         offset = self.ledger.committed

@@ -113,10 +113,9 @@ class Gap:
     def key(self) -> str:
         """The same for the same loss, also when a later run of the agent finds it again.
 
-        Where the size of the loss is not known, a later run may see another end, so the end is left out.
+        Its end is not part of the key, because a later run may have seen less of the file.
         """
-        end = "" if self.at_least else self.end
-        return f"{self.file}:{self.start}:{end}:{self.why.replace(' ', '-')}"
+        return f"{self.file}:{self.start}:{self.why.replace(' ', '-')}"
 
 
 def _set_event() -> asyncio.Event:

@@ -14,7 +14,6 @@ from prometheus_client.process_collector import ProcessCollector
 
 from agent.core.values import Lane
 from agent.telemetry.defects import Defects
-from agent.telemetry.findings import Findings
 from agent.telemetry.histogram import LatencyHistogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream has no annotation
@@ -155,8 +154,6 @@ class Telemetry:
             "Requests whose entity CloudWatch rejected. The events were accepted; the stream continues without entity.",
             "reason",
         )
-
-        self.findings = Findings()
 
         # Unforeseen exceptions.
         self.unforeseen = self._counter(

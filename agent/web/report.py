@@ -16,14 +16,8 @@ class Probe:
     name: str
     ok: bool
     detail: str
-    degraded: bool = False
-    """The agent does its work, but this part of it works less well than it should."""
-
-    @property
-    def result(self) -> str:
-        if not self.ok:
-            return "failed"
-        return "degraded" if self.degraded else "ok"
+    required: bool = True
+    """False: when the check fails, the agent still does its work. It is a finding, but /readyz stays 200."""
 
 
 @dataclass(frozen=True, slots=True)

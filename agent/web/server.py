@@ -128,11 +128,18 @@ def _probe_handler(probes: Probes, defects: Defects) -> Handler:
             found = probes()
         except Exception as error:  # noqa: BLE001  # kubelet must not restart a fleet for a defect of the probe itself
             defects.note("http", error)
-            found = (Probe("http", True, "the checks could not be made; see the agent's log", degraded=True),)
-        lines = "".join(f"{probe.result} {probe.name}: {_one_line(probe.detail)}\n" for probe in found)
-        return web.Response(text=lines, status=200 if all(probe.ok for probe in found) else 503)
+            found = (Probe("http", False, "the checks could not be made; see the agent's log", required=False),)
+        lines = "".join(f"{_outcome(probe)} {probe.name}: {_one_line(probe.detail)}\n" for probe in found)
+        passed = all(probe.ok or not probe.required for probe in found)
+        return web.Response(text=lines, status=200 if passed else 503)
 
     return answer
+
+
+def _outcome(probe: Probe) -> str:
+    if probe.ok:
+        return "ok"
+    return "failed" if probe.required else "warning"
 
 
 def _one_line(detail: str) -> str:

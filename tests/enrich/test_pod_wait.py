@@ -22,6 +22,7 @@ class Pods:
         self.broken = False
         self.listed = True
         self.pod_count = 0
+        self.problem: str | None = None
 
     def event(self, key: PodKey) -> asyncio.Event:
         return self.known.setdefault(key, asyncio.Event())

@@ -148,7 +148,7 @@ async def test_a_stream_that_cannot_be_created_is_reported_with_the_reason_why()
 
         assert shipping.shipper.denied is not None
         assert "CreateLogStream" in shipping.shipper.denied
-        assert shipping.sink.puts["routine"] < 10
+        assert shipping.sink.puts["routine"] < 25
 
 
 async def test_a_drain_waits_neither_for_the_pace_nor_for_a_fuller_batch_nor_for_a_backoff() -> None:
@@ -205,5 +205,23 @@ async def test_the_books_balance_while_a_slow_disk_writes_dead_letters() -> None
         await shipping.shipper.drain()
 
         assert shipping.ledger.in_flight == 0
+        assert shipping.budget.used_bytes == 0
+        shipping.assert_books_balance()
+
+
+@pytest.mark.parametrize("lane", [Lane.ROUTINE, Lane.URGENT])
+async def test_an_event_is_sent_again_under_the_time_of_delivery_only_once(lane: Lane) -> None:
+    async with lanes() as shipping:
+
+        async def too_old(messages: list[str]) -> PutReply | None:
+            return PutReply(too_old_end=len(messages))
+
+        shipping.sink.faults[str(lane)] = too_old
+        shipping.accept(*(f'{{"n":{number},"falcowatch":{{"id":"f:{number}"}}}}' for number in range(5)), lane=lane)
+        await shipping.shipper.drain()
+
+        assert shipping.sink.puts[str(lane)] == 2
+        assert len(shipping.kept.messages) == 5
+        assert {one.reason for one in shipping.kept.dead_letters} == {"too_old"}
         assert shipping.budget.used_bytes == 0
         shipping.assert_books_balance()

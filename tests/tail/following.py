@@ -30,6 +30,8 @@ class Following:
     budget: Budget
     telemetry: Telemetry
     settles: bool = True
+    refuse: int = 0
+    """So many chunks are refused with an exception first."""
     chunks: list[Chunk] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
@@ -53,6 +55,9 @@ class Following:
             self._settle(chunk)
 
     async def deliver(self, chunk: Chunk) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            raise RuntimeError("refused")
         self.chunks.append(chunk)
         if self.settles:
             self._settle(chunk)
@@ -93,6 +98,7 @@ async def following(
     root: Path | None,
     *,
     positions: dict[str, Position] | None = None,
+    restored: Restored | None = None,
     budget_bytes: int = 64 << 20,
     settles: bool = True,
     express_bytes: int | None = None,
@@ -101,7 +107,7 @@ async def following(
     """`positions`: the checkpoint of the last run; None: the first start. `express_bytes`: None: no urgent scan."""
     settings = Tail.model_validate({"root": root, "scan_seconds": 0.03, **tail})
     budget, telemetry = Budget(budget_bytes), Telemetry("test")
-    restored = Restored(dict(positions or {}), first_start=positions is None)
+    restored = restored or Restored(dict(positions or {}), first_start=positions is None)
     seen = Following(None, budget, telemetry, settles)  # type: ignore[arg-type]  # set in the next lines
     reading = Reading(settings, budget, telemetry, seen.deliver, seen.gaps.append, restored.positions)
     if express_bytes is not None:

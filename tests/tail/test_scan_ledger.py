@@ -1,4 +1,4 @@
-"""The express scan as its user meets it: a Critical behind a backlog that cannot be sent, and a kill in the middle."""
+"""The urgent scan in a running agent: a Critical behind a backlog that cannot be sent, and a kill in between."""
 
 import asyncio
 from collections import Counter

@@ -169,8 +169,10 @@ class SlowPath:
         tail = self._tail(offset, mark, (notes or {}) | ({"time": time.note} if time.note else {}))
         message = orjson.dumps(wrapped)[:-1] + tail
         if len(message) > LARGEST_MESSAGE_BYTES:
-            small, digest = truncate(orjson.dumps(wrapped), LARGEST_MESSAGE_BYTES - len(tail))
-            self._result.oversized.append(Oversized(offset, payload, len(payload), digest))
+            # The wrapped form is kept, so a replay cannot ship a forged alert as an alert.
+            whole = orjson.dumps(wrapped)
+            small, digest = truncate(whole, LARGEST_MESSAGE_BYTES - len(tail))
+            self._result.oversized.append(Oversized(offset, whole, len(whole), digest))
             message = small[:-1] + tail
         self._ship(lane, time.time_ms, message, offset)
 

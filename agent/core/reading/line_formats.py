@@ -31,7 +31,10 @@ class LineFormat(Protocol):
         ...
 
     def stamp_hours(self, lines: Sequence[bytes]) -> set[bytes]:
-        """The hours of these lines' stamps, such as `2026-11-23T07`. Other bytes if a line has no such stamp."""
+        """The hours of these lines' stamps, such as `2026-11-23T07`: the first and the last at least.
+
+        Other bytes if a line has no such stamp. There must be a line.
+        """
         ...
 
     def longest_line(self, record_bytes: int) -> int:
@@ -59,7 +62,8 @@ class Cri:
         return line[: line.find(b" ")].decode("ascii", "replace") if _CRI.match(line[:256] + b" ") else ""
 
     def stamp_hours(self, lines: Sequence[bytes]) -> set[bytes]:
-        return {line[:_HOUR] for line in lines}
+        # Stamps sort as text, and this is faster than a look at each line. More than two hours are not distinguished.
+        return {min(lines)[:_HOUR], max(lines)[:_HOUR]}
 
     def longest_line(self, record_bytes: int) -> int:
         return record_bytes + 128

@@ -10,7 +10,7 @@ and behind it are read as usual.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from itertools import accumulate
 from typing import Final
 
@@ -36,12 +36,17 @@ class Joiner:
 
     def feed(self, lines: list[bytes], offset: int, now: float) -> Records:
         """The records that end in these lines. The first begins at `offset`; each has the byte that ends it."""
-        if isinstance(self.line_format, Cri):
-            return self._all_whole(lines, offset) or self._mixed(lines, offset, now)
+        if isinstance(self.line_format, Cri) and (records := self._all_whole(lines, offset)) is not None:
+            return records
         records = Records()
-        for line in lines:
+        rest = iter(lines)
+        if isinstance(self.line_format, Cri):
+            offset = self._mixed(rest, offset, now, records)
+        for line in rest:
             self._add_line(line, offset, now, records)
             offset += len(line)
+            if isinstance(self.line_format, Cri):
+                offset = self._mixed(rest, offset, now, records)
         return records
 
     def _all_whole(self, lines: list[bytes], offset: int) -> Records | None:
@@ -55,9 +60,11 @@ class Joiner:
             return None
         return Records(payloads, [*accumulate(map(len, lines[:-1]), initial=offset)], lines)
 
-    def _mixed(self, lines: list[bytes], offset: int, now: float) -> Records:
-        """The same for a chunk that also has parts of records, lines of stderr or overlong lines."""
-        records = Records()
+    def _mixed(self, lines: Iterator[bytes], offset: int, now: float, records: Records) -> int:
+        """The same for lines with parts of records, lines of stderr or overlong lines between them.
+
+        Ends at a line of another format. Returns the offset behind the last line.
+        """
         payloads, offsets, firsts = records.payloads, records.offsets, records.lines
         longest = self._max_record_bytes
         whole = _WHOLE if "stdout" not in self._partials else _NEVER
@@ -70,8 +77,10 @@ class Joiner:
             else:
                 self._add_line(line, offset, now, records)
                 whole = _WHOLE if "stdout" not in self._partials else _NEVER
+                if not isinstance(self.line_format, Cri):
+                    return offset + len(line)
             offset += len(line)
-        return records
+        return offset
 
     def committable(self, end: int) -> int:
         """The offset up to which the file may be committed, after the lines up to `end` were fed."""

@@ -79,7 +79,7 @@ class Stage:
         *,
         started: bool = True,
         limit_bytes: int | None = None,
-        descriptors: int | None = None,
+        descriptors: tuple[int, int] | None = None,
         variables: Mapping[str, str] | None = None,
         **settings: str,
     ) -> AsyncIterator[Agent]:
@@ -94,7 +94,7 @@ class Stage:
             if group is not None:
                 (group / "cgroup.procs").write_text("0")
             if descriptors is not None:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+                resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
 
         with log_path.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
@@ -176,15 +176,17 @@ class Stage:
         return False
 
     async def until_settled(self, seconds: float = PATIENCE_SECONDS) -> bool:
-        """Whether everything that the agent has found is read and settled within `seconds`."""
+        """Whether everything that the agent has found is read and settled within `seconds`.
+
+        A process that has read nothing may have nothing to read; it is given more time to find files.
+        """
         quiet = 0
 
         async def settled() -> bool:
             nonlocal quiet
             now = await self.metrics()
-            idle = not now["records_in_flight"] and not now["lag_bytes"] and now["records_read_total"] > 0
-            quiet = quiet + 1 if idle else 0
-            return quiet > 20
+            quiet = 0 if now["records_in_flight"] or now["lag_bytes"] else quiet + 1
+            return quiet > (20 if now["records_read_total"] else 80)
 
         return await self.until(settled, seconds)
 
