@@ -94,7 +94,7 @@ ROWS = (
             ),
             Panel(
                 "Dead letters lost",
-                "Rejected records that neither the disk took nor memory could hold. CloudWatch has an event for each.",
+                "Rejected records that neither disk nor memory could hold. CloudWatch has an event for each.",
                 [
                     Query(
                         f"sum by (node) (increase(falcowatch_dead_letters_lost_total{{{OURS}}}[$__rate_interval]))",
