@@ -159,6 +159,13 @@ class Enrich(Section):
         description="How long an alert may wait for its pod to become known. The API server usually reports a new pod "
         "within a second.",
     )
+    max_bytes: int = Field(
+        4096,
+        ge=512,
+        le=65_536,
+        description="Most bytes of metadata added to one alert, so that metadata never makes an alert too big. Names "
+        "of labels and annotations that do not fit are listed under `dropped`.",
+    )
     keep_deleted_seconds: float = Field(
         3600.0, ge=0, description="How long a deleted pod stays known, for alerts that are read late."
     )

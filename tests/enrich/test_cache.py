@@ -29,7 +29,9 @@ def pod(name: str = "db-0", *, uid: str = "u1", made: str = "07:00:00", **more: 
 
 def cache(*pods: Pod) -> PodCache:
     made = PodCache(HOUR_MS)
-    made.replace(pods, T0)
+    for each in pods:
+        made.put(each, T0)
+    made.keep_only([each.uid for each in pods], T0)
     return made
 
 
@@ -167,7 +169,8 @@ def test_a_static_pod_is_found_by_either_uid():
 def test_pods_missing_from_a_new_list_are_deleted():
     pods = cache(pod("db-0", uid="u1"), pod("db-1", uid="u2"))
 
-    pods.replace([pod("db-1", uid="u2")], T0 + 1000)
+    pods.put(pod("db-1", uid="u2"), T0 + 1000)
+    pods.keep_only(["u2"], T0 + 1000)
 
     assert [each.uid for each in pods.living()] == ["u2"]
     assert uid_of(pods.find(named("db-0"), T0 + 500)) == "u1"
@@ -240,7 +243,8 @@ def test_the_indices_agree_with_the_pods_after_any_changes(changes):
         elif kind == "delete":
             pods.delete(each.uid, now_ms)
         elif kind == "replace":
-            pods.replace([each], now_ms)
+            pods.put(each, now_ms)
+            pods.keep_only([each.uid], now_ms)
         else:
             pods.forget_old(now_ms)
 
