@@ -1,17 +1,20 @@
-# The image of Falcowatch, for amd64 and arm64: docker buildx build --platform linux/amd64,linux/arm64 -t <registry>/falcowatch .
+# The image of Falcowatch for amd64 and arm64:
+#   docker buildx build --platform linux/amd64,linux/arm64 -t <registry>/falcowatch .
 #
-# Pin the base by digest in what you release. The tag alone is the default, since a digest written here would go stale
-# without anyone noticing; ask for the one of today, and pass it:
+# Pin the base image by digest when you build a release. The default is only a tag, because nobody would notice when a
+# digest in this file becomes outdated. Look up the current digest and pass it:
 #   docker buildx imagetools inspect python:3.13-slim-bookworm --format '{{.Manifest.Digest}}'
 #   docker build --build-arg PYTHON_IMAGE=docker.io/library/python:3.13-slim-bookworm@sha256:… .
-# Any Debian or Ubuntu with CPython >= 3.13.2 and pip will do (since 3.13.2 aiohttp writes a request body uncopied).
+# The base can be any Debian or Ubuntu with pip and CPython 3.13.2 or newer. With an older CPython, aiohttp copies each
+# request body before it writes the body to the socket.
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-bookworm
 
-# hadolint ignore=DL3006 # the tag or digest is in the argument
+# hadolint ignore=DL3006 # the argument contains the tag or the digest
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 
-# The environment never holds pip: the base image's installs into it, and only what the lock names by hash.
+# The pip of the base image installs into the environment, so the environment has no pip. The lock file names every
+# package by hash.
 COPY requirements.lock ./
 RUN python3 -m venv --without-pip /opt/falcowatch \
  && python3 -m pip --python /opt/falcowatch/bin/python install \
@@ -21,10 +24,11 @@ COPY agent agent
 RUN python3 -m pip --python /opt/falcowatch/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check --no-deps .
 
-# Bytecode is compiled once, here: the root file system is read only, and nobody checks source files at every start.
-COPY image image
-RUN python3 image/trim_sdk.py /opt/falcowatch/lib/python3.*/site-packages \
- && python3 image/assemble_root.py /opt/falcowatch /root-of-image \
+# Bytecode is compiled while the image is built, because the root file system of a container is read-only. Python does
+# not compare it with the sources at each start (unchecked-hash).
+COPY tools/image tools/image
+RUN python3 tools/image/trim_sdk.py /opt/falcowatch/lib/python3.*/site-packages \
+ && python3 tools/image/assemble_root.py /opt/falcowatch /root-of-image \
  && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /root-of-image /root-of-image
 
 FROM scratch
@@ -40,11 +44,11 @@ ENV PATH=/opt/falcowatch/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONUTF8=1
-# Log files belong to root, 0640 or 0600. As their owner uid 0 needs no capability to read them, and the chart drops all;
-# it also offers uid 9801 in group 0, for runtimes that write 0640.
+# Log files belong to root and have mode 0640 or 0600. uid 0 owns them, so it can read them without any capability, and
+# the chart drops all capabilities. The chart can also run the agent as uid 9801 in group 0, which can read mode 0640.
 # hadolint ignore=DL3002
 USER 0:0
 EXPOSE 9801
-# No HEALTHCHECK: kubelet's probes ask /healthz and /readyz, and Kubernetes ignores it.
+# There is no HEALTHCHECK: Kubernetes ignores it, and kubelet probes /healthz and /readyz instead.
 ENTRYPOINT ["falcowatch"]
 CMD ["run"]

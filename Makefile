@@ -1,66 +1,127 @@
-# make demo and make test set up everything they need; Python 3.11 or newer and make are all that must be there.
+# Every target creates the virtual environment that it needs. Only make and Python 3.11 or newer must be installed.
 
-# The first that runs and is new enough: a name on PATH may be a shim with nothing behind it.
+# The first interpreter that starts and is new enough. A name on PATH is not enough: it may be a shim without a Python.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$python; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+IMAGE ?= falcowatch/falcowatch:0.1.0
+BUILDER ?= $(shell command -v docker || command -v podman || command -v buildah)
+
+# Pairs of command:package. A command that is already installed is left as it is: Debian's npm package conflicts with a
+# Node.js from another source.
+DEBIAN_TOOLS := chromium:chromium conmon:conmon buildah:buildah runc:runc debootstrap:debootstrap \
+	promtool:prometheus prometheus-alertmanager:prometheus-alertmanager node:nodejs npm:npm \
+	containerd:containerd busybox:busybox-static faketime:faketime
+GRAFANA := .tools/grafana/node_modules/@grafana/schema
+
+SECONDS ?= 600
+SEED ?= 1
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster check lint types floors generated tests lock clean
+.PHONY: help demo test tests test-cluster e2e test-tools check lint types floors generated render-manifests \
+	check-manifests image image-local benchmarks faults fuzz lock clean
 
-help: ## what there is to make
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
+help: ## list the targets
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' \
+	  $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/runtime ## the whole path on this machine: captured alerts, an embedded CloudWatch, the proof
+##@ Try it
+demo: $(VENV)/runtime ## run the agent on this machine: captured alerts, an embedded CloudWatch, a proof that nothing is lost
 	@$(BIN)/falcowatch demo
 
-test: check tests ## lint, types, floors and every quick test
+##@ Test
+test: check tests ## run every check and the test suite
 
-check: lint types floors generated ## what needs no running
+tests: $(VENV)/development ## run the test suite: PYTEST_ARGS='tests/tail -x'
+	$(BIN)/pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/development
+test-cluster: $(VENV)/development ## compare the fake Kubernetes API server of the tests with a real one: KUBECONFIG=…
+	FALCOWATCH_TEST_KUBECONFIG=$(KUBECONFIG) $(BIN)/pytest tests/cluster $(PYTEST_ARGS)
+
+e2e: $(VENV)/development ## test the agent end to end on a cluster (kind, EKS or any other): KUBECONFIG=… IMAGE=…
+	$(BIN)/python -m tests.e2e.run --image $(IMAGE)
+
+test-tools: $(VENV)/development ## install the programs that some tests run: Debian packages (as root), helm, npm packages, a base image
+	@test "$$(id -u)" = 0 || { echo "make test-tools installs Debian packages ($(notdir $(subst :,/,$(DEBIAN_TOOLS)))): run it as root. A test whose program is missing skips, and names the program."; exit 1; }
+	@command -v apt-get >/dev/null || { echo "make test-tools works on Debian and Ubuntu only. Install these yourself: $(notdir $(subst :,/,$(DEBIAN_TOOLS)))"; exit 1; }
+	@missing=; for tool in $(DEBIAN_TOOLS); do command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; done; \
+	if [ -n "$$missing" ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
+	$(BIN)/python -m tools.binaries
+	@test -d $(GRAFANA) || npm install --prefix .tools/grafana --no-save --no-fund --no-audit @grafana/schema@13 typescript@5
+	$(BIN)/python -m tools.image.local base
+
+##@ Check
+check: lint types floors generated ## run every check that needs no test run: lint, types, floors, generated
+
+lint: $(VENV)/development ## check style and format (ruff)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/development
+types: $(VENV)/development ## check types (mypy)
 	$(BIN)/mypy
 
-floors: $(VENV)/development
+floors: $(VENV)/development ## check which package may import which (import-linter)
 	$(BIN)/lint-imports --no-logo
 
-generated: $(VENV)/development
-	$(BIN)/python -m docs.generate --check
-	$(BIN)/python -m docs.grafana --check
+generated: $(VENV)/development ## check that generated documentation and the dashboard are up to date
+	$(BIN)/python -m tools.docs --check
+	$(BIN)/python -m tools.dashboards --check
 
-tests: $(VENV)/development
-	$(BIN)/pytest $(PYTEST_ARGS)
+check-manifests: $(VENV)/development ## list the placeholders that are not filled in below manifests/: MANIFESTS='path …'
+	$(BIN)/python -m tools.placeholders $(MANIFESTS)
 
-test-cluster: $(VENV)/development ## hold the fake API server against a real one: KUBECONFIG=…
-	FALCOWATCH_TEST_KUBECONFIG=$(KUBECONFIG) $(BIN)/pytest tests/cluster $(PYTEST_ARGS)
+##@ Generate
+render-manifests: $(VENV)/development ## write the chart's schema and README, its golden renders, and manifests/agent
+	$(BIN)/python -m tools.chart.generate
+	$(BIN)/python -m tools.chart.render
 
-lock: $(VENV)/development ## pin every version anew, from pyproject.toml
+lock: $(VENV)/development ## write both lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock
 
-clean: ## remove what was installed and built here
+##@ Image
+image: ## build the image with docker, podman or buildah: IMAGE=name PYTHON_IMAGE=base@sha256:… BUILDER=…
+	@test -n "$(BUILDER)" || { echo "No docker, podman or buildah is installed. On Debian, make image-local builds without a registry."; exit 1; }
+	$(BUILDER) build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) \
+	  --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null || echo unknown) --tag $(IMAGE) .
+
+image-local: $(VENV)/development ## build the image without a registry, on a base made by debootstrap (root, Debian)
+	$(BIN)/python -m tools.image.local
+
+##@ Measure and stress
+# The memory benchmark alone writes 10 GB below TMPDIR.
+benchmarks: $(VENV)/development ## run every benchmark, then write docs/benchmarks.md: PEER='--peer NAME=COMMAND' for catch_up
+	$(BIN)/python -m benchmarks.catch_up $(PEER)
+	for name in latency memory scale start fleet; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	$(BIN)/python -m benchmarks.report
+
+faults: $(VENV)/development ## run random fault scenarios, then kill the agent 50 times: SECONDS=600 SEED=1
+	$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
+	$(BIN)/python -m tests.resume.killing --kills 50
+
+fuzz: $(VENV)/development ## feed the parsers malformed lines, guided by coverage: SECONDS=600
+	$(PIP) install atheris==3.0.0
+	$(BIN)/python -m tests.faults.guided -max_total_time=$(SECONDS)
+
+##@ Clean
+clean: ## remove the virtual environment, caches and build output
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
 $(VENV)/created:
-	@test -n "$(PYTHON)" || { echo "falcowatch needs Python 3.11 or newer with venv, and none was found on PATH. Name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "falcowatch needs Python 3.11 or newer with the venv module, and PATH has none. Name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/runtime: $(VENV)/created requirements.lock pyproject.toml
-	@echo "installing what the agent needs (once) …"
+	@echo "Installing the agent's dependencies (once) …"
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
 $(VENV)/development: $(VENV)/runtime requirements-dev.lock
-	@echo "installing what its tests need (once) …"
+	@echo "Installing the dependencies of the tests (once) …"
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
-
--include deploy.mk faults.mk benchmarks.mk

@@ -1,7 +1,8 @@
-"""Builds every part and joins them; owns signals and the drain. The one place that knows all parts.
+"""The life of the agent: open the state directory, start the parts, run until a signal, drain, leave.
 
-Life: open what must be open, read and ship until told to stop, then stop reading, ship what is in
-hand under a deadline, write progress down, leave. What is left is in the log files.
+Every part runs as one task of a single task group, so a part that fails ends the agent. At the end the reader stops
+first; then the shipper ships what was read, for at most `drain_seconds`; then the last checkpoint is written. Records
+that are not shipped by then are still in the log files, and the next run reads them again.
 """
 
 from __future__ import annotations
@@ -10,34 +11,20 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
 from agent import memory
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
-from agent.cloudwatch.entity import cluster_entity
-from agent.core.processing.urgent_scan import UrgentMatcher
-from agent.core.reading.pod_paths import Selection
-from agent.core.values import Destination, Lane
-from agent.deadletters import commands
-from agent.deadletters.store import DeadLetters
-from agent.enrich.enricher import PodEnricher
-from agent.enrich.factory import build_enricher
-from agent.flow.budget import Budget
-from agent.pipeline import URGENT_BUDGET_SHARE, Pipeline
+from agent.parts import build_parts
 from agent.progress import Progress
-from agent.selfmonitor import Liveness, Notices
+from agent.selfmonitor.drift import watch_drift
+from agent.selfmonitor.heartbeat import send_heartbeats
 from agent.settings import Settings
-from agent.ship.journal import Journal
 from agent.ship.readback import arrived
-from agent.ship.shipper import Shipper
-from agent.status import Parts, Status
+from agent.status import Status
 from agent.tail.checkpoint import Checkpoint, Restored
-from agent.tail.reader import Reader
-from agent.tail.reading import Reading
-from agent.telemetry import Telemetry
-from agent.vigil import beat, watch_drift, watch_falco, watch_storms
 from agent.web import serve
 
 log = logging.getLogger(__name__)
@@ -47,7 +34,10 @@ VERSION = version("falcowatch")
 async def run_agent(
     settings: Settings, stop: asyncio.Event, *, listening: Callable[[int], None] = lambda port: None
 ) -> None:
-    """Runs until `stop` is set; `listening` is told the HTTP port. Raises FalcowatchError when it cannot start."""
+    """Runs until `stop` is set. `listening` is called with the HTTP port.
+
+    Raises FalcowatchError when the agent cannot start.
+    """
     checkpoint = Checkpoint(settings.state_dir)
     restored = checkpoint.open()
     try:
@@ -55,10 +45,14 @@ async def run_agent(
             agent = Agent(settings, client, checkpoint, restored)
             status = agent.status
             async with serve(
-                settings.http, agent.telemetry, report=status.report, health=status.health, readiness=status.readiness
+                settings.http,
+                agent.parts.telemetry,
+                report=status.report,
+                health=status.health,
+                readiness=status.readiness,
             ) as port:
                 log.info("listening", extra={"host": settings.http.host, "port": port})
-                memory.forget_what_stays()
+                memory.exclude_living_objects()
                 listening(port)
                 await agent.run(stop)
     finally:
@@ -66,150 +60,84 @@ async def run_agent(
 
 
 class Agent:
-    """All stations of one agent."""
+    """The parts, joined and ready to run."""
 
     def __init__(self, settings: Settings, client: LogsClient, checkpoint: Checkpoint, restored: Restored) -> None:
-        self.settings = settings
-        self.client = client
-        self.group = self._destination(Lane.ROUTINE, settings.tail.namespace).group
-        self.telemetry = Telemetry(VERSION)
-        limit = settings.memory_budget_bytes
-        self.budget = Budget(limit, limit // URGENT_BUDGET_SHARE)
-        dead_letters = DeadLetters(settings.state_dir / commands.DIRECTORY)
-        notices = Notices(self.telemetry)
-        self.silence = Liveness(settings.falco.silent_seconds)
-        self.enricher = build_enricher(settings, self.telemetry)
-        exact = settings.cloudwatch.resume == "exact"
-        self.journal = Journal(settings.state_dir / "journal") if exact else None
-        self._intents = self.journal.open() if self.journal is not None else []
-        self.shipper = Shipper(
-            settings.cloudwatch,
-            client,
-            destination=self._destination,
-            budget=self.budget,
-            dead_letters=dead_letters,
-            telemetry=self.telemetry,
-            entity=self._entity(),
-            journal=self.journal,
-        )
-        self.pipeline = Pipeline(
-            settings,
-            budget=self.budget,
-            enricher=self.enricher,
-            shipper=self.shipper,
-            dead_letters=dead_letters,
-            notices=notices,
-            telemetry=self.telemetry,
-        )
-        reading = Reading(
-            settings.tail,
-            self.budget,
-            self.telemetry,
-            self.pipeline.convey,
-            self.pipeline.announce,
-            restored.positions,
-            matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
-            express_bytes=settings.falco.express_bytes,
-        )
-        if self._intents:
-            reading.allowed.clear()
-        self.reader = Reader(reading, restored)
-        parts = Parts(
-            settings,
-            self.group,
-            self.telemetry,
-            self.budget,
-            self.reader,
-            self.pipeline,
-            self.shipper,
-            notices,
-            self.silence,
-        )
+        parts = self.parts = build_parts(settings, client, restored, VERSION)
         self.status = Status(parts, VERSION)
         self.progress = Progress(
-            self.reader, self.pipeline, checkpoint, self.journal, self.telemetry, self.status.saved
+            parts.reader, parts.outbox, checkpoint, parts.journal, parts.telemetry, self.status.saved
         )
-        self.pipeline.tell_again(restored.pending_events)
+        self._intents = parts.journal.open() if parts.journal is not None else []
+        if self._intents:
+            parts.reading.allowed.clear()
+        parts.gaps.resend(restored.pending_events)
 
     async def run(self, stop: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as stations:
-            reading = stations.create_task(self.reader.run(), name="reader")
-            others = [
-                stations.create_task(work, name=name)
-                for name, work in {
-                    "shipper": self.shipper.run(),
-                    "enricher": self.enricher.run(),
-                    "checkpoint": self.progress.keep(),
-                    "resume": self._resume(),
-                    "status": self.status.run(),
-                    "drift": watch_drift(self.settings.cloudwatch, self.client, self.group, self.telemetry),
-                    **({"storms": watch_storms(self.pipeline)} if self.settings.falco.storm_limit else {}),
-                    "silence": self._watch_falco(),
-                    "heartbeat": beat(
-                        self.settings.heartbeat_seconds, lambda: self.status.report().books, self.pipeline
-                    ),
-                }.items()
-            ]
-            log.info("agent started", extra={"version": VERSION, "node": self.settings.node_name})
+        """Runs every part until `stop` is set, then drains and writes the last checkpoint."""
+        parts, settings = self.parts, self.parts.settings
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(parts.reader.run(), name="reader")
+            others = [group.create_task(work, name=name) for name, work in self._work().items()]
+            log.info("agent started", extra={"version": VERSION, "node": settings.node_name})
             await stop.wait()
-            log.info("agent stopping", extra={"drain_seconds": self.settings.drain_seconds})
+            log.info("agent stopping", extra={"drain_seconds": settings.drain_seconds})
             reading.cancel()
             await asyncio.wait([reading])
-            self.pipeline.tell_storms(at_once=True)
+            parts.duplicates.publish(at_once=True)
             await self._drain()
             for task in others:
                 task.cancel()
         await self.progress.save()
-        self.reader.close()
+        parts.reader.close()
         log.info("agent stopped")
 
+    def _work(self) -> dict[str, Coroutine[None, None, None]]:
+        """The tasks beside the reader, by name."""
+        parts, settings = self.parts, self.parts.settings
+        return {
+            "shipper": parts.shipper.run(),
+            "enricher": parts.enricher.run(),
+            "checkpoint": self.progress.run(),
+            "resume": self._resume(),
+            "status": self.status.run(),
+            "drift": watch_drift(settings.cloudwatch, parts.client, parts.group, parts.telemetry),
+            "duplicates": parts.duplicates.run(),
+            "falco": parts.falco_watch.run(),
+            "heartbeat": send_heartbeats(
+                settings.heartbeat_seconds, books=self.status.books, gaps=parts.gaps, publish=parts.outbox.publish
+            ),
+        }
+
     async def _resume(self) -> None:
-        """Nothing is read until it is known what a life that crashed had delivered, if that is to be known at all."""
+        """Allows reading. With exact resume, first asks CloudWatch which batches the last run delivered."""
+        parts = self.parts
         settled: dict[str, set[int]] = {}
         if self._intents:
-            log.info("asking for what arrived before the crash", extra={"batches": len(self._intents)})
-            settled = await arrived(self.client, self._intents)
+            log.info("reading back what arrived before the crash", extra={"batches": len(self._intents)})
+            settled = await arrived(parts.client, self._intents)
             records = sum(map(len, settled.values()))
             log.info("resumed", extra={"batches": len(self._intents), "arrived": records})
         self._intents = []
-        self.reader.allow(settled)
-        if self.journal is not None:
-            self.journal.resumed()
-
-    async def _watch_falco(self) -> None:
-        tail, enricher = self.settings.tail, self.enricher
-        pods = enricher.living if isinstance(enricher, PodEnricher) else tuple
-        selected = Selection(tail.namespace, tail.pod, tail.container)
-        await watch_falco(self.reader, pods, self.silence, self.pipeline, selected)
+        parts.reader.allow(settled)
+        if parts.journal is not None:
+            parts.journal.resumed()
 
     async def _drain(self) -> None:
+        shipper = self.parts.shipper
         try:
-            async with asyncio.timeout(self.settings.drain_seconds):
-                await self.shipper.drain()
+            async with asyncio.timeout(self.parts.settings.drain_seconds):
+                await shipper.drain()
         except TimeoutError:
-            left = sum(queue.records for queue in self.shipper.queues)
+            left = sum(queue.records for queue in shipper.queues)
             log.warning(
                 "drain ended by its deadline; the rest is read again at the next start", extra={"records": left}
             )
 
-    def _entity(self) -> Mapping[str, object] | None:
-        settings = self.settings
-        if not settings.cloudwatch.entity:
-            return None
-        return cluster_entity(
-            cluster_name=settings.cluster_name, node_name=settings.node_name, namespace=settings.tail.namespace
-        )
-
-    def _destination(self, lane: Lane, namespace: str) -> Destination:
-        names = {"cluster": self.settings.cluster_name, "node": self.settings.node_name, "namespace": namespace}
-        stream = self.settings.cloudwatch.log_stream.format(**names)
-        suffix = {Lane.ROUTINE: "", Lane.URGENT: "/urgent", Lane.OTHER: "/falco-log"}[lane]
-        return Destination(self.settings.log_group_template.format(**names), stream + suffix)
-
 
 @contextmanager
 def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGTERM or SIGINT sets `stop`; a second one ends the process at once."""
+    """The first SIGTERM or SIGINT sets `stop`; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
 
     def receive(number: signal.Signals) -> None:

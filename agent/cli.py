@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    memory.suit_a_flow_of_batches()
-    with memory.no_collections():
+    memory.keep_freed_memory()
+    with memory.collector_paused():
         from agent.app import run_agent, stopped_by_signals
         from agent.settings import load_settings
         from agent.telemetry import configure_logging
@@ -81,9 +81,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from agent.local.demo import Wish, demonstrate
+    from agent.local.demo import DemoOptions, demonstrate
 
-    asyncio.run(demonstrate(Wish(arguments.alerts, arguments.rate, arguments.seconds, arguments.keep)))
+    asyncio.run(demonstrate(DemoOptions(arguments.alerts, arguments.rate, arguments.seconds, arguments.keep)))
     return 0
 
 
@@ -103,7 +103,14 @@ def _dead_letters(arguments: argparse.Namespace) -> int:
         for line in lines(settings.state_dir):
             print(line)
         return 0
-    arrived, kept = asyncio.run(put_again(settings))
+
+    async def replay() -> tuple[int, int]:
+        from agent.cloudwatch.client import open_cloudwatch
+
+        async with open_cloudwatch(settings.cloudwatch) as client:
+            return await put_again(settings.state_dir, client)
+
+    arrived, kept = asyncio.run(replay())
     print(f"{arrived} dead letters were delivered; {kept} were rejected again and are kept", file=sys.stderr)
     return 0 if not kept else 1
 

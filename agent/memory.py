@@ -1,8 +1,4 @@
-"""The allocator and the garbage collector, suited to a process that moves megabytes in and out all day.
-
-Together 4 to 8 % of the CPU of catching up, and no pause of tens of milliseconds when the collector looks
-through modules and models that never go away.
-"""
+"""Settings of the allocator and of the garbage collector for a process that moves megabytes in and out all day."""
 
 from __future__ import annotations
 
@@ -14,15 +10,15 @@ from typing import Final
 
 MIB: Final = 1024 * 1024
 
-CONTAINERS_BETWEEN_COLLECTIONS: Final = 10_000
-"""A batch alone makes thousands, none of them in a cycle; CPython's own 700 would look for some all the time. What is
-in cycles comes with errors, and from the SDK's response parsers, one for each call that is no put."""
+OBJECTS_BETWEEN_COLLECTIONS: Final = 10_000
+"""One batch alone makes thousands of objects, none of them in a cycle; with CPython's default of 700 the collector
+would search for cycles all the time. Cycles come only with exceptions, and from the SDK's response parsers."""
 
 
-def suit_a_flow_of_batches() -> None:
-    """Has glibc reuse the megabytes of one batch for the next, which else are new from the kernel, page by page.
+def keep_freed_memory() -> None:
+    """Makes glibc reuse the megabytes of one batch for the next one, instead of returning them to the kernel.
 
-    Where there is no mallopt (musl) nothing is set.
+    Does nothing where there is no mallopt (musl).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -32,18 +28,18 @@ def suit_a_flow_of_batches() -> None:
 
 
 @contextmanager
-def no_collections() -> Iterator[None]:
-    """While modules are imported, which all stay."""
+def collector_paused() -> Iterator[None]:
+    """For importing modules: their objects live as long as the process, so searching them for garbage is wasted."""
     gc.disable()
     try:
         yield
     finally:
-        gc.set_threshold(CONTAINERS_BETWEEN_COLLECTIONS)
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
         gc.enable()
-        forget_what_stays()
+        exclude_living_objects()
 
 
-def forget_what_stays() -> None:
-    """Takes everything that is alive now out of the collector's rounds."""
+def exclude_living_objects() -> None:
+    """Makes the collector ignore every object that is alive now, for shorter collections from now on."""
     gc.collect()
     gc.freeze()

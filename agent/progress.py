@@ -1,4 +1,9 @@
-"""Writes the committed offsets to the checkpoint."""
+"""The save loop: writes the committed offsets and the pending own events to the checkpoint.
+
+The loop looks four times a second and writes only when something has moved, plus once in thirty seconds in any case.
+With exact resume, each save also lets the journal drop the batches that the checkpoint now covers. A disk that refuses
+the checkpoint is counted and reported, and shipping goes on: a crash then resends what was shipped since the last save.
+"""
 
 from __future__ import annotations
 
@@ -7,65 +12,61 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from agent.errors import StateUnwritable
-from agent.pipeline import Pipeline
+from agent.selfmonitor.outbox import Outbox
 from agent.ship.journal import Journal
 from agent.tail.checkpoint import Checkpoint
 from agent.tail.reader import Reader
 from agent.telemetry import Telemetry
 
+SAVE_SECONDS: Final = 0.25
+"""Between two looks. A shorter wait would only save duplicates after a crash, and each save costs an fsync."""
+
+SAVE_ANYHOW_SECONDS: Final = 30.0
+"""A save is due after this time even when nothing seems to have moved: what the loop compares leaves idle files out."""
+
 log = logging.getLogger(__name__)
-
-SAVE_SECONDS = 0.25
-"""Between two checkpoints. More often would only save duplicates after a crash, at an fsync each."""
-
-
-SAVE_ANYHOW_SECONDS = 30.0
-"""So often also when nothing seems to have moved: what hundreds of files stand at is not gathered in vain."""
-
-
-SaveReport = Callable[[str | None], None]
-"""Told after each save: None, or why it failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What stands on disk, and how it gets there."""
-
     reader: Reader
-    pipeline: Pipeline
+    outbox: Outbox
     checkpoint: Checkpoint
     journal: Journal | None
+    """None: resume is `at_least_once`."""
     telemetry: Telemetry
-    report: SaveReport
+    saved: Callable[[str | None], None]
+    """Called after each save: None, or why the save failed."""
 
-    async def keep(self) -> None:
-        """Writes the settled positions down whenever they have moved, and now and then in any case; until cancelled."""
-        saved: object = None
+    async def run(self) -> None:
+        """Saves whenever something has moved, until cancelled."""
+        last: object = None
         saved_at = -SAVE_ANYHOW_SECONDS
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            moved = (self.reader.progress, self.pipeline.pending_events)
-            if moved == saved and time.monotonic() - saved_at < SAVE_ANYHOW_SECONDS:
+            current = (self.reader.progress, self.outbox.pending)
+            if current == last and time.monotonic() - saved_at < SAVE_ANYHOW_SECONDS:
                 continue
             if await self.save():
-                saved, saved_at = moved, time.monotonic()
+                last, saved_at = current, time.monotonic()
 
     async def save(self) -> bool:
-        """Writes the settled positions down once; a disk that refuses is counted, and shipping goes on."""
-        positions, pending_events = self.reader.positions(), self.pipeline.pending_events
-        cut = None
+        """Saves once; returns whether the checkpoint is on disk."""
+        positions, pending = self.reader.positions(), self.outbox.pending
+        plan = None
         if self.journal is not None:
-            cut = self.journal.cut({file: position.offset for file, position in positions.items()})
+            plan = self.journal.plan_compaction({file: position.offset for file, position in positions.items()})
         try:
-            await asyncio.to_thread(self.checkpoint.save, positions, pending_events)
-            if self.journal is not None and cut is not None:
-                await self.journal.forget(cut)
+            await asyncio.to_thread(self.checkpoint.save, positions, pending)
+            if self.journal is not None and plan is not None:
+                await self.journal.compact(plan)
         except StateUnwritable as error:
             self.telemetry.checkpoint_errors.inc()
             log.error("checkpoint was not written", extra={"why": str(error)})
-            self.report(str(error))
+            self.saved(str(error))
             return False
-        self.report(None)
+        self.saved(None)
         return True

@@ -1,7 +1,7 @@
-"""What the agent is doing at one moment: the gauges, the report behind the status page, and health.
+"""The state of the agent at one moment: the gauges, the report behind the status page, health and readiness.
 
-Only looks; the stations do not know that they are looked at. Health is about this process alone: an
-event loop that turns and a pipeline that moves. That CloudWatch is down is no reason to restart a fleet.
+This module only reads the other parts, and no other part knows it. Health concerns this process alone: the event loop
+runs, and records move. An outage of CloudWatch is no reason to restart a fleet, so it never makes the agent unhealthy.
 """
 
 from __future__ import annotations
@@ -9,69 +9,51 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from agent.core.values import Lane
-from agent.flow.budget import Budget
-from agent.pipeline import Pipeline
-from agent.selfmonitor import Liveness, Notices
-from agent.settings import Settings
-from agent.ship.shipper import Shipper
-from agent.tail.reader import Reader
+from agent.parts import Parts
 from agent.tail.tracked_file import TrackedFile
-from agent.telemetry import Telemetry
+from agent.telemetry.metrics import Snapshot
 from agent.web.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
 
-STUCK_SECONDS = 60.0
-"""With records in hand and a CloudWatch that answers, an acknowledgement takes seconds."""
+STUCK_SECONDS: Final = 60.0
+"""While CloudWatch answers, an acknowledgement takes seconds."""
 
-TICK_SECONDS = 1.0
+LOOK_SECONDS: Final = 1.0
 
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What there is to look at."""
-
-    settings: Settings
-    group: str
-    """The log group, its name filled in."""
-    telemetry: Telemetry
-    budget: Budget
-    reader: Reader
-    pipeline: Pipeline
-    shipper: Shipper
-    notices: Notices
-    silence: Liveness
+LATE_SECONDS: Final = 10.0
+"""An event loop that is late by this much does not run."""
 
 
 class Status:
-    """Looks at the parts when asked, and once a second for what only time tells."""
+    """Reads the parts: when asked, and once a second to measure how long nothing has moved."""
 
     def __init__(self, parts: Parts, version: str) -> None:
         self._parts = parts
         self._version = version
         self._started_at = time.time()
-        self._idle_at = self._ticked_at = time.monotonic()
+        self._idle_at = self._looked_at = time.monotonic()
         self._stuck_seconds = 0.0
-        # A put that hangs is given up after timeout_seconds, so two of them tell that CloudWatch does not answer.
-        self._most_stuck_seconds = max(STUCK_SECONDS, 2 * parts.settings.cloudwatch.timeout_seconds)
+        # A hanging put fails after timeout_seconds. Two in a row show that CloudWatch does not answer.
+        self._stuck_limit_seconds = max(STUCK_SECONDS, 2 * parts.settings.cloudwatch.timeout_seconds)
         self._saved_at: float | None = None
-        self._save_failed: str | None = None
+        self._save_problem: str | None = None
         self._waited_seconds = 0.0
-        self._bind()
+        self._bind_gauges()
 
     async def run(self) -> None:
-        """The once-a-second look, until cancelled."""
+        """Looks once a second, until cancelled."""
         while True:
             self.look(time.monotonic())
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
 
     def look(self, now: float) -> None:
-        """How long nothing has moved though something should: neither acknowledged, nor refused, nor timed out."""
+        """Measures for how long records wait though no put was acknowledged, refused or timed out."""
         parts, shipper = self._parts, self._parts.shipper
-        self._ticked_at = now
-        waiting = self._in_flight() - parts.pipeline.held_by_storms
+        self._looked_at = now
+        waiting = self._in_flight() - parts.duplicates.held_records
         if shipper.troubled or not (waiting or parts.budget.has_waiters):
             self._idle_at = now
         answered_at = max(shipper.last_acknowledged_at or 0.0, shipper.last_failed_at or 0.0)
@@ -81,43 +63,45 @@ class Status:
         self._waited_seconds = waited
 
     def saved(self, problem: str | None) -> None:
-        """The checkpoint was written, or why it was not."""
-        self._save_failed = problem
+        """The checkpoint was written (None), or why it was not."""
+        self._save_problem = problem
         if problem is None:
             self._saved_at = time.monotonic()
 
     def health(self) -> Sequence[Probe]:
         """For /healthz."""
-        late = time.monotonic() - self._ticked_at
-        stuck = self._stuck_seconds
-        moves = stuck < self._most_stuck_seconds
+        late_seconds = time.monotonic() - self._looked_at
+        stuck_seconds = self._stuck_seconds
+        moves = stuck_seconds < self._stuck_limit_seconds
         return (
-            Probe("event-loop", late < 10, f"last turned {late:.1f} s ago"),
+            Probe("event-loop", late_seconds < LATE_SECONDS, f"last ran {late_seconds:.1f} s ago"),
             Probe(
                 "pipeline",
                 moves,
                 "moving"
                 if moves
-                else f"records are in flight, CloudWatch answers, and nothing was acknowledged for {stuck:.0f} s",
+                else f"records are in flight, CloudWatch answers, and none was acknowledged for {stuck_seconds:.0f} s",
             ),
         )
 
     def readiness(self) -> Sequence[Probe]:
-        """For /readyz: can read, can save progress, has credentials."""
+        """For /readyz: whether the agent can read, can save its progress, and has credentials."""
         reader, denied = self._parts.reader, self._parts.shipper.denied
         state_dir = self._parts.settings.state_dir
         files = sum(1 for _ in reader.files)
         return (
             Probe("read", reader.looked and reader.problem is None, reader.problem or f"{files} log files open"),
-            Probe("checkpoint", self._save_failed is None, self._save_failed or f"{state_dir} is writable"),
+            Probe("checkpoint", self._save_problem is None, self._save_problem or f"{state_dir} is writable"),
             Probe("credentials", denied is None, denied or "accepted, or not yet refused"),
         )
+
+    def books(self) -> Books:
+        return self._books(self._parts.telemetry.snapshot())
 
     def report(self) -> Report:
         parts, now = self._parts, time.monotonic()
         sample = parts.telemetry.snapshot()
         acknowledged = parts.shipper.last_acknowledged_at
-        rejected = sample.total("records_rejected_total")
 
         def counts(label: str, name: str) -> dict[str, int]:
             return {key: int(value) for key, value in sample.by(label, name).items()}
@@ -130,13 +114,7 @@ class Status:
             group=parts.group,
             started_at=self._started_at,
             now=time.time(),
-            books=Books(
-                int(sample.value("records_read_total")),
-                sum(shipped.values()),
-                int(sample.total("records_filtered_total")),
-                int(rejected),
-                self._in_flight(),
-            ),
+            books=self._books(sample),
             lanes=[
                 LaneReport(
                     queue.lane,
@@ -162,15 +140,18 @@ class Status:
             puts=counts("outcome", "puts_total"),
             throttled=int(sample.value("throttled_total")),
             last_acknowledged_at=None if acknowledged is None else time.time() - (now - acknowledged),
-            gaps=parts.pipeline.gaps,
-            gap_bytes=int(sample.value("gap_bytes_total")),
+            gaps=parts.gaps.count,
+            gap_bytes=parts.gaps.bytes,
             dead_letters=counts("reason", "dead_letters_total"),
             filtered=counts("reason", "records_filtered_total"),
             checkpoint_age_seconds=None if self._saved_at is None else now - self._saved_at,
-            last_alerts=[Alert(at, priority, rule) for priority, rule, at in reversed(parts.pipeline.last_alerts)],
+            last_alerts=[
+                Alert(alert.read_at, alert.priority, alert.rule)
+                for alert in reversed(parts.pipeline.counts.last_alerts)
+            ],
             falco=Falco(
-                silent_seconds=parts.silence.silent_seconds(now),
-                silent=parts.silence.any_silent,
+                silent_seconds=parts.liveness.silent_seconds(now),
+                silent=parts.liveness.any_silent,
                 versions=(parts.notices.version,) if parts.notices.version else (),
                 syscall_drops=int(sample.value("falco_syscall_drops_total")),
                 alerts_by_priority=counts("priority", "alerts_total"),
@@ -180,7 +161,17 @@ class Status:
             ),
         )
 
-    def _bind(self) -> None:
+    def _books(self, sample: Snapshot) -> Books:
+        return Books(
+            int(sample.value("records_read_total")),
+            int(sample.total("records_shipped_total")),
+            int(sample.total("records_filtered_total")),
+            int(sample.total("records_rejected_total")),
+            self._in_flight(),
+        )
+
+    def _bind_gauges(self) -> None:
+        """Has the gauges read the parts whenever /metrics is scraped."""
         parts, telemetry = self._parts, self._parts.telemetry
         telemetry.records_in_flight.set_function(self._in_flight)
         telemetry.lag_bytes.set_function(self._lag_bytes)
@@ -194,8 +185,8 @@ class Status:
         telemetry.checkpoint_age.set_function(
             lambda: 0.0 if self._saved_at is None else time.monotonic() - self._saved_at
         )
-        telemetry.falco_silent_seconds.set_function(lambda: parts.silence.silent_seconds(time.monotonic()) or 0.0)
-        telemetry.falco_silent.set_function(lambda: float(parts.silence.any_silent))
+        telemetry.falco_silent_seconds.set_function(lambda: parts.liveness.silent_seconds(time.monotonic()) or 0.0)
+        telemetry.falco_silent.set_function(lambda: float(parts.liveness.any_silent))
         for lane in Lane:
             telemetry.lane_records.labels(lane).set_function(partial(self._lane_records, lane))
             telemetry.oldest_unacknowledged.labels(lane).set_function(partial(self._oldest_seconds, lane))

@@ -1,7 +1,7 @@
-"""The alerts that the benchmarks ship: captured ones, made to have happened in the pods of one node.
+"""The alerts that the benchmarks ship: captured alerts, moved into the pods of one node.
 
-Each captured container alert is given the pod's name, namespace and container id where Falco prints them, and a time
-of its own. Written as containerd writes them; the list of the pods is in the shape that `enrich.file` reads.
+Each captured container alert gets the name, namespace and container id of a pod in the fields where Falco prints them,
+and a unique time. The lines have the format of containerd; the list of pods has the format that `enrich.file` reads.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ import orjson
 from agent.local.player import captured_alerts, stamped
 
 PODS = 110
-"""kubelet's default limit on a node."""
+"""kubelet's default limit of pods on a node."""
 
 FALCO_POD = "falco_falco-bench{number}_0f8fad5b-d9cb-469f-a165-{number:012d}"
 CHUNK_LINES = 20_000
 _LONGEST_BYTES = 1_200
 _STEP_NANOSECONDS = 50_000
-"""20,000 alerts a second: a flood."""
+"""Time between two alerts: 20,000 alerts a second."""
 
 
 def log_path(root: Path, number: int = 0) -> Path:
-    """The live log of the node's Falco pod of that number; its directory is made."""
+    """The live log of the Falco pod with this number. Creates the directory."""
     directory = root / FALCO_POD.format(number=number) / "falco"
     directory.mkdir(parents=True, exist_ok=True)
     return directory / "0.log"
 
 
 def write_log(path: Path, alerts: int, *, pods: int = PODS) -> int:
-    """Writes so many alerts, mostly of 0.7 to 1.2 KB, each of a time of its own within the last hour. Returns bytes."""
+    """Write alerts, mostly of 0.7 to 1.2 KB, with unique times within the last hour. Returns the bytes written."""
     lines = cri_lines(time.time_ns() - 3600 * 10**9, pods=pods)
     written = 0
     with path.open("wb") as file:
-        for begun in range(0, alerts, CHUNK_LINES):
-            written += file.write(b"".join(itertools.islice(lines, min(CHUNK_LINES, alerts - begun))))
+        for start in range(0, alerts, CHUNK_LINES):
+            written += file.write(b"".join(itertools.islice(lines, min(CHUNK_LINES, alerts - start))))
     return written
 
 
 def cri_lines(first_nanoseconds: int, *, pods: int = PODS) -> Iterator[bytes]:
-    """Lines without end, as of a flood."""
+    """An endless sequence of log lines."""
     shapes = itertools.cycle(_shapes(pods))
     for nanoseconds in itertools.count(first_nanoseconds, _STEP_NANOSECONDS):
         stamp = stamped(nanoseconds)
@@ -52,7 +52,7 @@ def cri_lines(first_nanoseconds: int, *, pods: int = PODS) -> Iterator[bytes]:
 
 
 def cri_line(priority: str, *, number: int = 0) -> bytes:
-    """One alert of that priority which happened just now."""
+    """One log line with an alert of this priority and the current time."""
     shape = _SHAPES[number % len(_SHAPES)]
     stamp = stamped(time.time_ns())
     before, _, rest = shape.partition(b'"priority":"')
@@ -61,12 +61,12 @@ def cri_line(priority: str, *, number: int = 0) -> bytes:
 
 
 def pod_list(pods: int = PODS) -> bytes:
-    """What `kubectl get pods -A -o json` says of them."""
+    """The pods as `kubectl get pods -A -o json` prints them."""
     return orjson.dumps({"apiVersion": "v1", "kind": "List", "items": [_pod(number) for number in range(pods)]})
 
 
 def write_metadata(directory: Path) -> None:
-    """What an API server says of the first Falco pod, where Fluent Bit's kubernetes filter looks before it asks one."""
+    """Write the first Falco pod's metadata into the cache directory of Fluent Bit's kubernetes filter."""
     namespace, name, _ = FALCO_POD.format(number=0).split("_")
     pod = _pod(0)
     pod["metadata"] |= {"name": name, "namespace": namespace}
@@ -77,7 +77,7 @@ def write_metadata(directory: Path) -> None:
 
 
 def _shapes(pods: int) -> list[bytes]:
-    """Every captured alert in some pod, up to its time; as many as make each pod appear in several."""
+    """Captured alerts, each moved into a pod and cut off before its time; each pod appears in several of them."""
     captured = [
         alert
         for line in captured_alerts()
@@ -88,7 +88,7 @@ def _shapes(pods: int) -> list[bytes]:
     ]
     return [
         orjson.dumps(_in_pod(alert, number % pods)).rpartition(b'"time":')[0]
-        # Neighbours come from different pods and different rules: no two lines in a row are alike.
+        # Two consecutive lines have different pods and different rules.
         for number, alert in zip(range(4 * max(pods, len(captured))), itertools.cycle(captured), strict=False)
     ]
 

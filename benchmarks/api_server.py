@@ -1,6 +1,6 @@
-"""An API server with one node's pods, for an agent that watches them as it does in a cluster.
+"""A fake Kubernetes API server with the pods of one node, for an agent that watches pods as in a cluster.
 
-The server is that of `enrich_cost`: 110 pods of production's size, then a thousand changes of them.
+It is the server of `enrich_cost`: it lists 110 pods of realistic size and then sends 1,000 changes of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.enrich_cost import PODS, pod, serve
 
 @contextmanager
 def api_server(place: Path) -> Iterator[None]:
-    """It runs meanwhile, and processes that start find it through $KUBECONFIG."""
+    """Run the server during the `with` block. Processes started in the block find it through $KUBECONFIG."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     listed = orjson.dumps({"metadata": {"resourceVersion": "100"}, "items": [pod(number) for number in range(PODS)]})
@@ -41,7 +41,7 @@ def api_server(place: Path) -> Iterator[None]:
 
 
 def _serve(listed: bytes, pipe: Connection) -> None:
-    # An agent that ends in the midst of a watch is no news here.
+    # An agent that exits during a watch is normal here, so the server logs no errors.
     logging.disable(logging.CRITICAL)
     serve(listed, pipe)
 

@@ -1,9 +1,9 @@
-"""How much CPU an alert costs when there are many to ship: a full log file, and a CloudWatch that takes all at once.
+"""CPU time for each alert when the agent catches up with a full log file and the sink accepts everything.
 
-The whole job, in processes of their own: CRI lines of about 1 KB, decoding, the pods of the alerts, PutLogEvents with
-and without TLS, and with its bodies compressed; all CPU counts, from the start of the process to its end. Beside it the
-floor, and any other shipper:
-`--peer NAME=COMMAND` runs it against the same file and the same sink, in turns, and the medians are compared.
+The agent does its whole job in a separate process: CRI lines of about 1 KB, decoding, pod metadata, PutLogEvents with
+TLS, without TLS, and with compressed bodies. All CPU time from the start to the end of the process is counted. Each
+round also measures the baseline and, with `--peer NAME=COMMAND`, other log shippers on the same file and the same sink.
+The results are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.alerts import log_path, pod_list, write_log, write_metadata
-from benchmarks.floor import floor
+from benchmarks.baseline import baseline
 from benchmarks.image import as_in_the_image
 from benchmarks.processes import META, MIB, Sink, Subject, agent, peer, sink
 from benchmarks.results import arguments, middle, publish
@@ -25,14 +25,14 @@ from benchmarks.results import arguments, middle, publish
 Start = Callable[[Path, Sink], AbstractContextManager[Subject]]
 
 KNOWN_PEERS = ("fluent-bit", "fluent-bit-kubernetes", "fluent-bit-crash-safe")
-"""Those with a configuration in `peers/`; named as absent when no command for them is given."""
+"""Log shippers with a configuration in `peers/`. Those without a `--peer` option are reported as absent."""
 
 
 def main() -> None:
-    parser = arguments("CPU of an alert when catching up")
+    parser = arguments("CPU time for each alert when catching up")
     parser.add_argument("--alerts", type=int, metavar="N", help="default: 1,000,000")
-    parser.add_argument("--rounds", type=int, metavar="N", help="of which the median counts; default: 3")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another shipper")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds, of which the median is reported; default: 3")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another log shipper")
     chosen = parser.parse_args()
     alerts = chosen.alerts or (5_000 if chosen.quick else 1_000_000)
     rounds = chosen.rounds or (1 if chosen.quick else 3)
@@ -47,7 +47,7 @@ def main() -> None:
         log = log_path(place / "pods")
         write_log(log, 1)
         with sink(place, tls=True) as target:
-            _measure(place, target, _ours(), 1)  # compiles, which the image has done
+            _measure(place, target, _ours(), 1)  # compiles the bytecode, which the image already contains
         line_bytes = write_log(log, alerts) / alerts
         measured = [row for _ in range(rounds) for row in _round(place, log, alerts, shippers)]
 
@@ -62,10 +62,10 @@ def main() -> None:
 def _round(place: Path, log: Path, alerts: int, shippers: dict[str, Start]) -> Iterator[dict[str, Any]]:
     for tls in (True, False):
         with sink(place, tls=tls) as target:
-            ground = floor(target, [log])
-            # Plain HTTP shows what TLS costs; AWS knows none, so peers need not speak it.
+            baseline_us = baseline(target, [log])
+            # Plain HTTP shows the cost of TLS. AWS does not offer it, so peers are not measured with it.
             for name, start in shippers.items() if tls else [("falcowatch", shippers["falcowatch"])]:
-                yield {"shipper": name, "tls": "on" if tls else "off", "floor_us": ground} | _measure(
+                yield {"shipper": name, "tls": "on" if tls else "off", "baseline_us": baseline_us} | _measure(
                     place, target, start, alerts
                 )
 
@@ -93,15 +93,15 @@ def _measure(place: Path, target: Sink, start: Start, alerts: int) -> dict[str, 
 def _summary(name: str, tls: str, measured: list[dict[str, Any]]) -> dict[str, Any]:
     ours = [row for row in measured if (row["shipper"], row["tls"]) == (name, tls)]
     base = [row for row in measured if (row["shipper"], row["tls"]) == ("falcowatch", tls)]
-    cost, ground = middle(ours, "us_per_alert"), middle(ours, "floor_us")
+    cost, baseline_us = middle(ours, "us_per_alert"), middle(ours, "baseline_us")
     return {
         "shipper": name,
         "tls": tls,
         "us_per_alert": cost,
         "alerts_per_cpu_second": 1e6 / cost,
         "falcowatch_is": f"{cost / middle(base, 'us_per_alert'):.2f} ×",
-        "floor_us": ground,
-        "of_the_floor": f"{cost / ground:.2f} ×",
+        "baseline_us": baseline_us,
+        "of_the_baseline": f"{cost / baseline_us:.2f} ×",
         "wall_seconds": middle(ours, "wall_seconds"),
         "peak_mb": middle(ours, "peak_mb"),
         "puts": middle(ours, "puts"),

@@ -1,8 +1,8 @@
-"""What enrichment costs: microseconds a look-up over a node of 110 pods, and resident memory.
+"""The cost of enrichment: microseconds for each look-up with 110 pods on the node, and resident memory.
 
-Run it as `python -m benchmarks.enrich_cost`. Memory is measured in a process of its own, against a server on
-loopback: the modules of an agent without enrichment are imported first, then enrichment is switched on.
-Compiled bytecode must be there (run it twice, or `python -m compileall`): compiling leaves some 30 MB behind.
+Run it as `python -m benchmarks.enrich_cost`. Memory is measured in a separate process against a server on loopback:
+first the modules of an agent without enrichment are imported, then enrichment is switched on. Run it twice, or compile
+with `python -m compileall` first, because compiling bytecode adds about 30 MB of memory.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def measure_look_ups(listed: bytes) -> None:
     enricher.source_works(reports_new_pods=False)
     now_ms = int(time.time() * 1000)
     lines = [alert(number % PODS) for number in range(50_000)]
-    # Decoded first, so that each key is made of strings of its own, as it is on the way of the data.
+    # Keys come from decoded alerts, so that each key has its own strings, as in the agent.
     keys = [fields.key() for line in lines if (fields := decode_alert(line).output_fields)]
     by_container = [PodKey(None, None, None, key.container_id) for key in keys]
     unknown = [PodKey("shop", f"gone-{number % 200}", None, None) for number in range(len(keys))]
@@ -90,7 +90,7 @@ def decode_list(listed: bytes) -> list[Pod]:
 
 
 def measure_memory(listed: bytes) -> dict[str, int]:
-    """In fresh processes: the server, and the agent's part."""
+    """Measure in new processes: one for the server, one for the agent's part."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     server = context.Process(target=serve, args=(listed, theirs))
@@ -136,7 +136,7 @@ def serve(listed: bytes, pipe: Connection) -> None:
 
 
 def enrich_and_weigh(url: str, pipe: Connection) -> None:
-    import aiobotocore.session  # noqa: F401  # the agent has it anyway
+    import aiobotocore.session  # noqa: F401  # the agent always imports it
     import aiohttp  # noqa: F401
 
     gc.collect()
@@ -190,13 +190,13 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """Of this program alone: getrusage would count what its parent held when it forked."""
+    """Peak memory of this process. getrusage would include the parent's memory at the fork."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def best_of(times: int, work: Any) -> float:
-    """Seconds of CPU of the fastest run."""
+    """CPU seconds of the fastest run."""
     found = []
     for _ in range(times):
         began = time.process_time()
@@ -221,7 +221,7 @@ def container_id(number: int) -> str:
 
 
 def pod(number: int) -> dict[str, Any]:
-    """About 9.5 KB, as pods in production are; most of it managedFields, volumes and conditions."""
+    """A pod of about 9.5 KB, a realistic size; most of it is managedFields, volumes and conditions."""
     name = f"web-7d4b9c6f5-{number:05}"
     image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop/web:1.27.3"
     labels = {"app": "web", "pod-template-hash": "7d4b9c6f5", "app.kubernetes.io/name": "web", "team": "shop"}

@@ -1,8 +1,8 @@
-"""Many nodes and one account's quota of puts a second: how many nodes fit, what happens beyond, how long until drained.
+"""Many nodes that share one account's quota of puts a second: how many nodes fit, and what happens beyond.
 
-On paper: the quota through the puts that one node makes. By simulation: so many nodes on a clock that jumps, each with
-the agent's own pace, slots, backoff and batch limits (`benchmarks.fleet_model`), sending to a quota that is a bucket of
-one second's worth. What is made up is what arrives, how long a put takes, and that a refused put costs no quota.
+The result is calculated (the quota divided by the puts of one node) and simulated: nodes on a simulated clock, each
+with the agent's own pace, slots, backoff and batch limits (`benchmarks.fleet_model`), send to a token bucket of one
+second. The simulation assumes the arrival of alerts, the duration of a put, and that a refused put uses no quota.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.fleet_model import ALERT_BYTES, FULL, Load, Outcome, run
 from benchmarks.results import arguments, publish, shown
 
 QUOTAS = (800, 1_500, 5_000)
-"""Puts a second of one account in one region: two numbers of older AWS documentation, and one of 2026."""
+"""Puts a second of one account in one region: two numbers from older AWS documentation, and one from 2026."""
 
 LOADS = {
     "quiet": Load(routine=0.1, urgent=1 / 600),
@@ -32,22 +32,20 @@ LOADS = {
 """Alerts a second on each node."""
 
 STORM = Load(routine=1.0, urgent=1 / 60, storm=1_000.0, storm_seconds=30.0)
-"""The usual load, and within it half a minute of so many a second on every node at once."""
+"""The usual load, and for half a minute many more alerts on all nodes at once."""
 
 NODES = (1, 10, 100, 300, 1_000, 3_000, 5_000)
 LEAST_SHARE = 0.001
-"""Fewer throttled puts than that count as none."""
+"""A smaller share of throttled puts counts as none."""
 
 Row = dict[str, Any]
 
 
 def main() -> None:
-    parser = arguments("A fleet against the quota")
+    parser = arguments("A fleet of nodes and the account's quota")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
-    parser.add_argument(
-        "--seconds", type=float, metavar="S", help="of the clock of the fleet, under normal load; default: 30"
-    )
-    parser.add_argument("--nodes", type=int, metavar="N", help="the largest fleet under a storm; default: 5,000")
+    parser.add_argument("--seconds", type=float, metavar="S", help="simulated seconds under normal load; default: 30")
+    parser.add_argument("--nodes", type=int, metavar="N", help="largest fleet with a storm of alerts; default: 5,000")
     chosen = parser.parse_args()
     seconds = chosen.seconds or (5.0 if chosen.quick else 30.0)
     most = chosen.nodes or (10 if chosen.quick else NODES[-1])
@@ -61,24 +59,24 @@ def main() -> None:
 
     cloudwatch = CloudWatch()
     publish(
-        "fleet", "largest fleet of default settings under the quota", fits, chosen, seed=chosen.seed,
+        "fleet", "largest fleet with default settings within the quota", fits, chosen, seed=chosen.seed,
         max_puts_per_second=cloudwatch.max_puts_per_second, urgent_pace_factor=URGENT_PACE_FACTOR,
         concurrency=cloudwatch.concurrency, alert_bytes=ALERT_BYTES, simulated_cpu_seconds=time.process_time() - began,
         loads={name: {"routine": load.routine, "urgent": load.urgent} for name, load in LOADS.items()},
         storm={"alerts_per_second": STORM.storm, "seconds": STORM.storm_seconds}, beyond=beyond, storms=storms,
     )  # fmt: skip
-    for title, rows in (("around that number of nodes", beyond), ("a storm on every node", storms)):
+    for title, rows in (("near and above that number of nodes", beyond), ("a storm of alerts on every node", storms)):
         _print(f"{title}; times in seconds", rows)
 
 
 def _puts_per_second(load: Load, seed: int, seconds: float) -> float:
-    """Of one node which nobody throttles: the mean of several, since a node's alerts are few."""
+    """Puts a second of one node without throttling: the mean of many nodes, because one node has few alerts."""
     nodes = 50
     return run(nodes, 1e9, load, seed, seconds).puts / nodes / seconds
 
 
 def _fit(load: str, quota: int, puts_per_second: float) -> Row:
-    # A lone alert is a put; beyond the pace they share one, and full batches are not paced.
+    # A single alert is one put. Above the pace alerts share a put, and full batches are not paced.
     of_the_load = LOADS[load]
     most = CloudWatch().max_puts_per_second
     beat = Settings().heartbeat_seconds
@@ -96,7 +94,7 @@ def _fit(load: str, quota: int, puts_per_second: float) -> Row:
 
 
 def _beyond(fits: list[Row], seed: int, seconds: float) -> Iterator[Row]:
-    """At that number of nodes, and with more of them."""
+    """Simulations slightly below the number of nodes that fit, and above it."""
     for fit in fits:
         for factor in (0.95, 1.25, 2.0, 4.0):
             nodes = int(fit["nodes"] * factor)

@@ -1,8 +1,8 @@
-"""Nodes of a fleet on a clock that jumps: the agent's own pace, slots and backoff against one account's quota.
+"""A simulation of many nodes on a simulated clock: the agent's pace, slots and backoff with one account's quota.
 
-Each node pumps and delivers as `agent.ship.shipper` does, with that module's constants and `agent.flow`'s classes. Left
-out is what does not bear on the quota: files, memory, encoding. Urgent alerts are taken to be found at once, which is
-the express scan's task. Everything random comes from one seed.
+Each node sends as `agent.ship.shipper` does, with its constants and the classes of `agent.flow`. Files, memory and
+encoding do not affect the quota and are left out. The simulation assumes that urgent alerts are found at once, which is
+the task of the urgent scan. All random numbers come from one seed.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ from agent.core.batching.limits import EVENT_OVERHEAD_BYTES, MOST_BYTES, MOST_EV
 from agent.flow.pace import Pace
 from agent.flow.slots import Slots
 from agent.settings import Settings
-from agent.ship.shipper import NEARLY_FULL, ROUTINE_BACKOFF, URGENT_BACKOFF, URGENT_PACE_FACTOR
+from agent.ship.retries import ROUTINE_BACKOFF, URGENT_BACKOFF
+from agent.ship.shipper import NEARLY_FULL, URGENT_PACE_FACTOR
 
 ALERT_BYTES = 1_700
-"""Of an alert of 1 KB with its pod's metadata, as PutLogEvents counts it."""
+"""Size of an alert of 1 KB with pod metadata, as PutLogEvents counts it."""
 
 COUNTED_BYTES = ALERT_BYTES + EVENT_OVERHEAD_BYTES
 FULL = min(MOST_EVENTS, MOST_BYTES // COUNTED_BYTES)
-"""Alerts in a full batch."""
+"""Number of alerts in a full batch."""
 
 PUT_SECONDS = (0.02, 0.08)
-"""A put within the region takes between these; assumed, evenly spread."""
+"""Shortest and longest duration of a put within the region: an assumption, evenly distributed."""
 
 MOST_NODES = 250
-"""Of a larger fleet so many are simulated, with their share of the quota: what a node is left with is what counts."""
+"""Number of nodes that are simulated for a larger fleet, with their share of the quota."""
 
 LONGEST_SECONDS = 4 * 3600.0
-"""A storm that is not drained by then is reported as if it were."""
+"""The simulation ends then; a storm that is still not delivered counts as delivered at this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Alerts a second on every node; with a storm, many more of the routine kind for a while."""
+    """Alerts a second on each node. A storm adds routine alerts for a limited time."""
 
     routine: float
     urgent: float
@@ -55,7 +56,7 @@ class Load:
 
 @dataclass(slots=True)
 class Latency:
-    """From an alert to its acknowledgement, by batches: that of the one in the middle, for all."""
+    """Times from alert to acknowledgement. Each batch counts with the time of its middle alert."""
 
     seen: list[tuple[float, int]] = field(default_factory=list)
 
@@ -71,29 +72,29 @@ class Latency:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a fleet did."""
+    """The result of a simulation."""
 
     nodes: int = 0
-    """That were simulated."""
+    """Number of simulated nodes."""
     puts: int = 0
     throttled: int = 0
     alerts: int = 0
     seconds: float = 0.0
-    """For how long it was watched."""
+    """Simulated time."""
     latency: dict[str, Latency] = field(default_factory=lambda: {"routine": Latency(), "urgent": Latency()})
     drained_at: list[float] = field(default_factory=list)
-    """When each node had delivered its share of the storm, in order."""
+    """Times at which the nodes had delivered their part of the storm, sorted."""
 
 
 def run(nodes: int, quota: float, load: Load, seed: int, seconds: float = LONGEST_SECONDS) -> Outcome:
-    """So many nodes with default settings, for so long; under a storm at most until it is drained everywhere.
+    """Simulate nodes with default settings. A storm ends the simulation when all nodes have delivered it.
 
-    What is still on its way at the end counts with the time it has taken so far.
+    Alerts that are not delivered at the end count with the time that they have waited so far.
     """
     outcome = Outcome()
     part = min(nodes, MOST_NODES)
     account = Account(quota * part / nodes, Random(seed), outcome)
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+    with asyncio.Runner(loop_factory=SimulatedClockLoop) as runner:
         runner.run(_live(part, account, load, seconds))
     outcome.drained_at.sort()
     outcome.nodes = part
@@ -120,7 +121,7 @@ async def _live(nodes: int, account: Account, load: Load, seconds: float) -> Non
 
 
 class Account:
-    """The quota: a bucket that holds one second's worth."""
+    """The account's quota: a token bucket of one second."""
 
     def __init__(self, quota: float, random: Random, outcome: Outcome) -> None:
         self.random = random
@@ -131,7 +132,7 @@ class Account:
         return asyncio.get_running_loop().time()
 
     async def put(self) -> bool:
-        """One attempt; False: throttled."""
+        """Attempt one put. False: throttled."""
         one_way_seconds = self.random.uniform(*PUT_SECONDS) / 2
         await asyncio.sleep(one_way_seconds)
         admitted = self._pace.delay_seconds() <= 0
@@ -145,7 +146,7 @@ class Account:
 
 
 class Arrivals:
-    """When alerts come: evenly, at a rate, and at another on top of it for a while."""
+    """Times of arriving alerts: evenly at a rate, with an additional rate between two times."""
 
     def __init__(self, phase: float, rate: float, extra: float, starts_at: float, ends_at: float) -> None:
         self._phase = phase
@@ -157,13 +158,13 @@ class Arrivals:
         self._after = phase + rate * ends_at + extra * (ends_at - starts_at)
 
     def count(self, now: float) -> int:
-        """How many have come."""
+        """Number of alerts that have arrived."""
         extra_seconds = min(max(now - self._starts_at, 0.0), self._ends_at - self._starts_at)
-        # What comes at this very moment is there: times and counts are each other's inverse but for rounding.
+        # `count` and `time_of` are inverse functions except for rounding; an alert that arrives now is counted.
         return math.floor(self._phase + self._rate * now + self._extra * extra_seconds + 1e-6)
 
     def time_of(self, number: int) -> float:
-        """When the alert of that number came or will come, from 1."""
+        """Arrival time of the alert with this number. The first alert is number 1."""
         if number <= self._before:
             return max(0.0, (number - self._phase) / self._rate)
         if number <= self._after:
@@ -184,7 +185,7 @@ class Batch:
 
 
 class Lane:
-    """One lane of a node: `agent.ship.stream_queue` and the pump that empties it."""
+    """One lane of a node: a model of `agent.ship.stream_queue` and of the pump that empties it."""
 
     def __init__(self, name: str, arrivals: Arrivals, pace: Pace, backoff: Backoff) -> None:
         self.name = name
@@ -193,7 +194,7 @@ class Lane:
         self.pace = pace
         self.backoff = backoff
         self.taken = 0
-        self.under_way: set[Batch] = set()
+        self.in_flight: set[Batch] = set()
 
     def filled(self, now: float) -> bool:
         return self.arrivals.count(now) - self.taken >= FULL
@@ -201,7 +202,7 @@ class Lane:
     def take(self, now: float) -> Batch:
         batch = Batch(self.taken + 1, min(self.arrivals.count(now), self.taken + FULL))
         self.taken = batch.last
-        self.under_way.add(batch)
+        self.in_flight.add(batch)
         return batch
 
     def latency_seconds(self, batch: Batch, now: float) -> float:
@@ -209,7 +210,7 @@ class Lane:
 
 
 class Node:
-    """The shipper of one node."""
+    """The shipper of one simulated node."""
 
     def __init__(self, account: Account, load: Load, tasks: asyncio.TaskGroup, drained: Callable[[], None]) -> None:
         settings = Settings()
@@ -239,7 +240,7 @@ class Node:
         for lane in self._lanes:
             if lane.arrivals.count(now) > lane.taken:
                 lane.take(now)
-            for batch in lane.under_way:
+            for batch in lane.in_flight:
                 self._note_latency(lane, batch)
 
     async def _pump(self, lane: Lane) -> None:
@@ -266,7 +267,7 @@ class Node:
             await self._deliver(lane)
         finally:
             self._slots.release(urgent=lane.urgent)
-        lane.under_way.remove(batch)
+        lane.in_flight.remove(batch)
         self._account.outcome.alerts += batch.alerts
         self._note_latency(lane, batch)
         if not lane.urgent and batch.first <= self._last_of_storm:
@@ -297,19 +298,19 @@ class Node:
         self._account.outcome.latency[lane.name].seen.append((seconds, batch.alerts))
 
 
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next thing that is due. It waits for nothing outside."""
+class SimulatedClockLoop(asyncio.SelectorEventLoop):
+    """An event loop with a simulated clock, which jumps to the next timer. It never waits for I/O."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        super().__init__(_Jump(self))
+        super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
         return self.seconds
 
 
-class _Jump(selectors.SelectSelector):
-    def __init__(self, loop: JumpingLoop) -> None:
+class _JumpingSelector(selectors.SelectSelector):
+    def __init__(self, loop: SimulatedClockLoop) -> None:
         super().__init__()
         self._loop = loop
 

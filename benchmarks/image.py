@@ -1,7 +1,7 @@
-"""What the image brings along and a working tree may not: compiled bytecode, and models of AWS cut to what is called.
+"""Run agents under the conditions of the container image: compiled bytecode, and trimmed service models of AWS.
 
-An agent that has to compile its modules first starts seconds later, and some 30 MB stay behind in its memory; whole
-models cost 11 MB and 40 ms (`agent.ship.aws.trim`).
+An agent that compiles its modules first starts seconds later and uses about 30 MB more memory. Complete service models
+cost memory and start time too (`tools.image.trim_sdk`).
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.ship.aws.trim import write_trimmed_models
+import botocore
+
+from tools.image.trim_sdk import copy_trimmed_botocore
 
 
 @contextmanager
 def as_in_the_image(place: Path) -> Iterator[None]:
-    """For processes that start meanwhile. The first of each kind compiles what it imports, so it should not count."""
+    """Applies to processes started in the `with` block. The first of each kind compiles, so do not count it."""
     changed = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "HOME")
     before = {name: os.environ.pop(name, None) for name in changed}
-    # botocore looks below the home directory too, and there no setting of a person's own is found.
-    write_trimmed_models(place / "home" / ".aws" / "models")
+    # botocore reads models below the home directory. The new home also hides a developer's AWS settings.
+    copy_trimmed_botocore(Path(botocore.__file__).parent / "data", place / "home" / ".aws" / "models")
     os.environ |= {"PYTHONPYCACHEPREFIX": str(place / "bytecode"), "HOME": str(place / "home")}
     try:
         yield

@@ -1,8 +1,8 @@
-"""How long an alert is on its way: from the moment it is written until CloudWatch has taken it, and in how many puts.
+"""Latency of an alert, from its writing until the sink has accepted it, and the number of puts.
 
-Alone after quiet, 50 and 2,000 a second, and Criticals within a flood that CloudWatch cannot take: a million alerts
-wait already, 50,000 more come every second, and all but 10 puts a second are refused. The agent is `falcowatch run`
-as it comes; each alert's own time is the moment of its writing, and the sink notes when an accepted put was whole.
+Four cases: single alerts after a quiet time, 50 a second, 2,000 a second, and Criticals in a flood above the quota
+(a million alerts wait, 50,000 more arrive each second, and the sink accepts 10 puts a second). The agent runs with its
+default settings. Each alert carries the time of its writing, and the sink notes when an accepted put was complete.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.processes import Sink, Subject, agent, sink
 from benchmarks.results import arguments, publish
 
 TICK_SECONDS: Final = 0.01
-"""The writer's beat in a flood; Falco, too, writes what came meanwhile at once."""
+"""Interval between writes in a flood. Falco, too, writes several alerts in one call."""
 FLOOD_PER_SECOND: Final = 50_000
 FLOOD_PUTS_PER_SECOND: Final = 10.0
 CRITICAL_SECONDS: Final = 0.25
@@ -38,7 +38,7 @@ Write = Callable[[IO[bytes]], "Writing"]
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What was written, and how far behind its own schedule the writer fell: that much is the machine's doing."""
+    """What was written, and the delay of the writer against its schedule, which the machine's load causes."""
 
     alerts: int
     seconds: float
@@ -48,21 +48,21 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is written, and which of it is watched."""
+    """One load, and the priority whose latency is measured."""
 
     name: str
     write: Write
     watched: str = "Notice"
     waiting: int = 0
-    """Alerts in the file before the agent starts."""
+    """Number of alerts in the file before the agent starts."""
     quota: float = 0.0
-    """Puts a second that are taken; 0: all."""
+    """Puts a second that the sink accepts; 0: all."""
 
 
 def main() -> None:
-    parser = arguments("From write to receipt")
-    parser.add_argument("--seconds", type=float, metavar="S", help="of each load; default: 30")
-    parser.add_argument("--alone", type=int, metavar="N", help="lone alerts; default: 30")
+    parser = arguments("Latency from write to receipt")
+    parser.add_argument("--seconds", type=float, metavar="S", help="duration of each load; default: 30")
+    parser.add_argument("--alone", type=int, metavar="N", help="number of single alerts; default: 30")
     parser.add_argument("--waiting", type=int, metavar="N", help="alerts before the flood; default: 1,000,000")
     chosen = parser.parse_args()
     seconds = chosen.seconds or (1.0 if chosen.quick else 30.0)
@@ -71,7 +71,7 @@ def main() -> None:
     flood = 2_000 if chosen.quick else FLOOD_PER_SECOND
     settled = 0.5 if chosen.quick else SETTLED_SECONDS
     cases = (
-        Case("a lone alert after quiet", _alone(alone, 0.3 if chosen.quick else 2.0)),
+        Case("a single alert after a quiet time", _alone(alone, 0.3 if chosen.quick else 2.0)),
         Case("50 a second", _steadily(50, seconds)),
         Case("2,000 a second", _steadily(2_000, seconds)),
         Case("Critical in a flood", _flooding(flood, seconds), "Critical", waiting, FLOOD_PUTS_PER_SECOND),
@@ -85,7 +85,7 @@ def main() -> None:
 
     rows = [{name: value for name, value in row.items() if not isinstance(value, list)} for row in measured]
     publish(
-        "latency", "from write to receipt", rows, chosen, date=f"{datetime.now(UTC):%Y-%m-%d}",
+        "latency", "latency from write to receipt", rows, chosen, date=f"{datetime.now(UTC):%Y-%m-%d}",
         machine=platform.machine(), seconds_of_each=seconds, alerts_waiting_before_the_flood=waiting,
         flood_per_second=flood, flood_quota_puts_per_second=FLOOD_PUTS_PER_SECOND,
         distributions={row["case"]: row["percentiles_ms"] for row in measured},
@@ -98,32 +98,32 @@ def _measure(place: Path, case: Case, settled: float) -> dict[str, Any]:
         with log.open("ab", buffering=0) as file:
             writing = case.write(file)
         wanted = writing.criticals if case.watched == "Critical" else writing.alerts
-        after, ways = _arrived(target, subject, case.watched, before, wanted)
+        after, latencies = _arrived(target, subject, case.watched, before, wanted)
         cpu_seconds, ended = subject.cpu_seconds - cpu_before, time.monotonic()
         subject.stop()
     log.unlink()
-    # The first put comes at once, so n of them make n - 1 waits.
+    # The first put has no wait before it, so n puts have n - 1 intervals.
     putting_seconds = max(writing.seconds, after["last_at"] - began)
     written = case.waiting + writing.alerts + writing.criticals
     return {
         "case": case.name,
         "alerts": wanted,
-        "missing": wanted - len(ways),
-        "p50_ms": percentile(ways, 50) * 1e3,
-        "p99_ms": percentile(ways, 99) * 1e3,
-        "worst_ms": max(ways, default=float("inf")) * 1e3,
+        "missing": wanted - len(latencies),
+        "p50_ms": percentile(latencies, 50) * 1e3,
+        "p99_ms": percentile(latencies, 99) * 1e3,
+        "worst_ms": max(latencies, default=float("inf")) * 1e3,
         "puts_a_second": max(0, after["puts"] - before["puts"] - 1) / putting_seconds,
         "refused_a_second": (after["refused"] - before["refused"]) / putting_seconds,
         "still_waiting": max(0, written - after["events"]) if case.waiting else 0,
         "cpu_percent": 100 * cpu_seconds / (ended - began),
         "writer_late_p99_ms": percentile(writing.late_seconds, 99) * 1e3,
-        "percentiles_ms": [percentile(ways, percent) * 1e3 for percent in range(101)],
+        "percentiles_ms": [percentile(latencies, percent) * 1e3 for percent in range(101)],
     }
 
 
 @contextmanager
 def _started(place: Path, case: Case, settled: float) -> Iterator[tuple[Sink, Subject, Path]]:
-    """An agent that has shipped its first alerts and then had nothing new for a while."""
+    """An agent that has shipped its first alerts and then was idle for `settled` seconds."""
     log = log_path(place / "pods")
     write_log(log, case.waiting or 1)
     with (
@@ -138,21 +138,21 @@ def _started(place: Path, case: Case, settled: float) -> Iterator[tuple[Sink, Su
 def _arrived(
     target: Sink, subject: Subject, watched: str, before: dict[str, Any], wanted: int
 ) -> tuple[dict[str, Any], list[float]]:
-    """The report in which all that is watched has arrived, or the last one; and their seconds, sorted."""
-    known = len(before["way_seconds"].get(watched, ()))
+    """The report when all measured alerts have arrived, or the last one, and the sorted latencies in seconds."""
+    known = len(before["latency_seconds"].get(watched, ()))
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         report = target.report()
-        ways = report["way_seconds"].get(watched, [])[known:]
-        if len(ways) >= wanted or time.monotonic() > deadline:
-            return report, sorted(ways)
+        latencies = report["latency_seconds"].get(watched, [])[known:]
+        if len(latencies) >= wanted or time.monotonic() > deadline:
+            return report, sorted(latencies)
         if not subject.is_alive:
-            raise RuntimeError(f"the agent ended:\n{subject.last_words()}")
+            raise RuntimeError(f"the agent ended:\n{subject.log_tail()}")
         time.sleep(0.1)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """By the nearest rank, so that it is one that was measured: of fewer than 100, the 99th is the largest."""
+    """The nearest-rank percentile, which is a measured value. With fewer than 100 values, p99 is the largest."""
     ordered = sorted(values)
     return ordered[max(0, -(-percent * len(ordered) // 100) - 1)] if ordered else float("inf")
 
@@ -160,7 +160,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 def _alone(alerts: int, apart_seconds: float) -> Write:
     def write(file: IO[bytes]) -> Writing:
         began = time.monotonic()
-        # Never in step with the agent's own beats.
+        # Random intervals, so that writes do not coincide with the agent's own timers.
         chance = random.Random(1)
         for number in range(alerts):
             time.sleep(apart_seconds * chance.uniform(0.75, 1.25))
@@ -202,7 +202,7 @@ def _flooding(per_second: int, seconds: float) -> Write:
 
 
 class Block:
-    """So many Notices to be written at once, all of that moment: making them costs hardly more than a copy."""
+    """Notices that are written in one call with the current time. Preparing them costs little more than a copy."""
 
     def __init__(self, alerts: int) -> None:
         self.alerts = alerts
@@ -214,7 +214,7 @@ class Block:
 
 
 def _ticks(beat_seconds: float, seconds: float) -> Iterator[tuple[float, float]]:
-    """At each beat: seconds since the first, and how many too late it is."""
+    """For each interval: seconds since the start, and the delay against the schedule."""
     began = time.monotonic()
     for number in count(1):
         due = number * beat_seconds

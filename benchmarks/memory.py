@@ -1,8 +1,8 @@
-"""Resident memory: at rest, with ever more to catch up on while CloudWatch cannot be reached, and over a long time.
+"""Resident memory of the agent: idle, with growing backlogs while CloudWatch is unreachable, and over a long time.
 
-Backlogs wait in files that kubelet has rotated; connections are refused until the agent has read as much as it may,
-then they are let through. The long time is one of events, not of hours: rotations, restarts of Falco, compressed and
-deleted files, cut connections, as many as in days of a busy node, with everything that was written counted at the sink.
+A backlog lies in rotated files. A proxy refuses connections until the agent has filled its budget, then accepts them.
+The long run repeats the events of days on a busy node in minutes: rotations, restarts of Falco, compressed and deleted
+files, reset connections. The sink counts the events that arrive.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import orjson
 
 from benchmarks.alerts import log_path, pod_list, write_log
 from benchmarks.api_server import api_server
-from benchmarks.door import Door, door
 from benchmarks.image import as_in_the_image
 from benchmarks.processes import MIB, Sink, Subject, agent, sink
+from benchmarks.proxy import Proxy, proxy_to
 from benchmarks.results import arguments, publish
 from benchmarks.rotation import FalcoLog
 from benchmarks.start import enrichment
@@ -32,20 +32,22 @@ FLAT = 0.05
 FILLS_THE_BUDGET_MB = 64.0
 LINE_BYTES = 1_066
 SEGMENT_BYTES = 64 * MIB
-"""Of a rotated file."""
-LOOK_SECONDS = 0.25
+"""Size of a rotated file."""
+SAMPLE_SECONDS = 0.25
 ROTATIONS_OF_A_DAY = 144
-"""One in ten minutes: 17 alerts a second at kubelet's default of 10 MB a file."""
+"""One rotation in ten minutes, which is 17 alerts a second at kubelet's default of 10 MB a file."""
 
 
 def main() -> None:
     parser = arguments("Resident memory")
     parser.add_argument("--most", type=float, metavar="MB", help="largest backlog; default: 10,000")
     parser.add_argument(
-        "--rotations", type=int, metavar="N", help=f"default: {ROTATIONS_OF_A_DAY}, a day of ten minutes each"
+        "--rotations", type=int, metavar="N", help=f"default: {ROTATIONS_OF_A_DAY}, a day with one every ten minutes"
     )
     parser.add_argument(
-        "--only", choices=("idle", "backlogs", "long_time"), help="the others are taken from the last results"
+        "--only",
+        choices=("idle", "backlogs", "long_time"),
+        help="measure only this part",
     )
     chosen = parser.parse_args()
     most = chosen.most or (4.0 if chosen.quick else 10_000.0)
@@ -58,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)), api_server(Path(directory)):
         place = Path(directory)
         (place / "pods.json").write_bytes(pod_list())
-        _idle(place / "first", "api", 0.0)  # compiles
+        _idle(place / "first", "api", 0.0)  # compiles the bytecode
         parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
             "idle": lambda: [_idle(place / kind, kind, patience) for kind in kinds],
             "backlogs": lambda: [_backlog(place / "backlog", size, patience) for size in sizes],
@@ -70,12 +72,12 @@ def main() -> None:
         last = orjson.loads((chosen.results / "memory.json").read_bytes())
         found = {name: found.get(name, last[name]) for name in parts}
     rows = _table(found["idle"], found["backlogs"], found["long_time"])
-    title = "resident MB: at rest, with a backlog, over a long time"
+    title = "resident MB: idle, with a backlog, over a long time"
     publish("memory", title, rows, chosen, flat_within=FLAT, **found)
 
 
 def _idle(place: Path, kind: str, seconds: float) -> dict[str, Any]:
-    """After its first alert, at rest."""
+    """Memory of an agent that has shipped its first alert and is idle."""
     write_log(log_path(place / "pods"), 1)
     with sink(place, tls=True) as target, agent(place, target, **enrichment(kind, place.parent)) as subject:
         target.wait_for(1, subject)
@@ -94,10 +96,10 @@ def _idle(place: Path, kind: str, seconds: float) -> dict[str, Any]:
 
 def _backlog(place: Path, megabytes: float, patience: float) -> dict[str, Any]:
     alerts = _fill(place / "pods", int(megabytes * 1e6))
-    with _behind_a_door(place) as (target, way, subject):
+    with _agent_behind_a_proxy(place) as (target, proxy, subject):
         away = list(_watch(subject, patience))
         refused = target.report()["events"]
-        way.open()
+        proxy.open()
         began = time.monotonic()
         draining = list(_watch_until(target, alerts, subject))
         seconds = time.monotonic() - began
@@ -123,7 +125,7 @@ def _backlog(place: Path, megabytes: float, patience: float) -> dict[str, Any]:
 
 
 def _fill(root: Path, backlog_bytes: int) -> int:
-    """Rotated files and a live one, as kubelet leaves them. Returns alerts."""
+    """Write rotated files and a live file, as kubelet names them. Returns the number of alerts."""
     log = FalcoLog(root)
     left = max(1, backlog_bytes // LINE_BYTES)
     alerts = left
@@ -137,22 +139,22 @@ def _fill(root: Path, backlog_bytes: int) -> int:
 
 
 def _long_time(place: Path, rotations: int, alerts_each: int) -> list[dict[str, Any]]:
-    """Rows by eighths of the time."""
+    """One row for each eighth of the run."""
     log = FalcoLog(place / "pods")
     log.write(1)
     written = 1
     rows = []
-    with _behind_a_door(place) as (target, way, subject):
-        way.open()
+    with _agent_behind_a_proxy(place) as (target, proxy, subject):
+        proxy.open()
         for number in range(1, rotations + 1):
             if number % 12 == 0:
-                way.shut()
+                proxy.refuse()
             for _ in range(4):
                 log.write(alerts_each // 4)
             written += alerts_each // 4 * 4
             if number % 12 == 0:
-                list(_watch(subject, LOOK_SECONDS))
-                way.open()
+                list(_watch(subject, SAMPLE_SECONDS))
+                proxy.open()
             target.wait_for(written, subject)
             log.restart() if number % 6 == 0 else log.rotate()
             rows.append(
@@ -184,20 +186,20 @@ def _part(part: list[dict[str, Any]], start: int, rows: list[dict[str, Any]]) ->
 def _table(
     idle: list[dict[str, Any]], backlogs: list[dict[str, Any]], day: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """One table of the three."""
+    """The rows of the three parts in one table."""
     rows = [
         _row(f"idle, enrichment {row['enrichment']}", row["resident_mb"], row["peak_mb"], row["met"]) for row in idle
     ]
-    # A backlog that the budget holds whole says nothing; the others are held against the smallest of them.
+    # A backlog that fits into the budget is no load. Larger ones are compared with the smallest that does not fit.
     base = next((row for row in backlogs if row["backlog_mb"] >= FILLS_THE_BUDGET_MB), backlogs[0])
     for row in backlogs:
         size = f"{row['backlog_mb']:,.0f} MB"
-        rows.append(_row(f"CloudWatch away, {size} wait", row["away_mb"], row["away_most_mb"]))
-        # By the most: a short backlog is caught up with in one of many looks, and the median is of the wait before.
+        rows.append(_row(f"CloudWatch unreachable, a backlog of {size}", row["away_mb"], row["away_most_mb"]))
+        # Compared by the maximum: a short backlog is gone after one of many samples, so its median shows the wait.
         most, least = row["draining_most_mb"], base["draining_most_mb"]
         flat = _flat(most, least) if row["backlog_mb"] > base["backlog_mb"] else None
         rows.append(_row(f"catching up on {size}", row["draining_mb"], row["draining_most_mb"], flat))
-    # The first part warms up, so the others are held against the second.
+    # The first part includes the warm-up, so the others are compared with the second.
     settled = day[min(1, len(day) - 1)]["resident_mb"]
     for number, row in enumerate(day):
         flat = _flat(row["resident_mb"], settled) if number > 1 else None
@@ -215,31 +217,31 @@ def _flat(value: float, base: float) -> bool:
 
 
 @contextmanager
-def _behind_a_door(place: Path) -> Iterator[tuple[Sink, Door, Subject]]:
+def _agent_behind_a_proxy(place: Path) -> Iterator[tuple[Sink, Proxy, Subject]]:
     settings = enrichment("file", place.parent)
-    # What an agent is told of a sink is where it listens, and the door has that.
-    with sink(place) as target, door(target.port) as way, agent(place, cast(Sink, way), **settings) as subject:
-        yield target, way, subject
+    # An agent needs only the endpoint of a sink, which the proxy has too.
+    with sink(place) as target, proxy_to(target.port) as proxy, agent(place, cast(Sink, proxy), **settings) as subject:
+        yield target, proxy, subject
 
 
 def _watch(subject: Subject, seconds: float) -> Iterator[float]:
-    """Resident MB, until the time is up; at least once."""
+    """Samples of resident MB during this time; at least one."""
     deadline = time.monotonic() + seconds
     while True:
         yield subject.resident_bytes / MIB
         if time.monotonic() >= deadline:
             return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(SAMPLE_SECONDS)
 
 
 def _watch_until(target: Sink, events: int, subject: Subject) -> Iterator[float]:
-    """Resident MB, until so many have arrived."""
+    """Samples of resident MB until this number of events has arrived."""
     while True:
         yield subject.resident_bytes / MIB
         if target.report()["events"] >= events:
             return
         if not subject.is_alive:
-            raise RuntimeError(f"the agent ended:\n{subject.last_words()}")
+            raise RuntimeError(f"the agent ended:\n{subject.log_tail()}")
         time.sleep(0.05)
 
 

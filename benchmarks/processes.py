@@ -1,6 +1,6 @@
-"""The processes of a measurement: the sink, and whatever ships to it; what they used of the machine.
+"""The processes of a measurement: the sink and a log shipper, with their CPU time and memory.
 
-CPU is that of the process itself (getrusage, or the scheduler's account while it runs), never time on the wall.
+CPU time is that of the process: from getrusage after its end, or from the scheduler's statistics while it runs.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import orjson
 
 MIB = 1024 * 1024
 PATIENCE_SECONDS = 600.0
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 
 META = "meta"
-"""Directory with what an API server would say of Falco's pods, for peers that ask one."""
+"""Directory with metadata of Falco's pod, for peers that would ask an API server."""
 
 
 class Sink:
@@ -33,28 +33,28 @@ class Sink:
     def __init__(self, process: subprocess.Popen[bytes], certificate: Path | None) -> None:
         self._process = process
         self.certificate = certificate
-        said = self._answer()
-        self.endpoint = str(said["endpoint"])
-        self.port = int(said["port"])
+        address = self._answer()
+        self.endpoint = str(address["endpoint"])
+        self.port = int(address["port"])
 
     def report(self) -> dict[str, Any]:
-        """What has come in so far, and the sink's own CPU."""
+        """The counts of received requests, and the sink's own CPU time."""
         return self._command(b"report")
 
     def close_gate(self) -> None:
-        """From now on nothing is accepted: 503."""
+        """Answer all further requests with 503."""
         self._command(b"close")
 
     def open_gate(self) -> None:
         self._command(b"open")
 
     def wait_for(self, events: int, subject: Subject, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
-        """The report in which so many have arrived. Raises RuntimeError when the subject ends before that."""
+        """The report when this number of events has arrived. Raises RuntimeError when the subject ends before."""
         deadline = time.monotonic() + seconds
         while (report := self.report())["events"] < events:
             if not subject.is_alive or time.monotonic() > deadline:
-                raise RuntimeError(f"{subject.name} shipped {report['events']} of {events}:\n{subject.last_words()}")
-            time.sleep(LOOK_SECONDS)
+                raise RuntimeError(f"{subject.name} shipped {report['events']} of {events}:\n{subject.log_tail()}")
+            time.sleep(POLL_SECONDS)
         return report
 
     def _command(self, word: bytes) -> dict[str, Any]:
@@ -85,14 +85,14 @@ def sink(place: Path, *, tls: bool = False, puts_per_second: float = 0.0, watch:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a process used from its start to its end."""
+    """CPU time and peak memory of a process, from its start to its end."""
 
     cpu_seconds: float
     peak_bytes: int
 
 
 class Subject:
-    """A shipper under measurement."""
+    """A log shipper that is measured."""
 
     def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path) -> None:
         self.name = name
@@ -116,7 +116,7 @@ class Subject:
 
     @property
     def cpu_seconds(self) -> float:
-        """Of the threads that live now, as the scheduler counts it: in nanoseconds, where getrusage has ticks."""
+        """CPU time of the current threads from the scheduler, in nanoseconds; getrusage counts in ticks."""
         threads = Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
@@ -134,7 +134,7 @@ class Subject:
         self._process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + seconds
         while self.is_alive and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         if self.is_alive:
             self._process.kill()
         _, _, usage = os.wait4(self.pid, 0)
@@ -142,30 +142,30 @@ class Subject:
         self._exited = True
         return Used(usage.ru_utime + usage.ru_stime, peak_bytes)
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         return self._log.read_text(errors="replace")[-2000:]
 
     def _memory(self, name: str) -> int:
-        # Not ru_maxrss: it counts what the parent held when it forked.
+        # ru_maxrss is not used, because it includes the parent's memory at the fork.
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition(f"{name}:")[2].split()[0]) * 1024
 
 
 @contextmanager
 def agent(place: Path, target: Sink, **settings: str) -> Iterator[Subject]:
-    """`falcowatch run` over `place`/pods with its default settings; keyword `tail__paths` is FALCOWATCH_TAIL__PATHS."""
+    """`falcowatch run` on `place`/pods with default settings. Keyword `tail__paths` sets FALCOWATCH_TAIL__PATHS."""
     with _running(
         Subject("falcowatch", _AGENT, _agent_environment(place, target, settings), place / "agent.log")
-    ) as it:
-        yield it
+    ) as subject:
+        yield subject
 
 
 @contextmanager
 def peer(name: str, command: str, place: Path, target: Sink) -> Iterator[Subject]:
-    """Another shipper; what it needs to know is in its environment, and its configuration in `peers/` (HERE)."""
+    """Another log shipper. Its environment names paths and the sink; HERE is the directory `peers/`."""
     state = place / f"state-{name}"
     state.mkdir(exist_ok=True)
-    told = {
+    variables = {
         "HERE": str(Path(__file__).parent / "peers"),
         "LOGS": str(place / "pods"),
         "STATE": str(state),
@@ -174,9 +174,9 @@ def peer(name: str, command: str, place: Path, target: Sink) -> Iterator[Subject
         "PORT": str(target.port),
         "CERTIFICATE": str(target.certificate or ""),
     }
-    environment = dict(os.environ) | _CREDENTIALS | told
-    with _running(Subject(name, shlex.split(command), environment, place / f"{name}.log")) as it:
-        yield it
+    environment = dict(os.environ) | _CREDENTIALS | variables
+    with _running(Subject(name, shlex.split(command), environment, place / f"{name}.log")) as subject:
+        yield subject
 
 
 @contextmanager

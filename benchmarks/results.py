@@ -1,7 +1,7 @@
-"""What a benchmark leaves behind: a table for a person, and JSON for docs/benchmarks.md.
+"""The output of a benchmark: a table for a person, and JSON for docs/benchmarks.md.
 
-The JSON under `results/` is of the last whole run; quick runs, which only show that a program still works, are told
-to write elsewhere.
+The JSON below `results/` comes from the last complete run. Quick runs only show that a program works, and never write
+there.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ Row = Mapping[str, Any]
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """A parser with what every benchmark understands."""
+    """A parser with the options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "--quick", action="store_true", help="a few seconds, to see that it works: the numbers are none"
+        "--quick", action="store_true", help="run a few seconds to test the program; the numbers mean nothing"
     )
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where to write the JSON")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="directory for the JSON")
     return parser
 
 
 def publish(name: str, title: str, rows: Sequence[Row], chosen: argparse.Namespace, **more: object) -> None:
-    """Prints the rows and writes them, with what they depend on, to `<results>/<name>.json`."""
+    """Print the rows, and write them with the machine's data to `<results>/<name>.json`."""
     table = Table(title=title)
     for column in rows[0]:
         table.add_column(column.replace("_", " "), justify="left" if isinstance(rows[0][column], str) else "right")
@@ -49,7 +49,7 @@ def publish(name: str, title: str, rows: Sequence[Row], chosen: argparse.Namespa
         if not isinstance(value, list | dict):
             console.print(f"{label.replace('_', ' ')}: {shown(value)}", highlight=False)
     if chosen.quick and chosen.results == RESULTS:
-        console.print("quick run: nothing written")
+        console.print("quick run: no results written")
         return
     chosen.results.mkdir(parents=True, exist_ok=True)
     found = {"title": title, "quick": chosen.quick, "setting": setting(), "rows": list(rows), **more}
@@ -57,7 +57,7 @@ def publish(name: str, title: str, rows: Sequence[Row], chosen: argparse.Namespa
 
 
 def setting() -> Mapping[str, object]:
-    """What the numbers depend on."""
+    """The machine, the versions and the date of the measurement."""
     packages = ("aiobotocore", "aiohttp", "msgspec", "orjson")
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",

@@ -1,7 +1,8 @@
-"""A Falco container's log as kubelet keeps it: rotated under a stamp, compressed a round later, deleted beyond five.
+"""A Falco container's log with kubelet's rotation: renamed, compressed at the next rotation, deleted beyond five files.
 
-kubelet's log manager, as seen on 1.31 to 1.35: `<n>.log` becomes `<n>.log.<YYYYMMDD-HHMMSS>`, every rotated file but
-the newest is gzipped, and five files are kept. Stamps here are a second apart, whatever the clock says.
+kubelet's log manager, as observed in versions 1.31 to 1.35: `<n>.log` becomes `<n>.log.<YYYYMMDD-HHMMSS>`, all rotated
+files except the newest are gzipped, and five files are kept. The times in names are one second apart, independent of
+the clock.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ _CHUNK_LINES = 10_000
 
 
 class FalcoLog:
-    """Writes, rotates, restarts."""
+    """Writes the log, rotates it and restarts the container."""
 
     def __init__(self, root: Path, number: int = 0) -> None:
         self.path = log_path(root, number)
         self._restarts = 0
         self._stamp = datetime.now(UTC)
         self._lines = cri_lines(time.time_ns() - 3600 * 10**9)
-        """Never the same line twice, so that no two files look like one."""
+        """All lines differ, so that no two files begin with the same bytes."""
 
     def write(self, alerts: int) -> None:
         with self.path.open("ab") as file:
-            for begun in range(0, alerts, _CHUNK_LINES):
-                file.write(b"".join(islice(self._lines, min(_CHUNK_LINES, alerts - begun))))
+            for start in range(0, alerts, _CHUNK_LINES):
+                file.write(b"".join(islice(self._lines, min(_CHUNK_LINES, alerts - start))))
 
     def rotate(self, keep: int | None = KEPT_FILES) -> None:
-        """`keep`: None keeps all, and compresses none."""
+        """Rotate. `keep` None: keep all rotated files and compress none."""
         self._stamp += timedelta(seconds=1)
         rotated = self._rotated()
         self.path.rename(self.path.with_name(f"{self.path.name}.{self._stamp:%Y%m%d-%H%M%S}"))
@@ -49,7 +50,7 @@ class FalcoLog:
             file.unlink()
 
     def restart(self) -> None:
-        """The container's next life has a file of its own; of the one before the last nothing is kept."""
+        """Restart the container: a new file begins, and the files of the life before the last are deleted."""
         for file in self.path.parent.glob(f"{self._restarts - 1}.log*"):
             file.unlink()
         self._restarts += 1

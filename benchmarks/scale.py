@@ -1,8 +1,9 @@
-"""What an alert costs as there are more of them, more files, more pods beside Falco's; and what it costs to wait.
+"""CPU time for each alert with more alerts, more files and more unrelated pods; and CPU time of an idle agent.
 
-CPU of a running agent, from the moment the alerts appear in its tree until all have arrived, so that its start is not
-in it. Few are given several times to one agent; all numbers are measured in turns, and the median counts. At rest
-nothing is written for a while; then an alert a second in each of many files, or an unrelated pod made or removed.
+CPU time is measured from the moment the alerts appear in the log tree until all have arrived, so the agent's start is
+not included. Small numbers of alerts are measured several times with one agent; all sizes are measured in turns, and
+the median is reported. Idle: nothing is written; then one alert a second is written to each file, or one unrelated pod
+is created or removed each second.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ FLAT = 0.10
 IDLE_GOAL_PERCENT = 0.5
 SCAN_GOAL_MS = 5.0
 WARM_ALERTS = 20_000
-"""The interpreter has specialised its code after so many, and memory has grown to its size."""
+"""After this number of alerts the interpreter has specialised its code and memory has reached its size."""
 SETTLED_SECONDS = 8.0
-"""Files that were read stay busy for a while: they are looked at again, and progress is written."""
+"""Time after the last alert in which the agent still scans files and writes its checkpoint."""
 TURNS = 3
-"""A shared machine is slower for minutes at a time, so what is compared takes turns."""
+"""Number of turns. A shared machine is slower for minutes at a time, so compared sizes are measured in turns."""
 MOST_IN_TURNS = 1_000_000
-"""More alerts than that take minutes, through such phases; they are measured once."""
+"""More alerts than this take minutes and are measured once."""
 _CHUNK_LINES = 10_000
 
 Row = dict[str, Any]
 
 
 def main() -> None:
-    parser = arguments("Cost against alerts, files and pods")
+    parser = arguments("CPU time with more alerts, files and pods")
     parser.add_argument("--most", type=int, metavar="N", help="alerts; default: 10,000,000")
     parser.add_argument("--idle-seconds", type=float, metavar="S", help="default: 15")
     chosen = parser.parse_args()
@@ -62,20 +63,20 @@ def main() -> None:
         files_rows = _in_turns(turns, "files", files, lambda number: _files(place, number, in_files))
         pods_rows = _in_turns(turns, "pods", pods, lambda number: _pods(place, number, beside_pods))
         for row in files_rows:
-            row |= _resting_files(place, row["number"], settled_seconds, idle_seconds)
+            row |= _idle_files(place, row["number"], settled_seconds, idle_seconds)
         for row in pods_rows:
-            row |= _resting_pods(place, row["number"], settled_seconds, idle_seconds)
+            row |= _idle_pods(place, row["number"], settled_seconds, idle_seconds)
 
     rows = [*_compared(alerts_rows, -1), *_compared(files_rows, 0), *_compared(pods_rows, 0)]
     publish(
-        "scale", "CPU of an alert and of waiting", rows, chosen, flat_within=FLAT,
+        "scale", "CPU time per alert and of an idle agent", rows, chosen, flat_within=FLAT,
         idle_goal_percent=IDLE_GOAL_PERCENT, scan_goal_ms_per_second=SCAN_GOAL_MS,
         alerts=alerts_rows, files=files_rows, pods=pods_rows,
     )  # fmt: skip
 
 
 def _in_turns(turns: int, scaled: str, numbers: Sequence[int], measure: Callable[[int], Row]) -> list[Row]:
-    """Of each number the medians of so many measurements."""
+    """For each number the medians of `turns` measurements."""
     measured: dict[int, list[Row]] = {number: [] for number in numbers}
     for turn in range(turns):
         for number in numbers:
@@ -89,48 +90,48 @@ def _in_turns(turns: int, scaled: str, numbers: Sequence[int], measure: Callable
 
 
 def _alerts(place: Path, alerts: int) -> Row:
-    """So many in one file."""
+    """This number of alerts in one file."""
     times = max(1, min(9, 100_000 // alerts))
     with _warm_agent(place, f"alerts-{alerts}") as (target, subject, tree):
-        costs = [_cost(target, subject, lambda: tree.appear(alerts, [0]), alerts) for _ in range(times)]
+        costs = [_us_per_alert(target, subject, lambda: tree.appear(alerts, [0]), alerts) for _ in range(times)]
         return {"us_per_alert": median(costs)} | _size(subject)
 
 
 def _files(place: Path, files: int, alerts: int) -> Row:
-    """So many alerts in so many files of as many Falco pods."""
+    """Alerts spread over files, each of its own Falco pod."""
     with _warm_agent(place, f"files-{files}") as (target, subject, tree):
-        cost = _cost(target, subject, lambda: tree.appear(alerts, range(files)), alerts)
+        cost = _us_per_alert(target, subject, lambda: tree.appear(alerts, range(files)), alerts)
         return {"us_per_alert": cost} | _size(subject)
 
 
 def _pods(place: Path, pods: int, alerts: int) -> Row:
-    """So many alerts in one file, beside so many unrelated pods, each with a container and its log."""
+    """Alerts in one file, with unrelated pods on the node; each of these has one container with a log."""
     with _warm_agent(place, f"pods-{pods}", pods) as (target, subject, tree):
-        cost = _cost(target, subject, lambda: tree.appear(alerts, [0]), alerts)
+        cost = _us_per_alert(target, subject, lambda: tree.appear(alerts, [0]), alerts)
         return {"us_per_alert": cost} | _size(subject)
 
 
-def _resting_files(place: Path, files: int, settled_seconds: float, idle_seconds: float) -> Row:
-    """So many files at rest; then an alert a second in each."""
+def _idle_files(place: Path, files: int, settled_seconds: float, idle_seconds: float) -> Row:
+    """Idle with this number of files; then with one alert a second in each of them."""
     with _warm_agent(place, f"files-{files}") as (target, subject, tree):
-        # As on any node, each Falco has written since the agent came.
-        _cost(target, subject, lambda: tree.appear(files, range(files)), files)
-        _cost(target, subject, lambda: tree.go_on(range(files)), files)
+        # As on a real node, each Falco has written since the agent started.
+        _us_per_alert(target, subject, lambda: tree.appear(files, range(files)), files)
+        _us_per_alert(target, subject, lambda: tree.append_one(range(files)), files)
         time.sleep(settled_seconds)
         idle = _idle_ms(subject, idle_seconds)
-        trickling = _idle_ms(subject, idle_seconds, lambda: tree.go_on(range(files)))
-        return _rest(idle) | {"trickling_ms_per_second": trickling}
+        trickling = _idle_ms(subject, idle_seconds, lambda: tree.append_one(range(files)))
+        return _idle_columns(idle) | {"trickling_ms_per_second": trickling}
 
 
-def _resting_pods(place: Path, pods: int, settled_seconds: float, idle_seconds: float) -> Row:
-    """So many unrelated pods at rest; then one comes or goes every second."""
+def _idle_pods(place: Path, pods: int, settled_seconds: float, idle_seconds: float) -> Row:
+    """Idle with unrelated pods; then one of them is created or removed every second."""
     with _warm_agent(place, f"pods-{pods}", pods) as (_, subject, tree):
         time.sleep(settled_seconds)
         idle = _idle_ms(subject, idle_seconds)
-        return _rest(idle) | {"churning_ms_per_second": _idle_ms(subject, idle_seconds, tree.come_and_go)}
+        return _idle_columns(idle) | {"churning_ms_per_second": _idle_ms(subject, idle_seconds, tree.change_pods)}
 
 
-def _rest(idle_ms: float) -> Row:
+def _idle_columns(idle_ms: float) -> Row:
     return {"idle_ms_per_second": idle_ms, "idle_percent": idle_ms / 10}
 
 
@@ -138,8 +139,8 @@ def _size(subject: Subject) -> Row:
     return {"resident_mb": subject.resident_bytes / MIB}
 
 
-def _cost(target: Sink, subject: Subject, appear: Callable[[], None], alerts: int) -> float:
-    """Microseconds of CPU an alert."""
+def _us_per_alert(target: Sink, subject: Subject, appear: Callable[[], None], alerts: int) -> float:
+    """Microseconds of CPU time for each alert."""
     wanted = target.report()["events"] + alerts
     before = subject.cpu_seconds
     appear()
@@ -148,7 +149,7 @@ def _cost(target: Sink, subject: Subject, appear: Callable[[], None], alerts: in
 
 
 def _idle_ms(subject: Subject, seconds: float, every_second: Callable[[], None] = lambda: None) -> float:
-    """Milliseconds of CPU a second."""
+    """Milliseconds of CPU time for each second."""
     before, began = subject.cpu_seconds, time.monotonic()
     while (elapsed := time.monotonic() - began) < seconds:
         every_second()
@@ -157,7 +158,7 @@ def _idle_ms(subject: Subject, seconds: float, every_second: Callable[[], None] 
 
 
 def _compared(rows: list[Row], base_at: int) -> Iterator[Row]:
-    """The rows for the table, with what each costs against one of them."""
+    """The rows of the table, each compared with the base row."""
     base = rows[base_at]["us_per_alert"]
     for row in rows:
         yield {
@@ -179,7 +180,7 @@ def _meets(row: Row, base: float) -> bool:
 
 
 class Tree:
-    """kubelet's tree below `place`, and a way to put whole files into it at once."""
+    """kubelet's log tree below `place`. New files are written elsewhere and moved into it complete."""
 
     def __init__(self, place: Path, unrelated: int) -> None:
         self._root = place / "pods"
@@ -188,49 +189,49 @@ class Tree:
         self._lines = cri_lines(time.time_ns() - 3600 * 10**9)
         self._restart = -1
         self._pods = itertools.count()
-        self._here: list[Path] = []
+        self._present: list[Path] = []
         for _ in range(unrelated):
-            self._come()
+            self._create_pod()
 
     def appear(self, alerts: int, falcos: range | list[int]) -> None:
-        """So many alerts, in a new file of each of those Falco pods. Written elsewhere first, then moved in at once."""
+        """Spread alerts over a new file of each of these Falco pods. The files are moved in when complete."""
         self._restart += 1
         written = []
         for position, number in enumerate(falcos):
             share = alerts * (position + 1) // len(falcos) - alerts * position // len(falcos)
             path = self._aside / f"{number}.log"
             with path.open("wb") as file:
-                for begun in range(0, share, _CHUNK_LINES):
-                    file.write(b"".join(itertools.islice(self._lines, min(_CHUNK_LINES, share - begun))))
+                for start in range(0, share, _CHUNK_LINES):
+                    file.write(b"".join(itertools.islice(self._lines, min(_CHUNK_LINES, share - start))))
             written.append((path, number))
         for path, number in written:
             path.rename(log_path(self._root, number).with_name(f"{self._restart}.log"))
 
-    def go_on(self, falcos: range) -> None:
-        """One alert more in the newest file of each."""
+    def append_one(self, falcos: range) -> None:
+        """Append one alert to the newest file of each pod."""
         for number in falcos:
             with log_path(self._root, number).with_name(f"{self._restart}.log").open("ab") as file:
                 file.write(next(self._lines))
 
-    def come_and_go(self) -> None:
-        """One pod more or less, in turns."""
-        number = len(self._here)
+    def change_pods(self) -> None:
+        """Create one pod, and at the next call remove it."""
+        number = len(self._present)
         if number % 2:
-            shutil.rmtree(self._here.pop())
+            shutil.rmtree(self._present.pop())
         else:
-            self._come()
+            self._create_pod()
 
-    def _come(self) -> None:
+    def _create_pod(self) -> None:
         number = next(self._pods)
         pod = self._root / f"shop_web-7d4b9c6f5-{number:05}_1b9d6a7e-1c2d-4e3f-8a9b-{number:012}"
         (pod / "web").mkdir(parents=True)
         (pod / "web" / "0.log").write_bytes(b"2026-11-23T10:00:00.000000000Z stdout F ready\n")
-        self._here.append(pod)
+        self._present.append(pod)
 
 
 @contextmanager
 def _warm_agent(place: Path, name: str, unrelated: int = 0) -> Iterator[tuple[Sink, Subject, Tree]]:
-    """An agent of its own, which has shipped enough to be at its usual speed."""
+    """A new agent that has shipped enough alerts to run at its normal speed."""
     here = place / name
     tree = Tree(here, unrelated)
     tree.appear(WARM_ALERTS, [0])

@@ -1,9 +1,9 @@
-"""A CloudWatch Logs that only counts: `python -m benchmarks.sink`, a process of its own and never the bottleneck.
+"""A CloudWatch Logs endpoint that only counts: `python -m benchmarks.sink`, a separate process.
 
-Every request is answered with a constant success; bodies are counted where they lie, and neither copied nor parsed,
-but compressed ones are inflated.
-It can refuse puts beyond a rate, as an account's quota does, and note how long each alert was on its way. Its first
-line of output says where it listens; each line `report` on its input is answered with one line of JSON.
+It must never be the bottleneck of a measurement, so every request gets a constant response, and bodies are counted
+without copying or parsing (compressed bodies are inflated). It can throttle puts above a rate, as an account's quota
+does, and note each alert's latency. Its first line of output is its address; it answers each command on its input
+(`report`, `open`, `close`) with one line of JSON.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _EVENT: Final = b'"timestamp":'
 _ANSWER: Final = (
     b"HTTP/1.1 %b\r\nContent-Type: application/x-amz-json-1.1\r\nx-amzn-RequestId: 0\r\nContent-Length: %d\r\n\r\n%b"
 )
-_FINE: Final = _ANSWER % (b"200 OK", 2, b"{}")
-_SLOW_DOWN: Final = b'{"__type":"ThrottlingException","message":"Rate exceeded"}'
-_REFUSAL: Final = _ANSWER % (b"400 Bad Request", len(_SLOW_DOWN), _SLOW_DOWN)
-_AWAY: Final = _ANSWER % (b"503 Service Unavailable", 2, b"{}")
+_ACCEPTED: Final = _ANSWER % (b"200 OK", 2, b"{}")
+_THROTTLED_BODY: Final = b'{"__type":"ThrottlingException","message":"Rate exceeded"}'
+_THROTTLED: Final = _ANSWER % (b"400 Bad Request", len(_THROTTLED_BODY), _THROTTLED_BODY)
+_UNAVAILABLE: Final = _ANSWER % (b"503 Service Unavailable", 2, b"{}")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _PUT: Final = re.compile(rb"\r\nx-amz-target: *[\w.]*PutLogEvents\r\n", re.IGNORECASE)
 _GZIP: Final = re.compile(rb"\r\ncontent-encoding: *gzip\r\n", re.IGNORECASE)
@@ -43,7 +43,7 @@ _ALERT: Final = re.compile(rb'\\"priority\\":\\"(\w+)\\".*?\\"time\\":\\"(\d{4}-
 
 @dataclass(slots=True)
 class Counts:
-    """What has come in."""
+    """Counts of received requests."""
 
     puts: int = 0
     events: int = 0
@@ -52,12 +52,12 @@ class Counts:
     first_at: float = 0.0
     """Time of the first put, in seconds of the machine's monotonic clock."""
     last_at: float = 0.0
-    way_seconds: dict[str, array[float]] = field(default_factory=dict)
-    """By priority: from the alert's own time to its receipt."""
+    latency_seconds: dict[str, array[float]] = field(default_factory=dict)
+    """By priority: seconds from the alert's time to its receipt."""
 
 
 class Gate:
-    """Lets so many puts a second through, with a burst of one second's worth; none while it is closed."""
+    """A token bucket of one second for puts; 0 puts a second: no limit. While it is closed, all requests get 503."""
 
     def __init__(self, puts_per_second: float) -> None:
         self.puts_per_second = puts_per_second
@@ -78,7 +78,7 @@ class Gate:
 
 
 class Counter(asyncio.BufferedProtocol):
-    """One connection."""
+    """The protocol of one connection."""
 
     def __init__(self, counts: Counts, gate: Gate, *, watch: bool) -> None:
         self._counts = counts
@@ -89,7 +89,7 @@ class Counter(asyncio.BufferedProtocol):
         self._filled = 0
         self._body_at = 0
         self._ends_at = 0
-        """Where the request under way ends; 0: its head is not whole yet."""
+        """End of the current request in the buffer; 0: its head is not complete yet."""
         self._is_put = False
         self._is_compressed = False
         self._transport: asyncio.WriteTransport | None = None
@@ -127,15 +127,15 @@ class Counter(asyncio.BufferedProtocol):
         assert self._transport is not None
         if not self._gate.open:
             self._counts.refused += 1
-            self._transport.write(_AWAY)
+            self._transport.write(_UNAVAILABLE)
         elif not self._is_put:
-            self._transport.write(_FINE)
+            self._transport.write(_ACCEPTED)
         elif self._gate.admits():
             self._count()
-            self._transport.write(_FINE)
+            self._transport.write(_ACCEPTED)
         else:
             self._counts.refused += 1
-            self._transport.write(_REFUSAL)
+            self._transport.write(_THROTTLED)
 
     def _count(self) -> None:
         counts = self._counts
@@ -150,17 +150,17 @@ class Counter(asyncio.BufferedProtocol):
         else:
             counts.events += self._buffer.count(_EVENT, self._body_at, self._ends_at)
         if self._watch:
-            self._note_ways(body)
+            self._note_latencies(body)
 
-    def _note_ways(self, body: bytes | memoryview) -> None:
+    def _note_latencies(self, body: bytes | memoryview) -> None:
         now = time.time()
         for priority, second, nanoseconds in _ALERT.findall(body):
-            began = datetime.fromisoformat(second.decode() + "+00:00").timestamp() + int(nanoseconds) / 1e9
-            self._counts.way_seconds.setdefault(priority.decode(), array("d")).append(now - began)
+            written_at = datetime.fromisoformat(second.decode() + "+00:00").timestamp() + int(nanoseconds) / 1e9
+            self._counts.latency_seconds.setdefault(priority.decode(), array("d")).append(now - written_at)
 
 
 async def serve(*, tls: bool, certificate: Path, puts_per_second: float, watch: bool) -> None:
-    """Until its input ends."""
+    """Serve until the input ends."""
     counts, gate = Counts(), Gate(puts_per_second)
     loop = asyncio.get_running_loop()
     context = _tls(certificate) if tls else None
@@ -185,7 +185,7 @@ def _report(counts: Counts) -> dict[str, object]:
         "first_at": counts.first_at,
         "last_at": counts.last_at,
         "cpu_seconds": time.process_time(),
-        "way_seconds": {priority: list(ways) for priority, ways in counts.way_seconds.items()},
+        "latency_seconds": {priority: list(seconds) for priority, seconds in counts.latency_seconds.items()},
     }
 
 
@@ -195,7 +195,7 @@ def _say(message: dict[str, object]) -> None:
 
 
 def _tls(certificate: Path) -> ssl.SSLContext:
-    """A context with a certificate made for this run and written where the shippers can be told to trust it."""
+    """A TLS context with a new certificate, written to a file so that shippers can trust it."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -229,11 +229,11 @@ def _tls(certificate: Path) -> ssl.SSLContext:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A CloudWatch Logs that only counts.")
-    parser.add_argument("--tls", action="store_true", help="HTTPS with a certificate made at the start")
-    parser.add_argument("--certificate", type=Path, default=Path("sink.pem"), help="where to write it")
-    parser.add_argument("--puts-per-second", type=float, default=0.0, help="refuse what comes faster; 0: nothing")
-    parser.add_argument("--watch", action="store_true", help="note how long each alert was on its way")
+    parser = argparse.ArgumentParser(description="A CloudWatch Logs endpoint that only counts")
+    parser.add_argument("--tls", action="store_true", help="serve HTTPS with a new certificate")
+    parser.add_argument("--certificate", type=Path, default=Path("sink.pem"), help="file for the certificate")
+    parser.add_argument("--puts-per-second", type=float, default=0.0, help="throttle puts above this rate; 0: none")
+    parser.add_argument("--watch", action="store_true", help="note the latency of each alert")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(

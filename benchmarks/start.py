@@ -1,8 +1,8 @@
-"""How long from the start of the process to the first put, with an alert waiting in the log; and what it weighs then.
+"""Time from the start of the process to its first put, with an alert in the log, and its memory at that moment.
 
-The agent is `falcowatch run` as it comes in the image, with compiled bytecode and trimmed models; the first start of
-each kind, which compiles, is not counted. The sink has group and stream already. It is time on the wall, so the
-machine's load shows: CPU up to the first put stands beside it.
+The agent runs as in the image, with compiled bytecode and trimmed service models. The first start of each kind
+compiles bytecode and is not counted. Group and stream exist in the sink. Elapsed time depends on the machine's load,
+so CPU time until the first put is reported too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GOAL_SECONDS = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One way to start."""
+    """One kind of start."""
 
     enrichment: str
     tls: bool
@@ -37,7 +37,7 @@ KINDS = (Kind("none", True), Kind("file", True), Kind("api", True), Kind("none",
 
 def main() -> None:
     parser = arguments("Process start to first put")
-    parser.add_argument("--rounds", type=int, metavar="N", help="of which the median counts; default: 15")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds, of which the median is reported; default: 15")
     chosen = parser.parse_args()
     rounds = chosen.rounds or (1 if chosen.quick else 15)
     kinds = KINDS[1:2] if chosen.quick else KINDS
@@ -48,12 +48,12 @@ def main() -> None:
         write_log(log_path(place / "pods"), 1)
         for kind in kinds:
             _start(place, kind)
-        # In turns, so that what else the machine does strikes all kinds alike.
+        # In turns, so that other load on the machine affects all kinds alike.
         measured = [_start(place, kind) for _ in range(rounds) for kind in kinds]
 
     rows = [_summary(kind, measured) for kind in kinds]
     publish(
-        "start", f"process start to first put, median of {rounds}", rows, chosen,
+        "start", f"time from process start to first put, median of {rounds}", rows, chosen,
         goal_seconds=GOAL_SECONDS, rounds=measured,
     )  # fmt: skip
 
@@ -63,14 +63,14 @@ def _start(place: Path, kind: Kind) -> dict[str, Any]:
     with sink(place, tls=kind.tls) as target, agent(place, target, **enrichment(kind.enrichment, place)) as subject:
         report = target.wait_for(1, subject)
         cpu_seconds, resident_bytes = subject.cpu_seconds, subject.resident_bytes
-        told_seconds = time.monotonic() - report["last_at"]
+        looked_after_seconds = time.monotonic() - report["last_at"]
         used = subject.stop()
     return {
         "enrichment": kind.enrichment,
         "tls": _on(kind),
         "seconds": report["first_at"] - subject.started_at,
-        # Looked at so long after the first put; nothing but that put was going on.
-        "looked_after_seconds": told_seconds,
+        # Time from the first put to the reading of CPU time and memory. The agent did nothing else meanwhile.
+        "looked_after_seconds": looked_after_seconds,
         "cpu_seconds": cpu_seconds,
         "resident_mb": resident_bytes / MIB,
         "peak_mb": used.peak_bytes / MIB,
@@ -78,7 +78,7 @@ def _start(place: Path, kind: Kind) -> dict[str, Any]:
 
 
 def enrichment(kind: str, place: Path) -> dict[str, str]:
-    """The settings for it: `none`, `file` (`place`/pods.json), or `api` (through $KUBECONFIG)."""
+    """The settings for enrichment `none`, `file` (`place`/pods.json) or `api` (through $KUBECONFIG)."""
     return {"enrich__file": str(place / "pods.json")} if kind == "file" else {"enrich__mode": kind}
 
 

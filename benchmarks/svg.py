@@ -1,7 +1,7 @@
-"""Two kinds of plots as SVG: lines over an axis, and bars with their numbers. Same input, same bytes.
+"""Two kinds of SVG plots: lines over an axis, and bars with numbers. The same input gives the same bytes.
 
-Nothing is fetched and no script runs: text, lines and boxes on a white ground, so that it reads in a browser, in a
-README and in print alike. What is plotted, and whether it is good, is the report's to say.
+A plot contains text, lines and boxes on a white background, loads nothing and runs no script, so it looks the same in a
+browser, in a README and in print. `reports` chooses and judges the numbers.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ BAR_LEFT: Final = 210
 BAR_RIGHT: Final = 90
 BAR_STEP: Final = 30
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's, told apart by the colour-blind too."""
+"""The palette of Okabe and Ito, whose colours colour-blind readers can distinguish."""
 GREY: Final = "#6b7280"
 _FONT: Final = "font-family='system-ui, sans-serif' font-size='13' fill='#1f2937'"
 _HALO: Final = "paint-order='stroke' stroke='white' stroke-width='4'"
-"""A line that crosses a word does not strike it out."""
+"""A white outline, so that text stays readable on a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From `least` on; a logarithmic one from the power of ten below the data."""
+    """An axis from `least` on. A logarithmic axis begins at the power of ten below the data."""
 
     name: str
     logarithmic: bool = False
@@ -44,7 +44,7 @@ class Line:
     name: str
     points: Sequence[tuple[float, float]]
     is_goal: bool = False
-    """Dashed and grey."""
+    """Drawn dashed and grey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Bar:
 
 
 def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
-    """Lines, their names at the right."""
+    """A plot of lines with their names at the right."""
     across = _Scale.over(x, [point[0] for line in drawn for point in line.points], LEFT, WIDTH - RIGHT)
     up = _Scale.over(y, [point[1] for line in drawn for point in line.points], HEIGHT - BOTTOM, TOP)
     parts = []
@@ -88,7 +88,7 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
 
 
 def bars(title: str, unit: str, drawn: Sequence[Bar], goal: float | None = None) -> str:
-    """Bars from zero, each with its number; `goal` is a dashed line across them."""
+    """A plot of bars with their numbers. `goal` is a dashed line across them."""
     height = BAR_TOP + BAR_STEP * len(drawn) + (34 if goal is not None else 14)
     most = max([*(bar.value for bar in drawn), goal or 0.0]) or 1.0
     per_unit = (WIDTH - BAR_LEFT - BAR_RIGHT) / most
@@ -110,7 +110,7 @@ def bars(title: str, unit: str, drawn: Sequence[Bar], goal: float | None = None)
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Values to places."""
+    """Maps values to coordinates."""
 
     least: float
     most: float
@@ -141,7 +141,7 @@ class _Scale:
 
 
 def _step(span: float) -> float:
-    """A round number that divides the span into at most six."""
+    """A round step that divides the span into at most six parts."""
     if span <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(span / 6))

@@ -47,7 +47,7 @@ def positions(place: Path) -> list[dict[str, object]]:
     return list(orjson.loads((place / "state" / "checkpoint.json").read_bytes())["files"].values())
 
 
-async def test_an_alert_arrives_as_it_was_written_and_its_offset_is_on_record(tmp_path: Path) -> None:
+async def test_an_alert_arrives_as_it_was_written_and_its_offset_is_saved(tmp_path: Path) -> None:
     log, line = container(tmp_path) / "0.log", alert(1)
     append(log, cri(line))
     async with EmbeddedCloudWatch() as cloudwatch:
@@ -59,7 +59,7 @@ async def test_an_alert_arrives_as_it_was_written_and_its_offset_is_on_record(tm
     assert [(known["offset"], known["size"]) for known in positions(tmp_path)] == [(log.stat().st_size,) * 2]
 
 
-async def test_what_is_filtered_moves_the_offset_too(tmp_path: Path) -> None:
+async def test_filtered_records_move_the_offset_too(tmp_path: Path) -> None:
     log = container(tmp_path) / "0.log"
     append(log, cri(alert(1, priority="Debug")), cri(b""), cri(alert(2)), cri(alert(3, priority="Debug")))
     async with EmbeddedCloudWatch() as cloudwatch, agent(tmp_path, cloudwatch, falco__minimum_priority="notice"):
@@ -68,7 +68,7 @@ async def test_what_is_filtered_moves_the_offset_too(tmp_path: Path) -> None:
     assert [known["offset"] for known in positions(tmp_path)] == [log.stat().st_size]
 
 
-async def test_with_a_dead_cloudwatch_it_ends_by_its_deadline_and_the_next_life_ships_everything(
+async def test_with_a_dead_cloudwatch_it_ends_by_its_deadline_and_the_next_run_ships_everything(
     tmp_path: Path,
 ) -> None:
     log = container(tmp_path) / "0.log"
@@ -107,7 +107,7 @@ async def test_a_gap_is_announced_in_cloudwatch_with_file_from_to_and_why(tmp_pa
     }  # fmt: skip
 
 
-async def test_a_record_over_cloudwatch_s_limit_ships_smaller_and_its_bytes_are_kept(tmp_path: Path) -> None:
+async def test_a_record_over_cloudwatch_s_limit_ships_shortened_and_its_bytes_are_kept(tmp_path: Path) -> None:
     line = alert(1)[:-1] + b',"fat":"' + b"x" * (1 << 20) + b'"}'
     append(container(tmp_path) / "0.log", *[cri(line[at : at + 16_384], tag="P") for at in range(0, len(line), 16_384)])
     append(container(tmp_path) / "0.log", cri(b""), cri(alert(2)))
@@ -117,5 +117,5 @@ async def test_a_record_over_cloudwatch_s_limit_ships_smaller_and_its_bytes_are_
     (small,) = [event for event in events if "truncated" in event]
     assert isinstance(small["truncated"], dict)
     assert small["truncated"]["size"] == len(line)
-    (letters,) = (tmp_path / "state" / "dead-letters").glob("*.jsonl")
-    assert orjson.loads(letters.read_bytes())["message"].encode() == line
+    (dead_letters,) = (tmp_path / "state" / "dead-letters").glob("*.jsonl")
+    assert orjson.loads(dead_letters.read_bytes())["message"].encode() == line

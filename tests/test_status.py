@@ -1,4 +1,4 @@
-"""What the agent says of itself: report, gauges, readiness, and a health that knows whose fault it is.
+"""Report, gauges, readiness, and a health that does not fail for an outage of CloudWatch.
 
 A whole agent over real files and an embedded CloudWatch; where time matters it is an argument.
 """
@@ -27,10 +27,10 @@ def pipeline_probe(agent: Agent) -> Probe:
     return probe
 
 
-async def test_health_fails_when_records_wait_and_nobody_ships_them(tmp_path: Path) -> None:
+async def test_health_fails_when_records_wait_and_none_is_shipped(tmp_path: Path) -> None:
     append(container(tmp_path) / "0.log", cri(alert(1)))
-    async with built(tmp_path, NOWHERE) as agent, running(agent.reader.run()):
-        await until(lambda: agent.reader.in_flight)
+    async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
+        await until(lambda: agent.parts.reader.in_flight)
         began = time.monotonic()
         agent.status.look(began)
 
@@ -39,13 +39,13 @@ async def test_health_fails_when_records_wait_and_nobody_ships_them(tmp_path: Pa
 
         agent.status.look(began + STUCK_SECONDS + 2)
         assert not pipeline_probe(agent).ok
-        assert "nothing was acknowledged for" in pipeline_probe(agent).detail
+        assert "none was acknowledged for" in pipeline_probe(agent).detail
 
 
 async def test_health_stays_good_when_there_is_nothing_to_ship(tmp_path: Path) -> None:
     container(tmp_path)
-    async with built(tmp_path, NOWHERE) as agent, running(agent.reader.run()):
-        await until(lambda: agent.reader.looked)
+    async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
+        await until(lambda: agent.parts.reader.looked)
 
         agent.status.look(time.monotonic() + 1e6)
 
@@ -65,10 +65,10 @@ async def test_health_stays_good_when_cloudwatch_is_down(tmp_path: Path, fault: 
         }
         async with (
             built(tmp_path, "", cloudwatch=shipping) as agent,
-            running(agent.reader.run(), agent.shipper.run()),
+            running(agent.parts.reader.run(), agent.parts.shipper.run()),
         ):
-            await until(lambda: agent.shipper.last_failed_at)
-            failed = agent.shipper.last_failed_at
+            await until(lambda: agent.parts.shipper.last_failed_at)
+            failed = agent.parts.shipper.last_failed_at
             assert failed is not None
             agent.status.look(failed)
 
@@ -76,14 +76,14 @@ async def test_health_stays_good_when_cloudwatch_is_down(tmp_path: Path, fault: 
             agent.status.look(failed + STUCK_SECONDS - 1)
 
             assert pipeline_probe(agent).ok
-            await until(lambda: (agent.shipper.last_failed_at or 0.0) > failed)
+            await until(lambda: (agent.parts.shipper.last_failed_at or 0.0) > failed)
 
 
-async def test_a_put_that_may_take_minutes_is_given_as_long(tmp_path: Path) -> None:
+async def test_a_long_put_timeout_lengthens_the_limit(tmp_path: Path) -> None:
     append(container(tmp_path) / "0.log", cri(alert(1)))
     slow = {"endpoint_url": NOWHERE, "region": "eu-central-1", "timeout_seconds": 200.0}
-    async with built(tmp_path, "", cloudwatch=slow) as agent, running(agent.reader.run()):
-        await until(lambda: agent.reader.in_flight)
+    async with built(tmp_path, "", cloudwatch=slow) as agent, running(agent.parts.reader.run()):
+        await until(lambda: agent.parts.reader.in_flight)
         began = time.monotonic()
         agent.status.look(began)
 
@@ -94,23 +94,23 @@ async def test_a_put_that_may_take_minutes_is_given_as_long(tmp_path: Path) -> N
         assert not pipeline_probe(agent).ok
 
 
-async def test_records_that_a_storm_holds_are_no_stuck_pipeline(tmp_path: Path) -> None:
+async def test_records_held_by_deduplication_do_not_make_the_pipeline_stuck(tmp_path: Path) -> None:
     storms = {"storm_limit": 1, "storm_keys": ["container.id"]}
     append(container(tmp_path) / "0.log", *(cri(alert(number)) for number in range(3)))
     async with (
         EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch,
         built(tmp_path, cloudwatch.url, falco=storms) as agent,
-        running(agent.reader.run(), agent.shipper.run()),
+        running(agent.parts.reader.run(), agent.parts.shipper.run()),
     ):
-        await until(lambda: agent.shipper.last_acknowledged_at and agent.reader.in_flight == 2)
+        await until(lambda: agent.parts.shipper.last_acknowledged_at and agent.parts.reader.in_flight == 2)
 
         agent.status.look(time.monotonic() + 1e6)
 
-        assert agent.pipeline.held_by_storms == 2
+        assert agent.parts.duplicates.held_records == 2
         assert pipeline_probe(agent).ok
 
 
-async def test_a_loop_that_does_not_turn_fails_health(tmp_path: Path) -> None:
+async def test_an_event_loop_that_does_not_run_fails_health(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE) as agent:
         agent.status.look(time.monotonic() - 11)
 
@@ -118,11 +118,11 @@ async def test_a_loop_that_does_not_turn_fails_health(tmp_path: Path) -> None:
         assert not probe.ok
 
 
-async def test_readiness_says_what_is_wrong(tmp_path: Path) -> None:
-    async with built(tmp_path, NOWHERE, tail={"root": tmp_path / "later"}) as agent, running(agent.reader.run()):
-        await until(lambda: agent.reader.problem)
+async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE, tail={"root": tmp_path / "later"}) as agent, running(agent.parts.reader.run()):
+        await until(lambda: agent.parts.reader.problem)
         agent.status.saved("the disk is full")
-        agent.shipper.denied = "no credentials were found"
+        agent.parts.shipper.condition.denied = "no credentials were found"
 
         probes = {probe.name: probe for probe in agent.status.readiness()}
         assert not any(probe.ok for probe in probes.values())
@@ -131,13 +131,13 @@ async def test_readiness_says_what_is_wrong(tmp_path: Path) -> None:
         assert probes["credentials"].detail == "no credentials were found"
 
         (tmp_path / "later").mkdir()
-        await until(lambda: agent.reader.problem is None)
+        await until(lambda: agent.parts.reader.problem is None)
         agent.status.saved(None)
-        agent.shipper.denied = None
+        agent.parts.shipper.condition.denied = None
         assert all(probe.ok for probe in agent.status.readiness())
 
 
-async def test_the_report_and_the_gauges_tell_the_same_books(tmp_path: Path) -> None:
+async def test_the_report_and_the_gauges_show_the_same_books(tmp_path: Path) -> None:
     live = container(tmp_path) / "0.log"
     append(
         live,
@@ -152,10 +152,10 @@ async def test_the_report_and_the_gauges_tell_the_same_books(tmp_path: Path) -> 
         built(tmp_path, cloudwatch.url, falco=rules) as agent,
         running(agent.run(asyncio.Event())),
     ):
-        await until(lambda: agent.telemetry.total("records_shipped_total") == 22)
+        await until(lambda: agent.parts.telemetry.total("records_shipped_total") == 22)
         await until(lambda: agent.status.report().checkpoint_age_seconds is not None)
         report = agent.status.report()
-        sample = agent.telemetry.snapshot()
+        sample = agent.parts.telemetry.snapshot()
 
     assert report.books.balanced
     assert (report.books.read, report.books.shipped, report.books.filtered) == (23, 22, 1)
@@ -191,13 +191,13 @@ async def test_the_report_and_the_gauges_tell_the_same_books(tmp_path: Path) -> 
     assert sample.value("lane_records", lane="routine") == 0
 
 
-async def test_what_waits_shows_in_lanes_lag_and_budget(tmp_path: Path) -> None:
+async def test_waiting_records_show_in_lanes_lag_and_budget(tmp_path: Path) -> None:
     live = container(tmp_path) / "0.log"
     append(live, cri(alert(1)), cri(alert(2)))
-    async with built(tmp_path, NOWHERE) as agent, running(agent.reader.run()):
-        await until(lambda: agent.reader.in_flight == 2)
+    async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
+        await until(lambda: agent.parts.reader.in_flight == 2)
 
-        sample = agent.telemetry.snapshot()
+        sample = agent.parts.telemetry.snapshot()
         report = agent.status.report()
 
     assert sample.value("records_in_flight") == 2
@@ -210,16 +210,16 @@ async def test_what_waits_shows_in_lanes_lag_and_budget(tmp_path: Path) -> None:
     assert report.lag_seconds > 0
 
 
-async def test_files_are_shown_as_what_they_are(tmp_path: Path) -> None:
+async def test_files_are_shown_with_their_state(tmp_path: Path) -> None:
     directory = container(tmp_path)
     append(directory / "0.log", cri(alert(1)))
     quick = {"root": tmp_path / "pods", "scan_seconds": 0.02}
-    async with built(tmp_path, NOWHERE, tail=quick) as agent, running(agent.reader.run()):
+    async with built(tmp_path, NOWHERE, tail=quick) as agent, running(agent.parts.reader.run()):
 
         def states() -> list[str]:
             return [file.state for file in agent.status.report().files]
 
-        await until(lambda: states() == ["open"] and agent.reader.in_flight == 1)
+        await until(lambda: states() == ["open"] and agent.parts.reader.in_flight == 1)
         (directory / "0.log").rename(directory / "0.log.20261123-100000")
         append(directory / "0.log", cri(alert(2)))
         await until(lambda: states() == ["rotated", "open"])

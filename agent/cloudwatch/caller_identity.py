@@ -1,4 +1,4 @@
-"""Who we are to AWS: which provider's credentials won, and whose they are, for `check`, the status page and the log."""
+"""Who AWS thinks we are: the provider of the credentials and their owner; for `falcowatch check`."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ STS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class CallerIdentity:
     provider: str
-    """botocore's name of the provider that won: env, assume-role-with-web-identity, container-role, iam-role …"""
+    """botocore's name for the source of the credentials: env, assume-role-with-web-identity, container-role …"""
     access_key: str
     """Its first four and last four characters."""
     region: str
     endpoint: str
     arn: str | None
-    """As STS names us; None when STS could not be asked."""
+    """The ARN that STS returns; None when STS did not answer."""
     why_no_arn: str | None = None
 
 
-async def identify(connector: Connector) -> Identity:
-    """Raises PutError when there are no usable credentials; an STS that cannot be reached is not an error."""
+async def identify(connector: Connector) -> CallerIdentity:
+    """Raises PutError when there are no usable credentials. When STS cannot be reached, the ARN is None."""
     connection = await connector.current()
     keys = await renewed(connection.credentials)
     arn, why_not = await _arn(connection)
-    return Identity(
+    return CallerIdentity(
         provider=connection.credentials.method or "unknown",
         access_key=_masked(keys.access_key),
         region=connector.region,
@@ -47,7 +47,7 @@ async def _arn(connection: Connection) -> tuple[str | None, str | None]:
     try:
         async with asyncio.timeout(STS_SECONDS), connection.session.create_client("sts") as sts:
             if _is_loopback(connection.client.meta.endpoint_url) and not _is_loopback(sts.meta.endpoint_url):
-                # The keys of a local endpoint are made up: AWS is not asked about them.
+                # The keys for a local endpoint are invented, so AWS is not asked about them.
                 return None, "the endpoint is local, and AWS_ENDPOINT_URL_STS names no local STS"
             return str((await sts.get_caller_identity())["Arn"]), None
     except (*FOREIGN_ERRORS, PutError) as error:

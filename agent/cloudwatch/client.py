@@ -1,7 +1,7 @@
-"""CloudWatch Logs as the shipper sees it: put a batch, create what is missing, read back, and tell who we are.
+"""The client of CloudWatch Logs: puts batches, creates groups and streams, reads events back, names the caller.
 
-The entry of the only package that speaks to AWS. Every method is tried once, ends by `cloudwatch.timeout_seconds`
-and raises only PutError, whose class says what to do next; retrying, pacing and settling are the shipper's.
+Every method tries once, ends within `cloudwatch.timeout_seconds` and raises only PutError. The class of the error says
+what to do next. Retries, pace and settling belong to the shipper.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
-from agent.cloudwatch.caller_identity import Identity, identify
+from agent.cloudwatch.caller_identity import CallerIdentity, identify
 from agent.cloudwatch.connection import Connector
 from agent.cloudwatch.groups import Drift, Groups, check_names
 from agent.cloudwatch.put_body import put_body
@@ -20,7 +20,7 @@ from agent.core.values import Destination, PutReply
 from agent.errors import Invalid, PutError, Unread
 from agent.settings.model import CloudWatch
 
-__all__ = ["Drift", "Identity", "LogsClient", "open_cloudwatch"]
+__all__ = ["CallerIdentity", "Drift", "LogsClient", "open_cloudwatch"]
 
 _PAGE_EVENTS = 10_000
 
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_cloudwatch(settings: CloudWatch, *, user_agent_extra: str = "falcowatch") -> AsyncIterator[LogsClient]:
-    """A client whose models are loaded and whose credentials are looked up, so that nothing blocks the loop later.
+    """A client with loaded models and known credentials, so that no later call blocks the event loop.
 
-    Raises SettingsError when no region is known. Credentials that cannot be had yet are no reason not to start: each
-    call looks for them again and raises Denied until there are some.
+    Raises SettingsError when no region is known. Missing credentials do not prevent the start: each call looks for
+    them again and raises Denied while there are none.
     """
     client = LogsClient(settings, user_agent_extra=user_agent_extra)
     try:
@@ -51,7 +51,7 @@ class LogsClient:
         self._gzip = settings.compression == "gzip"
 
     async def connect(self) -> PutError | None:
-        """Opens the connection ahead of the first call; the reason when there are no credentials yet."""
+        """Opens the connection before the first call; returns the error when there are no credentials yet."""
         try:
             await self._connector.current()
         except PutError as error:
@@ -68,9 +68,9 @@ class LogsClient:
     ) -> PutReply:
         """Puts `events`, the pieces of a JSON array of `{"timestamp":…,"message":…}` within the limits of PutLogEvents.
 
-        The same arguments make the same body, byte for byte, until an endpoint refuses compressed ones and takes it
-        plain: all are plain from then on. DataAlreadyAcceptedException is a delivery. Raises PutError; the events may
-        have arrived all the same when it is Unavailable.
+        The same arguments give the same body, byte for byte. When an endpoint refuses a compressed body and accepts
+        the plain one, all later bodies are plain. DataAlreadyAcceptedException counts as success. Raises PutError;
+        after Unavailable the events may have arrived all the same.
         """
         _known_good(destination)
 
@@ -85,15 +85,15 @@ class LogsClient:
             return await put(gzip=True)
         except (Invalid, Unread) as error:
             reply = await put(gzip=False)
-            if self._gzip:  # else another put of those under way has said it
+            if self._gzip:  # otherwise a parallel put has logged it
                 self._gzip = False
                 log.warning("compressed put refused, plain ones are taken", extra={"why": str(error)})
             return reply
 
     async def create(self, destination: Destination) -> None:
-        """Creates the stream, and the group with its settings when that is missing too; to exist already is success.
+        """Creates the stream, and the group with its settings when it is missing too; both may exist already.
 
-        Raises PutError: Missing when `cloudwatch.create` is off, Refused for a setting AWS does not take or a quota.
+        Raises PutError: Missing when `cloudwatch.create` is false, Refused for a setting that AWS rejects or a quota.
         """
         _known_good(destination)
         await self._groups.create(destination)
@@ -115,22 +115,22 @@ class LogsClient:
             )
             for event in page.get("events", ()):
                 yield event["timestamp"], event["message"]
-            # A page may be empty and not the last; the end is where the token stays the same.
+            # An empty page need not be the last one: the last page repeats the token of the request.
             token = page.get("nextForwardToken")
             if token is None or token == asked.get("nextToken"):
                 return
             asked["nextToken"] = token
 
     async def drift(self, group: str) -> list[Drift]:
-        """Settings of the group that differ from the configuration. Raises PutError. Not for the hot path."""
+        """The settings of the group that differ from the configuration. Raises PutError."""
         return await self._groups.drift(group)
 
-    async def identity(self) -> Identity:
-        """Whose credentials are used. Raises Denied or Unavailable when there are none, never for a silent STS."""
+    async def identity(self) -> CallerIdentity:
+        """Whose credentials are used. Raises Denied or Unavailable without credentials, but not when STS is silent."""
         return await identify(self._connector)
 
     async def reopen(self) -> None:
-        """Starts anew: the credentials chain is asked again. Calls under way end undisturbed."""
+        """Closes the connection, so that the next call asks the credentials chain again. Calls under way end first."""
         await self._connector.renew()
 
     async def close(self) -> None:

@@ -1,29 +1,39 @@
-"""Credentials: the SDK's chain, with `cloudwatch.role_arn` assumed on top of it in the same session.
+"""Credentials: the chain of the SDK, with the role of `cloudwatch.role_arn` assumed on top of it.
 
-Promises that whatever goes wrong on the way to usable credentials is told apart from faults of CloudWatch, names the
-provider that was tried and says what to do. When they are renewed is the SDK's business: by time, at use.
+An error on the way to credentials is different from an error of CloudWatch: it names the provider and says what to do.
+The SDK renews credentials when they are used and expire soon.
+
+The renewal of the role uses a class of aiobotocore that is not documented (AioDeferredRefreshableCredentials), checked
+with the versions in CHECKED_WITH. When it no longer fits, the role is assumed once for each connection. Expired keys
+then cause Denied, after which the shipper opens a new connection.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
-from aiobotocore.credentials import (
-    AioAssumeRoleCredentialFetcher,
-    AioCredentialResolver,
-    AioDeferredRefreshableCredentials,
-)
+from aiobotocore import credentials as sdk_credentials
 from botocore import exceptions as sdk
 
 from agent.cloudwatch.error_map import FOREIGN_ERRORS, put_error, without_body
 from agent.errors import Denied, PutError, Unavailable
 from agent.settings.model import CloudWatch
 
-ROLE_SESSION_NAME = "falcowatch"
+ROLE_SESSION_NAME: Final = "falcowatch"
+
+CHECKED_WITH: Final = "aiobotocore 3.10"
+"""pyproject.toml allows no newer versions; test_sdk_seams.py says which part a new version breaks."""
+
+_SEAM_ERRORS: Final = (AttributeError, TypeError)
+"""How Python reports that a part of the SDK is missing, or that its arguments have changed."""
+
+log = logging.getLogger(__name__)
 
 _FAILURES = (*FOREIGN_ERRORS, OSError, RuntimeError, ValueError, KeyError)
-"""What providers let through beside the SDK's own errors: a token file that is not there (OSError), credentials that
-are already expired when renewed (RuntimeError), files that are not what they should be (ValueError, KeyError)."""
+"""Errors of providers beside the SDK's own: a missing token file (OSError), credentials that are already expired when
+they are renewed (RuntimeError), and files with wrong content (ValueError, KeyError)."""
 
 _REMEDIES = {
     "env": "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
@@ -41,12 +51,12 @@ _GENERAL_REMEDY = "give the pod a role (EKS Pod Identity or IRSA), or set AWS_AC
 
 
 class RoleProvider:
-    """Assumes the configured role with what the rest of the chain finds; first call at use, renewed by time."""
+    """Assumes the configured role with the credentials that the rest of the chain finds."""
 
     METHOD = "assume-role"
     CANONICAL_NAME = None
 
-    def __init__(self, session: Any, chain: AioCredentialResolver, settings: CloudWatch) -> None:
+    def __init__(self, session: Any, chain: Any, settings: CloudWatch) -> None:
         self._session = session
         self._chain = chain
         self._settings = settings
@@ -55,24 +65,52 @@ class RoleProvider:
         source = await self._chain.load_credentials()
         if source is None:
             return None
-        arguments = {"RoleSessionName": ROLE_SESSION_NAME}
+
+        async def assume() -> Mapping[str, str]:
+            return await self._assume_role(source)
+
+        try:
+            return _renewed_when_used(assume, self.METHOD)
+        except _SEAM_ERRORS as error:
+            log.warning(
+                "the assumed role is not renewed ahead of time; this SDK version is not a checked one",
+                extra={"checked_with": CHECKED_WITH, "why": f"{type(error).__name__}: {error}"},
+            )
+            keys = await assume()
+            return sdk_credentials.AioCredentials(
+                keys["access_key"], keys["secret_key"], keys["token"], method=self.METHOD
+            )
+
+    async def _assume_role(self, source: Any) -> Mapping[str, str]:
+        arguments = {"RoleArn": self._settings.role_arn, "RoleSessionName": ROLE_SESSION_NAME}
         if self._settings.external_id:
             arguments["ExternalId"] = self._settings.external_id
-        fetcher = AioAssumeRoleCredentialFetcher(
-            client_creator=self._session.create_client,
-            source_credentials=source,
-            role_arn=self._settings.role_arn,
-            extra_args=arguments,
-        )
-        return AioDeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
+        keys = await source.get_frozen_credentials()
+        async with self._session.create_client(
+            "sts",
+            aws_access_key_id=keys.access_key,
+            aws_secret_access_key=keys.secret_key,
+            aws_session_token=keys.token,
+        ) as sts:
+            found = (await sts.assume_role(**arguments))["Credentials"]
+        return {
+            "access_key": found["AccessKeyId"],
+            "secret_key": found["SecretAccessKey"],
+            "token": found["SessionToken"],
+            "expiry_time": found["Expiration"].isoformat(),
+        }
+
+
+def _renewed_when_used(fetch: Callable[[], Awaitable[Mapping[str, str]]], method: str) -> Any:
+    return sdk_credentials.AioDeferredRefreshableCredentials(fetch, method)
 
 
 async def load_credentials(session: Any, settings: CloudWatch) -> Any:
-    """The credentials of the first provider that has some. Raises Denied or Unavailable."""
+    """The credentials of the first provider in the chain that has some. Raises Denied or Unavailable."""
     chain = session.get_component("credential_provider")
     if settings.role_arn is not None:
         session.register_component(
-            "credential_provider", AioCredentialResolver([RoleProvider(session, chain, settings)])
+            "credential_provider", sdk_credentials.AioCredentialResolver([RoleProvider(session, chain, settings)])
         )
     try:
         credentials = await session.get_credentials()
@@ -85,7 +123,7 @@ async def load_credentials(session: Any, settings: CloudWatch) -> Any:
 
 
 async def renewed(credentials: Any) -> Any:
-    """The keys to sign with now, renewed when it is time. Raises Denied or Unavailable."""
+    """The keys to sign with now, renewed when they expire soon. Raises Denied or Unavailable."""
     try:
         return await credentials.get_frozen_credentials()
     except _FAILURES as error:
@@ -98,7 +136,7 @@ def _credentials_error(error: Exception, *, provider: str | None) -> PutError:
     if isinstance(error, sdk.ClientError | sdk.HTTPClientError | sdk.ConnectionError | TimeoutError):
         cause = put_error(error, operation="credentials", target=shown)
         if not isinstance(cause, Denied):
-            return Unavailable(f"credentials from {shown} cannot be had now: {cause}", reason="credentials")
+            return Unavailable(f"credentials from {shown} are not available now: {cause}", reason="credentials")
         return Denied(f"credentials from {shown} were refused: {cause}; {remedy}", reason=cause.reason)
     said = str(error) or type(error).__name__
     return Denied(f"credentials from {shown} cannot be used: {said}; {remedy}", reason="credentials")

@@ -1,6 +1,6 @@
-"""The entity of `cloudwatch.entity: true`: to which service and environment CloudWatch is to relate our events.
+"""The entity of `cloudwatch.entity: true`: the service and environment that CloudWatch relates our events to. Pure.
 
-Pure. The same for every put of this agent; whether CloudWatch takes it, PutReply says.
+The entity is the same for every put of this agent. PutReply says whether CloudWatch accepted it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""From what the SDK raised to what the shipper does next: our PutError tree, each with a reason for the metrics.
+"""Maps the errors of the SDK to PutError, whose class says what to do next. Pure.
 
-Decided by AWS error code, HTTP status and exception type alone, never by the text of a message. Pure: it waits for
-nothing and keeps nothing. A code or status that is not in the table is retried, never taken for a bad batch: a proxy
-in between that answers 404 to everything must not cost a single alert.
+Only the AWS error code, the HTTP status and the exception type decide, never the text of a message. An unknown code or
+status is retried and never blamed on the batch: a proxy that answers every request with 404 must not cost an alert.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from botocore.parsers import ResponseParserError
 from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, Unavailable, Unread, WrongToken
 
 FOREIGN_ERRORS = (sdk.ClientError, sdk.BotoCoreError, ResponseParserError, TimeoutError)
-"""All that a call through the SDK raises for faults of the network or the other side."""
+"""The errors that a call through the SDK raises for faults of the network or of the endpoint."""
 
 _MAX_QUOTED = 300
 _E = TypeVar("_E", bound=BaseException)
@@ -78,7 +77,7 @@ BY_CODE: dict[str, tuple[_Kind, str]] = {
     "LimitExceededException": (Refused, "quota"),
 }
 
-# Only for answers whose code says nothing: a balancer or a proxy spoke instead of AWS.
+# Only for answers without a known code: a load balancer or a proxy answered instead of AWS.
 BY_STATUS: dict[int, tuple[_Kind, str]] = {
     400: (Unread, "unexpected"),
     401: (Denied, "denied"),
@@ -98,13 +97,13 @@ _REMEDIES: dict[tuple[_Kind, str], str] = {
     (Denied, "identity_token"): "check the role's trust policy and the cluster's OIDC provider",
     (Missing, "missing"): "it is created when cloudwatch.create is true",
     (Refused, "quota"): "a limit of the account is reached: raise it in Service Quotas, or remove what is unused",
-    (Unavailable, "tls"): "the certificate is not trusted: set AWS_CA_BUNDLE, or mend the endpoint",
+    (Unavailable, "tls"): "the certificate is not trusted: set AWS_CA_BUNDLE, or repair the endpoint's certificate",
     (Unavailable, "dns"): "the name does not resolve: check cloudwatch.region, the endpoint and the node's DNS",
     (Unavailable, "proxy"): "check HTTPS_PROXY and NO_PROXY",
 }
 
 _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
-    # Order matters: the first that matches, and subclasses stand before their bases.
+    # The first match counts, so a subclass stands before its base class.
     (sdk.ConnectTimeoutError, "timeout"),
     (sdk.ReadTimeoutError, "timeout"),
     (TimeoutError, "timeout"),
@@ -115,10 +114,10 @@ _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def put_error(error: Exception, *, operation: str, target: str) -> PutError:
-    """The PutError for one of `FOREIGN_ERRORS`. `target` says which group or stream was meant."""
+    """The PutError for one of `FOREIGN_ERRORS`. `target` is the group or stream of the request."""
     if isinstance(error, sdk.ClientError):
-        return _answered(error, target=target)
-    reason = _reason_of_silence(error)
+        return _from_answer(error, target=target)
+    reason = _reason_without_answer(error)
     remedy = _remedy(Unavailable, reason)
     return Unavailable(f"{operation} for {target}: no answer, {reason} ({type(error).__name__}){remedy}", reason=reason)
 
@@ -128,10 +127,10 @@ def code_of(error: BaseException) -> str | None:
 
 
 def without_body(error: _E) -> _E:
-    """The same error, and those behind it, holding no part of the request.
+    """The same error and its causes, without references to the request.
 
-    The frames of their tracebacks hold its body, and aiobotocore's own frame holds the error: a cycle that would keep
-    a megabyte for each failed put until the collector comes by, in an outage of all times.
+    Their tracebacks hold the body of the request, and a frame of aiobotocore holds the error. This cycle would keep a
+    megabyte for each failed put until the garbage collector runs.
     """
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
@@ -147,7 +146,7 @@ def without_body(error: _E) -> _E:
     return error
 
 
-def _answered(error: Any, *, target: str) -> PutError:
+def _from_answer(error: Any, *, target: str) -> PutError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     asked = f"{error.operation_name} for {target}"
@@ -155,7 +154,7 @@ def _answered(error: Any, *, target: str) -> PutError:
         expected = error.response.get("expectedSequenceToken")
         return WrongToken(f"{asked}: the endpoint enforces sequence tokens", expected=expected)
     kind, reason = BY_CODE.get(code) or _by_status(status)
-    # What AWS says of an invalid batch may quote the batch, and an alert's text never goes into our log.
+    # The message about an invalid batch may quote the batch, and the text of an alert never goes into our log.
     said = "" if kind is Invalid else str(error.response.get("Error", {}).get("Message") or "")[:_MAX_QUOTED]
     shown = f"HTTP {status}" if code in ("", str(status)) else f"{code} (HTTP {status})"
     return kind(f"{asked}: {shown}{f', {said!r}' if said else ''}{_remedy(kind, reason)}", reason=reason)
@@ -167,7 +166,7 @@ def _by_status(status: int) -> tuple[_Kind, str]:
     return BY_STATUS.get(status, (Unavailable, "unexpected"))
 
 
-def _reason_of_silence(error: BaseException) -> str:
+def _reason_without_answer(error: BaseException) -> str:
     for kind, reason in _BY_TYPE:
         if isinstance(error, kind):
             return reason

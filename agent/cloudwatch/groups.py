@@ -1,6 +1,7 @@
-"""Log groups and streams: made when missing, compared with the configuration when they are there, never changed.
+"""Log groups and streams: creates missing ones and compares existing groups with the configuration.
 
-A group is finished (retention set) before its first stream is made, also when the first attempt broke off in between.
+An existing group is never changed. A new group gets its retention before its first stream is created, also when the
+first attempt broke off in between.
 """
 
 from __future__ import annotations
@@ -39,26 +40,26 @@ class Groups:
         self._without_retention: set[str] = set()
 
     async def create(self, destination: Destination) -> None:
-        """Makes the stream, and the group before it when that is missing too. Raises PutError, never Invalid."""
+        """Creates the stream, and before it the group when it is missing. Raises PutError, but never Invalid."""
         if not self._settings.create:
             raise Missing(_how_to_create(destination), reason="missing")
         try:
             await self._finish(destination.group)
             try:
-                # First: most often the group is there, and then the permission to create groups is not needed.
+                # The group usually exists, and then the permission to create groups is not needed.
                 await self._create_stream(destination)
             except Missing:
                 await self._create_group(destination.group)
                 await self._create_stream(destination)
         except Invalid as error:
-            # No batch is at fault: halving one would sacrifice every event to a wrong name or a missing KMS key.
+            # No batch is at fault: a wrong name or a missing KMS key would reject every event.
             raise Refused(
                 f"{error}; check cloudwatch.log_group, log_stream, kms_key_id and tags", reason="settings"
             ) from error
 
     async def drift(self, group: str) -> list[Drift]:
-        """What is configured and different. Raises PutError; Missing when there is no such group."""
-        # A prefix sorts before what it begins, so the group itself is the first on the first page.
+        """The configured settings that differ from those of the group. Raises PutError, and Missing without a group."""
+        # A name sorts before longer names with the same beginning, so the group itself comes first.
         reply = await self._connector.call("DescribeLogGroups", group, logGroupNamePrefix=group, limit=1)
         found = next((one for one in reply.get("logGroups", ()) if one.get("logGroupName") == group), None)
         if found is None:
@@ -86,7 +87,7 @@ class Groups:
             wanted["deletionProtectionEnabled"] = self._settings.deletion_protection
         reply = await self._connector.call("CreateLogGroup", group, tolerate=_ALREADY_EXISTS, **wanted)
         if "Error" in reply:
-            return  # another node was first: the group is theirs to finish
+            return  # another node created the group and sets its retention
         log.info("log group created", extra={"group": group})
         self._without_retention.add(group)
         await self._finish(group)
@@ -99,13 +100,13 @@ class Groups:
             try:
                 await self._connector.call("PutRetentionPolicy", group, logGroupName=group, retentionInDays=days)
             except (Denied, Refused, Missing) as error:
-                # A group that keeps its events for ever is no reason to send none; drift goes on reporting it.
+                # A group that keeps its events for ever can still be used; `drift` goes on reporting the difference.
                 log.warning("retention not set", extra={"group": group, "days": days, "error": str(error)})
         self._without_retention.discard(group)
 
 
 def check_names(destination: Destination) -> None:
-    """Raises Refused for names that CloudWatch would answer with InvalidParameterException, put after put."""
+    """Raises Refused for names that CloudWatch would reject with InvalidParameterException in every put."""
     if not _GROUP_NAME.fullmatch(destination.group):
         raise Refused(
             f"log group name {destination.group!r} is not allowed: 1 to 512 letters, digits and . - _ / #, "
@@ -135,7 +136,7 @@ def _differences(settings: CloudWatch, found: Mapping[str, Any]) -> list[Drift]:
 
 
 def _names_same_key(setting: str, configured: object, actual: object) -> bool:
-    """A key may be configured by its id alone; AWS answers with its ARN."""
+    """A key may be configured by its id alone, and AWS returns its ARN."""
     return setting == "kms_key_id" and str(actual).endswith(f":key/{configured}")
 
 

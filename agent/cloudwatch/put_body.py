@@ -1,6 +1,6 @@
-"""The body of PutLogEvents, made once from the bytes of a batch.
+"""Makes the body of a PutLogEvents request from the encoded events of a batch.
 
-To validate a batch and serialise it is most of what a put costs in botocore.
+botocore would validate and serialise each event again, which is most of the cost of a put.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from isal import isal_zlib
 
 from agent.core.values import Destination
 
-_GZIP_WINDOW = 31  # deflate in a gzip envelope whose time stamp is zero: the same bytes for the same batch
+_GZIP_WINDOW = 31  # gzip with a zero timestamp: the same batch gives the same bytes
 _GZIP_MAGIC = b"\x1f\x8b"
 _FAST = 1
 
@@ -26,9 +26,9 @@ def put_body(
     entity: Mapping[str, object] | None,
     gzip: bool,
 ) -> bytes:
-    """The request's body for `events`, the pieces of a JSON array.
+    """The body of a request with `events`, the pieces of a JSON array.
 
-    Compressing takes less of the loop than hashing and encrypting what it saves: 0.4 ms for a full batch.
+    Compressing on the event loop costs less time than hashing and encrypting the bytes that it saves.
     """
     head = _destination_head(destination)
     if token is not None:
@@ -41,13 +41,13 @@ def put_body(
 
 
 def is_compressed(body: bytes) -> bool:
-    """JSON begins otherwise."""
+    """JSON never begins with the first bytes of gzip."""
     return body.startswith(_GZIP_MAGIC)
 
 
 @lru_cache(maxsize=256)
 def _destination_head(destination: Destination) -> bytes:
-    """The same for every put to a stream, and there are few streams."""
+    """Kept, because it is the same for every put to a stream."""
     names = orjson.dumps({"logGroupName": destination.group, "logStreamName": destination.stream})
     return names[:-1] + b","
 

@@ -1,55 +1,66 @@
-"""PutLogEvents without what the SDK does around each call: 0.3 of the 0.7 ms that a small put takes (measured 2026-11).
+"""Sends PutLogEvents without the work that the SDK does around each call.
 
-The client makes the request once, with its endpoint and headers, and it is kept instead of sent. A put is that request
-with a body of its own, signed by the client's signer with the credentials of now, and sent through the client's HTTP
-session, which knows proxies, trust and the pool. So what is hashed, signed, sent and resent are the same bytes, and
-what is no success is read by the SDK's parser, and raised as the client would. The price: what botocore would have
-validated is ours to keep valid.
+The SDK's client builds one PutLogEvents request when the connection opens. That request is kept and not sent. A put is
+the kept request with its own body: it is signed by the client's signer and sent through the client's HTTP session,
+which knows proxies, trusted certificates and the connection pool. So the bytes that are hashed, signed, sent and sent
+again are the same. botocore does not validate the body, so `put_body` must keep it valid.
+
+This uses parts of the SDK that are not documented, checked with the versions in CHECKED_WITH. When a part is missing or
+behaves differently, `open_puts` and the first put that notices it fall back to the client's ordinary call.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
+from isal import isal_zlib
 
 from agent.cloudwatch.put_body import is_compressed
 from agent.cloudwatch.response_check import NotAnAnswer, check_answer
 
-OPERATION = "PutLogEvents"
-_CALLED = f"before-call.cloudwatch-logs.{OPERATION}"
+CHECKED_WITH: Final = "aiobotocore 3.10, botocore 1.43.115 to 1.43.117"
+"""pyproject.toml allows no newer versions; test_sdk_seams.py says which part a new version breaks."""
+
+OPERATION: Final = "PutLogEvents"
+_BEFORE_CALL: Final = f"before-call.cloudwatch-logs.{OPERATION}"
+_SEAM_ERRORS: Final = (AttributeError, TypeError, KeyError, ValueError)
+"""How Python reports that a part of the SDK is missing, or that its arguments have changed."""
+
+log = logging.getLogger(__name__)
 
 
-class KeptSessions:
-    """Makes the HTTP sessions of a client, and keeps them where puts find them; for `AioConfig(http_session_cls=…)`."""
+class SessionRecorder:
+    """Makes the HTTP sessions of a client and remembers them; for `AioConfig(http_session_cls=…)`."""
 
     def __init__(self) -> None:
         sessions: list[AIOHTTPSession] = []
 
-        class Kept(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
+        class Recorded(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
             def __init__(self, *arguments: Any, **named: Any) -> None:
                 super().__init__(*arguments, **named)
                 sessions.append(self)
 
-        self.maker = Kept
+        self.session_class = Recorded
         self._sessions = sessions
 
     @property
-    def only(self) -> AIOHTTPSession:
+    def only_session(self) -> AIOHTTPSession:
         [session] = self._sessions
         return session
 
 
 @dataclass(frozen=True, slots=True)
-class Puts:
-    """Made by `puts_of`, for the life of the client."""
+class DirectPuts:
+    """Sends the kept request with a new body and a new signature."""
 
     request: Mapping[str, Any]
     signer: Any
@@ -57,7 +68,20 @@ class Puts:
     session: AIOHTTPSession
 
     async def put(self, body: bytes) -> Mapping[str, Any]:
-        """The reply's fields. Raises what a call of the client does, and NotAnAnswer."""
+        """The fields of the reply. Raises the errors of the SDK's client, and NotAnAnswer."""
+        request = await self.signed(body)
+        http = await self.session.send(AWSPreparedRequest("POST", request.url, request.headers, body, False))
+        answer = {"status_code": http.status_code, "headers": http.headers, "body": await http.content}
+        check_answer(answer)
+        if http.status_code >= 300:
+            raise ClientError(self._error(answer), OPERATION)
+        try:
+            reply: Mapping[str, Any] = orjson.loads(answer["body"] or b"{}")
+        except orjson.JSONDecodeError as error:
+            raise NotAnAnswer(f"answered {http.status_code} with a body that is not JSON") from error
+        return reply
+
+    async def signed(self, body: bytes) -> AWSRequest:
         headers = dict(self.request["headers"])
         if is_compressed(body):
             headers["Content-Encoding"] = "gzip"
@@ -65,38 +89,77 @@ class Puts:
         signer = self.signer
         auth = await signer.get_auth_instance(signer.signing_name, signer.region_name, signer.signature_version)
         auth.add_auth(request)
-        http = await self.session.send(AWSPreparedRequest("POST", request.url, request.headers, body, False))
-        answer = {"status_code": http.status_code, "headers": http.headers, "body": await http.content}
-        check_answer(answer)
-        if http.status_code >= 300:
-            raise ClientError(self._read(answer), OPERATION)
-        try:
-            reply: Mapping[str, Any] = orjson.loads(answer["body"] or b"{}")
-        except orjson.JSONDecodeError as error:
-            raise NotAnAnswer(f"answered {http.status_code} with what is no JSON") from error
-        return reply
+        return request
 
-    def _read(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """An error's code and message, and the fields that errors of this code have."""
+    def _error(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """The code and message of an error, and the fields that belong to errors with this code."""
         parser = create_parser("json")
         error: dict[str, Any] = parser.parse(answer, self.model.output_shape)
         shape = self.model.service_model.shape_for_error_code(error.get("Error", {}).get("Code"))
         return error if shape is None else error | parser.parse(answer, shape)
 
 
-async def puts_of(client: Any, session: AIOHTTPSession) -> Puts:
-    """Has the client make one request, of which nothing is sent."""
-    made: list[Puts] = []
+@dataclass(frozen=True, slots=True)
+class ClientPuts:
+    """The ordinary call of the SDK's client. It decodes and encodes the body once more."""
 
-    def keep(params: Mapping[str, Any], request_signer: Any, model: Any, **_: object) -> tuple[Any, Mapping[str, Any]]:
-        made.append(Puts(params, request_signer, model, session))
-        return SimpleNamespace(status_code=200), {}  # stands for the answer
+    client: Any
+
+    async def put(self, body: bytes) -> Mapping[str, Any]:
+        parameters = orjson.loads(isal_zlib.decompress(body, 31) if is_compressed(body) else body)
+        reply: Mapping[str, Any] = await self.client.put_log_events(**parameters)
+        return reply
+
+
+@dataclass(slots=True)
+class GuardedPuts:
+    """Sends directly, and through the client from the first put on for which the SDK's parts do not fit."""
+
+    direct: DirectPuts | None
+    ordinary: ClientPuts
+
+    async def put(self, body: bytes) -> Mapping[str, Any]:
+        if self.direct is not None:
+            try:
+                return await self.direct.put(body)
+            except _SEAM_ERRORS as error:
+                self.direct = None
+                _log_fallback(error)
+        return await self.ordinary.put(body)
+
+
+async def open_puts(client: Any, recorder: SessionRecorder) -> GuardedPuts:
+    """Has the client build one request, of which nothing is sent."""
+    ordinary = ClientPuts(client)
+    try:
+        direct = await _captured(client, recorder.only_session)
+    except _SEAM_ERRORS as error:
+        _log_fallback(error)
+        return GuardedPuts(None, ordinary)
+    return GuardedPuts(direct, ordinary)
+
+
+async def _captured(client: Any, session: AIOHTTPSession) -> DirectPuts:
+    captured: list[DirectPuts] = []
+
+    def capture(
+        params: Mapping[str, Any], request_signer: Any, model: Any, **_: object
+    ) -> tuple[Any, Mapping[str, Any]]:
+        captured.append(DirectPuts(params, request_signer, model, session))
+        return SimpleNamespace(status_code=200), {}  # botocore takes this as the answer and sends nothing
 
     events = client.meta.events
-    events.register_last(_CALLED, keep)
+    events.register_last(_BEFORE_CALL, capture)
     try:
         await client.put_log_events(logGroupName="-", logStreamName="-", logEvents=())
     finally:
-        events.unregister(_CALLED, keep)
-    [puts] = made
-    return puts
+        events.unregister(_BEFORE_CALL, capture)
+    [direct] = captured
+    return direct
+
+
+def _log_fallback(error: Exception) -> None:
+    log.warning(
+        "puts go through the ordinary call of the SDK, which costs more CPU; this SDK version is not a checked one",
+        extra={"checked_with": CHECKED_WITH, "why": f"{type(error).__name__}: {error}"},
+    )

@@ -1,1 +1,1 @@
-"""The pure core: formats, limits and decisions as functions on values; no I/O, no clock, no tasks."""
+"""The pure part of the agent: formats, limits and decisions as functions on values. No I/O, no clock, no tasks."""

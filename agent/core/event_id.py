@@ -1,7 +1,7 @@
-"""The id of a record, read out of the event that carries it.
+"""Reads the id of a record out of the event that carries the record.
 
-`"falcowatch":{"id":"<file>:<offset>"` stands at the end of every event that is a record of a file, and
-is the same however often the record is read and sent. Events of our own making have none.
+Each event made from a record of a file ends with `"falcowatch":{"id":"<file>:<offset>",…}}`. The id is the same
+each time the record is read and sent. The agent's own events have no such id.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-_OURS: Final = ',"falcowatch'
+_KEY: Final = ',"falcowatch'
 _ID: Final = re.compile(r',"falcowatch_?":\{"id":"([^":]+):([0-9]+)"')
 
 
 class RecordId(NamedTuple):
-    """Which record it is, for ever."""
+    """Identifies a record across restarts and resends."""
 
     file: str
     offset: int
 
 
 def record_id(message: str) -> RecordId | None:
-    """Whose event it is; None: no record's. Quotes within an alert's strings are escaped, so the last one is ours."""
-    match = _ID.match(message, max(0, message.rfind(_OURS)))
+    """The id in the event's message; None if the event was not made from a record.
+
+    The last `falcowatch` key is the agent's: quotes inside the alert's own strings are escaped.
+    """
+    match = _ID.match(message, max(0, message.rfind(_KEY)))
     return None if match is None else RecordId(match[1], int(match[2]))

@@ -1,4 +1,4 @@
-"""The values that travel between the stations, with no behaviour of their own."""
+"""Values that travel between the stages of the agent. They have no behaviour."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 
 class Lane(StrEnum):
-    """The ways to CloudWatch; each has a stream of its own, and its own share of budget and slots."""
+    """A way to CloudWatch. Each lane has its own stream, and its own share of the budget and of the send slots."""
 
     ROUTINE = "routine"
     URGENT = "urgent"
     OTHER = "other"
-    """Lines that are no alert."""
+    """Lines that are not alerts."""
 
 
 class PodKey(NamedTuple):
-    """What an alert says about the pod it happened in; any part may be missing."""
+    """The pod that an alert names. Each part may be missing."""
 
     namespace: str | None
     name: str | None
@@ -28,19 +28,19 @@ class PodKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """The bytes that enrichment appends to an alert, encoded once for each version of a pod."""
+    """The bytes that enrichment appends to an alert. They are encoded once for each version of a pod."""
 
     plain: bytes
-    """`,"kubernetes":{…}`, or nothing."""
+    """`,"kubernetes":{…}`, or empty."""
     escaped: bytes
-    """The same as it stands inside a JSON string: quotes and backslashes escaped."""
+    """The same bytes as they stand inside a JSON string: quotes and backslashes are escaped."""
     result: str
     """hit, miss, host or late: the label of `enrichment_total`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a lane's events go."""
+    """The log group and the log stream that a lane is sent to."""
 
     group: str
     stream: str
@@ -48,10 +48,10 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class PutReply:
-    """What CloudWatch said inside a 200: which events of the batch it will never take.
+    """The content of a 200 reply to PutLogEvents: which events of the batch CloudWatch rejected.
 
-    Indices as PutLogEvents means them (reference, read 2026-11): events before `too_old_end` and
-    before `expired_end` are refused, and those from `too_new_start` on; all else is accepted.
+    The indices are those of PutLogEvents (reference, read 2026-11): CloudWatch rejected the events before
+    `too_old_end`, those before `expired_end`, and those from `too_new_start` on. It accepted all others.
     """
 
     too_old_end: int | None = None
@@ -59,4 +59,4 @@ class PutReply:
     too_new_start: int | None = None
     next_token: str | None = None
     entity_error: str | None = None
-    """Why the entity was refused; the events themselves were taken."""
+    """Why CloudWatch rejected the entity. It accepted the events all the same."""

@@ -1,7 +1,7 @@
-"""Puts dead letters once more, and forgets them only then.
+"""Hands out the dead letters once more, and removes a file only after all its dead letters were put.
 
-Promises that a file is removed only when all its letters were put, also while an agent goes on burying beside it, and
-that a replay which broke off starts again with the file it left. How a letter is put is the caller's.
+An agent may append new dead letters at the same time. A replay that broke off starts again with the file it left.
+The caller decides how a dead letter is put.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.deadletters.store import REPLAYING_SUFFIX, UNREADABLE_SUFFIX, DeadLetter, letter_files, letters_in
+from agent.core.dead_letter import DeadLetter
+from agent.deadletters.store import REPLAYING_SUFFIX, UNREADABLE_SUFFIX, dead_letter_files, dead_letters_in
 from agent.errors import StateLocked
 
 log = logging.getLogger(__name__)
 
-MAX_LETTERS = 1000
+MAX_DEAD_LETTERS = 1000
 MAX_BYTES = 1024 * 1024
-"""Of the messages handed to `put` at once, unless one alone is longer: about a batch of PutLogEvents."""
+"""Bound on the messages handed to `put` at once, about a batch of PutLogEvents; one longer message goes alone."""
 
 
 async def replay(directory: Path, put: Callable[[list[DeadLetter]], Awaitable[None]]) -> int:
-    """Hands out all letters, oldest first, and removes each file after its last letter was put; how many were put.
+    """Hands out all dead letters, oldest first, removes each file after its last one, and returns how many were put.
 
-    `put` raises to stop: the file at hand stays whole and is replayed from its start next time, so some of its letters
-    are put twice. Raises StateLocked when another replay is at work.
+    `put` raises to stop. Then the current file stays whole and the next replay starts at its beginning, so some of its
+    dead letters are put twice. Raises StateLocked while another replay runs.
     """
     if not directory.is_dir():
         return 0
     count = 0
     with _only_one_replay(directory):
-        # Only what is there now: a letter that `put` buries again must not be handed out for ever.
-        for path in letter_files(directory):
+        # Only the files of now: a dead letter that `put` writes again must not be handed out for ever.
+        for path in dead_letter_files(directory):
             if path.suffix != UNREADABLE_SUFFIX and (taken := _taken(path)) is not None:
                 count += await _replay_file(taken, put)
     return count
@@ -45,8 +46,8 @@ async def _replay_file(path: Path, put: Callable[[list[DeadLetter]], Awaitable[N
     for batch in _batches(path):
         await put(batch)
         count += len(batch)
-    if unreadable := sum(letter is None for letter in letters_in(path)):
-        log.error("dead letters unreadable", extra={"file": str(path), "letters": unreadable})
+    if unreadable := sum(dead_letter is None for dead_letter in dead_letters_in(path)):
+        log.error("dead letters unreadable", extra={"file": str(path), "lines": unreadable})
         path.rename(path.with_suffix(UNREADABLE_SUFFIX))
     else:
         path.unlink()
@@ -56,27 +57,27 @@ async def _replay_file(path: Path, put: Callable[[list[DeadLetter]], Awaitable[N
 def _batches(path: Path) -> Iterator[list[DeadLetter]]:
     batch: list[DeadLetter] = []
     size = 0
-    for letter in letters_in(path):
-        if letter is None:
+    for dead_letter in dead_letters_in(path):
+        if dead_letter is None:
             continue
-        if batch and (len(batch) == MAX_LETTERS or size + letter.size > MAX_BYTES):
+        if batch and (len(batch) == MAX_DEAD_LETTERS or size + dead_letter.size > MAX_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(letter)
-        size += letter.size
+        batch.append(dead_letter)
+        size += dead_letter.size
     if batch:
         yield batch
 
 
 def _taken(path: Path) -> Path | None:
-    """The file under a name to which nobody appends; None when it was removed for room meanwhile."""
+    """Renames the file so that nobody appends to it; None when it was removed for room meanwhile."""
     taken = path.with_suffix(REPLAYING_SUFFIX)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # a burial holds it for one write
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # an append holds the lock for one write
         path.rename(taken)
     except FileNotFoundError:
         return None
@@ -92,7 +93,7 @@ def _only_one_replay(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StateLocked(f"{directory}: another replay is at work; wait for it or stop it") from error
+            raise StateLocked(f"{directory}: another replay is running; wait for it or stop it") from error
         yield
     finally:
         os.close(descriptor)

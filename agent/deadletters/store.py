@@ -1,8 +1,8 @@
-"""Dead letters: what CloudWatch will never take, or not whole, kept as JSON lines for a person to look at and replay.
+"""The dead letters on disk: one JSON line for each record that CloudWatch rejected or could not take whole.
 
-Promises that `bury` returns only when the letters are on the disk, and that files are readable by their owner alone
-and bounded in size and in sum. What to bury and what to say about it is the shipper's, putting it again
-`deadletter_replay`'s.
+Promises: `append` returns only when the dead letters are on the disk. Only the owner can read the files. Each file
+and the sum of all files are bounded in size. The shipper decides which records become dead letters; `replay` puts
+them again.
 """
 
 from __future__ import annotations
@@ -16,65 +16,30 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 
+from agent.core.dead_letter import DeadLetter
 from agent.core.values import Destination
 from agent.errors import StateUnwritable
 
 log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
-"""What goes at once when room is needed, and at most what a replay that broke off puts a second time."""
+"""A whole file is removed when room is needed, and a replay that broke off puts at most one file a second time."""
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
-"""Some sixty thousand alerts: weeks of honest rejects, and a flood of them does not fill the node's disk."""
+"""About sixty thousand alerts. A flood of rejected records must not fill the node's disk."""
 
-LETTERS_SUFFIX = ".jsonl"
+SUFFIX = ".jsonl"
 REPLAYING_SUFFIX = ".replaying"
-"""Taken by a replay: nobody appends to it, nobody removes it for room."""
+"""A replay works on this file: nobody appends to it, and it is not removed for room."""
 UNREADABLE_SUFFIX = ".unreadable"
-"""Replayed but for some lines that are no letters; kept for a person to look at."""
+"""The file was replayed, except for lines that are not dead letters. It is kept for a person to look at."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    time: str
-    """When it was buried, RFC 3339."""
-    reason: str
-    """too_old, too_new, expired, invalid, truncated …: the label of `dead_letters_total`."""
-    file: str
-    offset: int
-    destination: Destination
-    timestamp_ms: int
-    """The event's own time, as it was or would have been put."""
-    size: int
-    digest: str
-    """SHA-256 of the message, as the event that says `truncated` names it."""
-    message: bytes
-    """The whole original text."""
-
-
-def dead_letter(
-    message: bytes, *, reason: str, file: str, offset: int, destination: Destination, timestamp_ms: int, now: datetime
-) -> DeadLetter:
-    return DeadLetter(
-        time=now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        reason=reason,
-        file=file,
-        offset=offset,
-        destination=destination,
-        timestamp_ms=timestamp_ms,
-        size=len(message),
-        digest=hashlib.sha256(message).hexdigest(),
-        message=message,
-    )
-
-
-class DeadLetters:
-    """The burying side, one for each state directory."""
+class DeadLetterStore:
+    """Appends dead letters; one store for each state directory."""
 
     def __init__(
         self, directory: Path, *, max_file_bytes: int = MAX_FILE_BYTES, max_total_bytes: int = MAX_TOTAL_BYTES
@@ -84,31 +49,31 @@ class DeadLetters:
         self._max_total_bytes = max_total_bytes
         self._turn = threading.Lock()
 
-    def bury(self, letters: Sequence[DeadLetter]) -> int:
-        """Appends the letters in one write and waits for the disk; how many older ones had to be removed for room.
+    def append(self, dead_letters: Sequence[DeadLetter]) -> int:
+        """Appends the dead letters in one write, waits for the disk, and returns how many older ones made room.
 
-        Blocks as long as the disk does, so call it as `await asyncio.to_thread(dead_letters.bury, letters)`; several
-        threads take turns. Raises StateUnwritable, and then none of the letters is in the file. A call that was
-        cancelled may have buried them: a second time is possible, losing them is not.
+        Blocks as long as the disk does: call it in a thread; several threads take turns. Raises StateUnwritable, and
+        then none of the dead letters is in the file. A call that was cancelled may have written them all the same, so
+        a dead letter can be written twice, but not lost.
         """
-        if not letters:
+        if not dead_letters:
             return 0
-        lines = b"".join(map(_encoded, letters))
+        lines = b"".join(map(_encoded, dead_letters))
         with self._turn:
             try:
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-                current = self._append(lines)
+                current = self._append_lines(lines)
             except OSError as error:
                 raise StateUnwritable(
-                    f"{self._directory}: {len(letters)} dead letters cannot be written ({error.strerror}); "
+                    f"{self._directory}: {len(dead_letters)} dead letters cannot be written ({error.strerror}); "
                     "make room or make it writable"
                 ) from error
             return self._make_room(keep=current)
 
-    def _append(self, lines: bytes) -> Path:
-        number = max((_number(path) for path in letter_files(self._directory)), default=1)
+    def _append_lines(self, lines: bytes) -> Path:
+        number = max((_number(path) for path in dead_letter_files(self._directory)), default=1)
         while True:
-            path = self._directory / f"{number:08d}{LETTERS_SUFFIX}"
+            path = self._directory / f"{number:08d}{SUFFIX}"
             with _opened_for_append(path) as (descriptor, size):
                 if size is not None and (size == 0 or size + len(lines) <= self._max_file_bytes):
                     _write_whole(descriptor, lines, size)
@@ -118,7 +83,7 @@ class DeadLetters:
             number += 1  # full, or taken by a replay
 
     def _make_room(self, *, keep: Path) -> int:
-        sizes = {path: size for path in letter_files(self._directory) if (size := _size(path)) is not None}
+        sizes = {path: size for path in dead_letter_files(self._directory) if (size := _size(path)) is not None}
         total, removed = sum(sizes.values()), 0
         for path, size in sizes.items():
             if total <= self._max_total_bytes:
@@ -129,34 +94,34 @@ class DeadLetters:
         return removed
 
 
-def read_letters(directory: Path) -> Iterator[DeadLetter]:
-    """Every letter that can be read, oldest first, also those whose replay broke off."""
-    for path in letter_files(directory):
-        for letter in letters_in(path):
-            if letter is not None:
-                yield letter
+def read_dead_letters(directory: Path) -> Iterator[DeadLetter]:
+    """Every dead letter that can be read, oldest first, also from a replay that broke off."""
+    for path in dead_letter_files(directory):
+        for dead_letter in dead_letters_in(path):
+            if dead_letter is not None:
+                yield dead_letter
 
 
-def _encoded(letter: DeadLetter) -> bytes:
+def _encoded(dead_letter: DeadLetter) -> bytes:
     fields: dict[str, object] = {
-        "time": letter.time,
-        "reason": letter.reason,
-        "file": letter.file,
-        "offset": letter.offset,
-        "destination": {"group": letter.destination.group, "stream": letter.destination.stream},
-        "timestamp_ms": letter.timestamp_ms,
-        "size": letter.size,
-        "digest": letter.digest,
+        "time": dead_letter.time,
+        "reason": dead_letter.reason,
+        "file": dead_letter.file,
+        "offset": dead_letter.offset,
+        "destination": {"group": dead_letter.destination.group, "stream": dead_letter.destination.stream},
+        "timestamp_ms": dead_letter.timestamp_ms,
+        "size": dead_letter.size,
+        "digest": dead_letter.digest,
     }
     try:
-        fields["message"] = letter.message.decode()
+        fields["message"] = dead_letter.message.decode()
     except UnicodeDecodeError:
-        fields["message_base64"] = base64.b64encode(letter.message).decode()
+        fields["message_base64"] = base64.b64encode(dead_letter.message).decode()
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _decoded(line: bytes) -> DeadLetter | None:
-    """None for what is no letter: cut short by a crash, or not what was written."""
+    """None when the line is not a dead letter: a crash cut it short, or it was changed."""
     try:
         fields = orjson.loads(line)
         encoded = fields.get("message_base64")
@@ -178,26 +143,24 @@ def _decoded(line: bytes) -> DeadLetter | None:
         return None
 
 
-def letters_in(path: Path) -> Iterator[DeadLetter | None]:
-    """None for each line that cannot be read, except a last one that a crash cut: it was never promised to anyone."""
+def dead_letters_in(path: Path) -> Iterator[DeadLetter | None]:
+    """None for each line that cannot be read. A torn last line was never acknowledged, so it is left out."""
     try:
         lines = path.open("rb")
-    except FileNotFoundError:  # removed for room, or replayed, since it was listed
+    except FileNotFoundError:  # it was removed for room, or replayed, since it was listed
         return
     with lines:
         for line in lines:
-            letter = _decoded(line)
-            if letter is not None or line.endswith(b"\n"):
-                yield letter
+            dead_letter = _decoded(line)
+            if dead_letter is not None or line.endswith(b"\n"):
+                yield dead_letter
 
 
-def letter_files(directory: Path) -> list[Path]:
-    """Oldest first; of the same number, the one in replay first."""
+def dead_letter_files(directory: Path) -> list[Path]:
+    """Oldest first. Of two files with the same number, the one in replay comes first."""
     if not directory.is_dir():
         return []
-    known = (
-        path for path in directory.iterdir() if path.suffix in (LETTERS_SUFFIX, REPLAYING_SUFFIX, UNREADABLE_SUFFIX)
-    )
+    known = (path for path in directory.iterdir() if path.suffix in (SUFFIX, REPLAYING_SUFFIX, UNREADABLE_SUFFIX))
     return sorted(
         (path for path in known if path.stem.isdigit()),
         key=lambda path: (_number(path), path.suffix != REPLAYING_SUFFIX),
@@ -210,7 +173,7 @@ def _number(path: Path) -> int:
 
 @contextmanager
 def _opened_for_append(path: Path) -> Iterator[tuple[int, int | None]]:
-    """The descriptor, locked, and the file's size; None when a replay took the file, or its number."""
+    """The locked descriptor and the size of the file; the size is None when a replay took the file or its number."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # a replay holds it just while it renames the file
@@ -225,15 +188,15 @@ def _is_taken(path: Path, descriptor: int) -> bool:
         return True
     if any(path.with_suffix(suffix).exists() for suffix in (REPLAYING_SUFFIX, UNREADABLE_SUFFIX)):
         if not os.fstat(descriptor).st_size:
-            path.unlink()  # just made by us: two files of one number would end up under one name
+            path.unlink()  # we have just made it; two files of one number would end up under one name
         return True
     return False
 
 
 def _write_whole(descriptor: int, lines: bytes, size: int) -> None:
-    """All of it on the disk, or nothing of it in the file."""
+    """Either all lines are on the disk or none is in the file."""
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        lines = b"\n" + lines  # a crash cut the last line: it must not swallow the next one
+        lines = b"\n" + lines  # a crash cut the last line, and the next line must not be joined to it
     try:
         view = memoryview(lines)
         while view:
@@ -245,7 +208,7 @@ def _write_whole(descriptor: int, lines: bytes, size: int) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Otherwise a crash of the node may forget the name of a file whose content is safe."""
+    """Without this, a crash of the node can lose the name of a file whose content is on the disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -256,12 +219,12 @@ def _sync_directory(directory: Path) -> None:
 def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # replayed meanwhile
+    except FileNotFoundError:  # a replay removed the file meanwhile
         return None
 
 
 def _remove(path: Path) -> int:
-    """How many letters went with it; none when it could not be removed, which the next burial tries again."""
+    """The number of dead letters in the removed file; 0 when it could not be removed, which the next write repeats."""
     try:
         with path.open("rb") as lines:
             lost = sum(1 for _ in lines)
@@ -269,5 +232,5 @@ def _remove(path: Path) -> int:
     except OSError as error:
         log.error("dead letters not removed", extra={"file": str(path), "error": str(error)})
         return 0
-    log.error("dead letters removed for room", extra={"file": str(path), "letters": lost})
+    log.error("dead letters removed for room", extra={"file": str(path), "dead_letters": lost})
     return lost

@@ -1,5 +1,5 @@
-"""Waiting, with no domain in it: a byte budget, turns of the event loop, a pace, and send slots that adapt.
+"""Primitives for waiting: a byte budget, turns of the event loop, a pace, and send slots that adapt.
 
-All state changes in synchronous methods on the thread of the event loop, so there are no locks. Cancelling a waiter is
-always safe.
+They know nothing of log files or CloudWatch. State changes only in synchronous methods on the event loop's thread, so
+there are no locks, and cancelling a waiter is always safe.
 """

@@ -1,4 +1,8 @@
-"""A byte budget: the number that bounds the bytes in flight."""
+"""A byte budget: the one number that bounds the bytes in flight, and so the memory of the agent.
+
+Reading waits in `acquire` until its bytes fit. What was acquired is corrected and given back with `adjust`, which never
+waits, so bytes that exist already are always counted.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections import deque
 
 
 class Budget:
-    """Bytes that may be in flight. `reserve` of them are only for those who ask for it."""
+    """`limit_bytes` may be in flight; `reserve_bytes` of them are only for waiters with `reserved`."""
 
     def __init__(self, limit_bytes: int, reserve_bytes: int = 0) -> None:
         self.limit_bytes = limit_bytes
@@ -18,7 +22,7 @@ class Budget:
         self._waiting_since = 0.0
 
     async def acquire(self, amount: int, *, reserved: bool = False) -> None:
-        """Waits, in the order of asking, until `amount` fits."""
+        """Waits until `amount` fits. Waiters are served in order, those with `reserved` before the others."""
         if not self._waiters and self._fits(amount, reserved):
             self.used_bytes += amount
             return
@@ -27,7 +31,7 @@ class Budget:
         if not self._waiters:
             self._waiting_since = loop.time()
         waiter = (amount, reserved, granted)
-        # Who may use the reserve does not stand behind those who may not.
+        # A waiter that may use the reserve must not queue behind those that may not.
         self._waiters.appendleft(waiter) if reserved else self._waiters.append(waiter)
         self._grant()
         try:
@@ -42,7 +46,7 @@ class Budget:
             raise
 
     def adjust(self, amount: int) -> None:
-        """Takes more (or, negative, gives back) without waiting: what was read turned out larger or smaller."""
+        """Takes `amount` bytes without waiting, or gives them back when negative."""
         self.used_bytes += amount
         self._grant()
 
@@ -52,13 +56,13 @@ class Budget:
 
     @property
     def waited_seconds(self) -> float:
-        """For how long, in all, somebody has been waiting."""
+        """The total time during which at least one waiter was waiting."""
         now = asyncio.get_running_loop().time() if self._waiters else self._waiting_since
         return self._waited_seconds + now - self._waiting_since
 
     def _fits(self, amount: int, reserved: bool) -> bool:
         limit = self.limit_bytes if reserved else self.limit_bytes - self._reserve_bytes
-        # Whatever its size, one that comes alone may go: else it would wait for ever.
+        # An amount larger than the whole budget is granted when nothing else is in flight: else it never would be.
         return self.used_bytes + amount <= limit or self.used_bytes == 0
 
     def _grant(self) -> None:

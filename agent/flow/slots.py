@@ -1,4 +1,8 @@
-"""How many puts may be under way at once."""
+"""Send slots: how many puts may be in progress at once.
+
+The limit halves when CloudWatch throttles and grows by one for each round of successful puts, as TCP's congestion
+window does. The urgent lane always has one slot of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ from contextlib import asynccontextmanager
 
 
 class Slots:
-    """How many may be under way at once: halved when told to slow down, one more for each round that went well.
+    """At most `most` slots.
 
-    One slot beyond what the others may use is always there for the urgent; and while an urgent one
-    struggles, the others hold back.
+    Routine puts may use all slots but one, so an urgent put always finds a free slot. While an urgent put waits to be
+    tried again, no new routine put starts.
     """
 
     def __init__(self, most: int) -> None:
@@ -24,11 +28,11 @@ class Slots:
 
     @property
     def limit(self) -> int:
-        """Allowed now."""
+        """The slots that CloudWatch allows now."""
         return max(1, int(self._limit))
 
     async def acquire(self, *, urgent: bool) -> None:
-        """Waits for a slot; whoever got one releases it."""
+        """Waits for a free slot. The caller must release it."""
         while not self._free(urgent):
             await self._next_change()
         self.used += 1
@@ -37,28 +41,30 @@ class Slots:
     def release(self, *, urgent: bool) -> None:
         self.used -= 1
         self.urgent_used -= urgent
-        self._announce()
+        self._wake_waiters()
 
     def went_well(self) -> None:
+        """A put was accepted."""
         if self._limit < self._most:
             self._limit = min(self._most, self._limit + 1 / self._limit)
-            self._announce()
+            self._wake_waiters()
 
     def slow_down(self) -> None:
+        """A put was throttled."""
         self._limit = max(1.0, self._limit / 2)
 
     @asynccontextmanager
     async def struggle(self) -> AsyncIterator[None]:
-        """While the block runs, an urgent one has been refused and is waiting to be tried again."""
+        """Wraps the time that an urgent put, which CloudWatch has refused, waits to be tried again."""
         self._struggling += 1
         try:
             yield
         finally:
             self._struggling -= 1
-            self._announce()
+            self._wake_waiters()
 
     async def calm(self) -> None:
-        """Waits until no urgent one struggles."""
+        """Waits until no urgent put waits to be tried again."""
         while self._struggling:
             await self._next_change()
 
@@ -71,7 +77,7 @@ class Slots:
     async def _next_change(self) -> None:
         await self._changed.wait()
 
-    def _announce(self) -> None:
-        # Wakes all who wait now; whoever waits from now on waits for the next change.
+    def _wake_waiters(self) -> None:
+        # A new event, so that a waiter that finds no free slot waits for the next change.
         self._changed.set()
         self._changed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""One chunk in each round of the event loop."""
+"""Turns of the event loop: at most one chunk is read in each iteration of the loop."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections import deque
 
 
 class Turns:
-    """One in each round of the loop, in the order of asking.
+    """One waiter goes in each iteration of the loop, in the order of asking.
 
-    A hundred who are all ready at once would else all go before anything that follows from their going.
+    A hundred tailers that are ready at once would else all read before any of what they read is shipped.
     """
 
     def __init__(self) -> None:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._taken = False
-        """In this round."""
+        """The turn of this iteration."""
 
     async def take(self) -> None:
-        """Returns at once when nobody went in this round."""
+        """Waits for a turn; returns at once when this iteration's turn is free."""
         loop = asyncio.get_running_loop()
         if not self._taken:
             self._taken = True
-            loop.call_soon(self._next_round, loop)
+            loop.call_soon(self._next_iteration, loop)
             return
         granted = loop.create_future()
         self._waiters.append(granted)
         await granted
 
-    def _next_round(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _next_iteration(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiters:
             granted = self._waiters.popleft()
-            if not granted.done():  # else whoever waited was cancelled
+            if not granted.done():  # a waiter that was cancelled passes its turn on
                 granted.set_result(None)
-                loop.call_soon(self._next_round, loop)
+                loop.call_soon(self._next_iteration, loop)
                 return
         self._taken = False

@@ -1,1 +1,1 @@
-"""What runs on this machine alone: the embedded CloudWatch, and the demonstration."""
+"""Programs that need no AWS account and no cluster: the embedded CloudWatch Logs and the demo."""

@@ -1,8 +1,8 @@
-"""Plays captured alerts into log files as kubelet and containerd would write them.
+"""Writes captured Falco alerts into container log files, in the format of containerd and with kubelet's rotation.
 
-Each alert gets a time of its own, in nanoseconds, so that what arrives can be told from what was
-written, one by one; nothing else of it is changed. Files are rotated by size: renamed, the one before
-compressed, as kubelet does.
+Each alert gets a unique time in nanoseconds, which identifies the alert when it arrives; all its other bytes stay as
+captured. Files are rotated by size, as kubelet does it: the live file is renamed, and the file that was rotated before
+is compressed.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ _SECONDS: Final = "%Y-%m-%dT%H:%M:%S"
 
 
 def captured_alerts() -> list[bytes]:
-    """The lines that are packaged, without their newlines."""
+    """The captured alerts in the package's data file, one JSON object each, without newlines."""
     return (files("agent.local") / "data" / "alerts.jsonl").read_bytes().splitlines()
 
 
 def stamped(nanoseconds: int) -> bytes:
-    """A time as Falco and containerd write it."""
+    """A time in the format of Falco and containerd, such as `2026-11-23T10:00:00.000000001Z`."""
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):{_SECONDS}}.{fraction:09d}Z".encode()
 
 
 def time_of(alert: bytes) -> bytes | None:
-    """The last `time` key of a message, which is Falco's own: ours have none."""
+    """The value of the last `time` key of an event, which is Falco's: the agent appends no key of this name."""
     start = alert.rfind(b'"time":"')
     return alert[start + 8 : alert.find(b'"', start + 8)] if start >= 0 else None
 
 
 class Player:
-    """Writes alerts into `root`, as the log of one Falco pod."""
+    """Writes the log of one Falco pod below `root`."""
 
     def __init__(self, root: Path, *, rotate_bytes: int = ROTATE_BYTES) -> None:
         self._directory = root / "falco_falco-demo1_0f8fad5b-d9cb-469f-a165-70867728950e" / "falco"
@@ -59,15 +59,15 @@ class Player:
             for alert in captured_alerts()
             if (match := _TIME.search(alert))
         ]
-        # What Falco says about itself is said once: again and again, it would be a Falco in distress.
-        again = [(before, after) for before, after in alerts if b'"source":"internal"' not in before]
-        self._alerts: Iterator[tuple[bytes, bytes]] = itertools.chain(alerts, itertools.cycle(again))
+        # Falco's internal messages are written once only: repeated, they would look like a Falco in trouble.
+        repeated = [(before, after) for before, after in alerts if b'"source":"internal"' not in before]
+        self._alerts: Iterator[tuple[bytes, bytes]] = itertools.chain(alerts, itertools.cycle(repeated))
         self.digests: dict[bytes, int] = {}
-        """Every alert written: its time, and the CRC-32 of its bytes."""
+        """Time of each written alert → CRC-32 of its bytes."""
         self.written_bytes = 0
 
     def play(self, alerts: int) -> None:
-        """Writes so many alerts at once."""
+        """Write this number of alerts in one call."""
         lines = []
         now = time.time_ns()
         for _ in range(alerts):
@@ -88,10 +88,10 @@ class Player:
         self._file.close()
 
     def _rotate(self) -> None:
-        """Rename, begin anew, compress what was renamed the time before."""
+        """Rename the live file, create a new one, and compress the file that was renamed before."""
         self._file.close()
         earlier = sorted(path for path in self._directory.glob("0.log.*") if path.suffix != ".gz")
-        # kubelet's names have seconds; the demo may rotate faster than that.
+        # kubelet's names count in seconds. The demo may rotate several times a second, so it numbers its own seconds.
         self._rotations += 1
         moment = datetime.fromtimestamp(1_795_000_000 + self._rotations, UTC)
         self._live.rename(self._directory / f"0.log.{moment:%Y%m%d-%H%M%S}")

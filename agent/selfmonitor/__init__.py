@@ -1,7 +1,8 @@
-"""A watch on Falco itself: what it says of its own health, and that it speaks at all."""
+"""The agent's own events, and what it watches to write them.
 
-from agent.selfmonitor.events import OwnEvent
-from agent.selfmonitor.liveness import Liveness, Sighting, Transition
-from agent.selfmonitor.notices import Notices
+`events` shapes an own event and `outbox` publishes it. `gaps`, `heartbeat`, `duplicates`, `falco_watch` and `drift` are
+the five things that the agent reports. `liveness` decides when a Falco counts as silent, restarted or gone; `notices`
+reads Falco's messages about itself; `counts` counts what the pipeline has read.
 
-__all__ = ["Liveness", "Notices", "OwnEvent", "Sighting", "Transition"]
+Nothing here imports the pipeline: a part that must act on it is given a callable.
+"""

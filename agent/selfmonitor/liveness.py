@@ -1,8 +1,8 @@
-"""Notices when a Falco on this node has gone quiet, restarted or vanished; says so once, and when it is back.
+"""Decides when a Falco of this node counts as silent, restarted, vanished, replaced or back.
 
-A decision on values: `look` is told what is there now and returns what is to be said. Anything that
-Falco writes counts as life, its metrics snapshots too. A pod that takes the place of another, as in
-every upgrade, is a replacement, and no cause for alarm.
+Pure: `Liveness.look` takes the Falcos that are there now and the time, and returns the transitions since the last look.
+Any write of Falco counts as life, its metrics snapshots included. A pod that takes the place of another pod of the same
+owner, as in every upgrade, is a replacement and no reason for an alarm.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 REPLACED_WITHIN_SECONDS: Final = 180.0
-"""From one pod of a DaemonSet to the next: termination, pulling an image of 100 MB and more, loading a driver."""
+"""The time between two pods of a DaemonSet: termination, pulling an image of 100 MB and more, loading a driver."""
 
 FORGET_SECONDS: Final = 24 * 3600.0
-"""A Falco that vanished so long ago will not come back: somebody took it away."""
+"""A Falco that vanished this long ago was removed on purpose, and is forgotten."""
 
 _POD_NAME: Final = re.compile(r"(.+?)(?:-[bcdfghjklmnpqrstvwxz2456789]{6,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}")
-"""The owner's name, the hash of its ReplicaSet if it has any, and five characters at random, all of an alphabet
-that spells no words (k8s.io/apimachinery/pkg/util/rand).
+"""The owner's name, the hash of its ReplicaSet if it has one, and five random characters, both from an alphabet
+without vowels (k8s.io/apimachinery/pkg/util/rand).
 """
 
 
 class Sighting(NamedTuple):
-    """One Falco container as its log files show it, or a pod as the API server tells of it."""
+    """One Falco container that is there now, as its log files or the API server show it."""
 
     key: str
     """The pod's uid and the container, or the path of a plain file."""
@@ -39,7 +39,7 @@ class Sighting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One thing to be said of a Falco."""
+    """One change in the state of a Falco."""
 
     name: str
     state: Literal["silent", "restarted", "vanished", "replaced", "back"]
@@ -48,7 +48,7 @@ class Transition:
     by: str = ""
     """The pod that took its place."""
     at_start: bool = False
-    """It was so when we came: an earlier life of the agent may have said it."""
+    """The Falco was in that state when the agent started: an earlier run may have published the change."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class _Known:
 
 
 class Liveness:
-    """Remembers each Falco of this node and what was said of it."""
+    """Remembers each Falco of this node and its last reported state. A limit of 0 seconds turns everything off."""
 
     def __init__(self, limit_seconds: float) -> None:
         self.limit_seconds = limit_seconds
@@ -72,18 +72,18 @@ class Liveness:
         self._looked = False
 
     def look(self, sightings: Iterable[Sighting], now: float) -> list[Transition]:
-        """What is to be said now. With a limit of 0, never anything."""
+        """The changes since the last look."""
         if not self.limit_seconds:
             return []
         there = _latest(sightings)
-        words = [word for key, seen in there.items() for word in self._seen(key, seen, now)]
+        transitions = [change for key, seen in there.items() for change in self._seen(key, seen, now)]
         for key in self._known.keys() - there.keys():
-            words += self._missed(key, there, now)
+            transitions += self._missed(key, there, now)
         self._looked = True
-        return words
+        return transitions
 
     def silent_seconds(self, now: float) -> float | None:
-        """Of the Falco that has been quiet longest; None: there is none."""
+        """The silence of the Falco that has been silent longest; None: no Falco is known."""
         return max((now - known.wrote_at for known in self._known.values()), default=None)
 
     @property
@@ -94,42 +94,42 @@ class Liveness:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = _Known(seen.name, seen.restart, seen.wrote_at, now)
-        words: list[Transition] = []
-        quiet_seconds = now - max(known.wrote_at, seen.wrote_at)
+        transitions: list[Transition] = []
+        silent_seconds = now - max(known.wrote_at, seen.wrote_at)
         if seen.restart > known.restart:
-            words.append(Transition(known.name, "restarted", max(0.0, now - known.wrote_at)))
+            transitions.append(Transition(known.name, "restarted", max(0.0, now - known.wrote_at)))
             known.restart = seen.restart
         known.wrote_at = max(known.wrote_at, seen.wrote_at)
         known.missing_since = None
-        is_silent = quiet_seconds >= self.limit_seconds
+        is_silent = silent_seconds >= self.limit_seconds
         if is_silent and not known.silent:
-            words.append(Transition(known.name, "silent", quiet_seconds, at_start=not self._looked))
+            transitions.append(Transition(known.name, "silent", silent_seconds, at_start=not self._looked))
         elif not is_silent and (known.silent or known.vanished):
-            words.append(Transition(known.name, "back", quiet_seconds))
+            transitions.append(Transition(known.name, "back", silent_seconds))
         known.silent, known.vanished = is_silent, known.vanished and is_silent
-        return words
+        return transitions
 
     def _missed(self, key: str, there: dict[str, Sighting], now: float) -> list[Transition]:
         known = self._known[key]
         if known.missing_since is None:
             known.missing_since = now
-        quiet_seconds = now - known.wrote_at
+        silent_seconds = now - known.wrote_at
         successor = self._successor(known, there)
         if successor is not None:
             del self._known[key]
             if known.vanished or known.silent:
-                return [Transition(known.name, "back", quiet_seconds, by=successor.name)]
-            return [Transition(known.name, "replaced", quiet_seconds, by=successor.name)]
+                return [Transition(known.name, "back", silent_seconds, by=successor.name)]
+            return [Transition(known.name, "replaced", silent_seconds, by=successor.name)]
         missing_seconds = now - known.missing_since
         if missing_seconds >= FORGET_SECONDS:
             del self._known[key]
         elif missing_seconds >= REPLACED_WITHIN_SECONDS and not known.vanished:
             known.vanished = True
-            return [Transition(known.name, "vanished", quiet_seconds)]
+            return [Transition(known.name, "vanished", silent_seconds)]
         return []
 
     def _successor(self, gone: _Known, there: dict[str, Sighting]) -> _Known | None:
-        """A Falco of the same owner that came after it and is not silent."""
+        """A Falco of the same owner that appeared later and is not silent."""
         for key in there:
             known = self._known[key]
             if known.since > gone.since and not known.silent and _owner(known.name) == _owner(gone.name):
@@ -138,13 +138,13 @@ class Liveness:
 
 
 def _owner(name: str) -> str:
-    """The name without what Kubernetes appends for each pod."""
+    """The pod's name without the suffix that Kubernetes appends for each pod."""
     match = _POD_NAME.fullmatch(name)
     return name if match is None else match[1]
 
 
 def _latest(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
-    """kubelet keeps the log of the container before the last restart, too."""
+    """One sighting for each container: kubelet also keeps the log from before the last restart."""
     latest: dict[str, Sighting] = {}
     for seen in sightings:
         before = latest.get(seen.key)

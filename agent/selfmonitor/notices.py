@@ -1,8 +1,8 @@
-"""Falco's messages about itself, turned into metrics.
+"""Turns Falco's messages about itself into metrics.
 
-A drop notice counts the system calls that Falco could not see in one second, every value a string; a
-metrics snapshot carries totals since Falco's start for one source of events, and the digests of its rules
-(Falco 0.40 and 0.44). Nothing that Falco writes may end the agent: an odd value counts as none.
+A drop notice counts the system calls that Falco missed within one second, with every value a string. A metrics snapshot
+carries totals since Falco's start for one source of events, and the digests of its rules files (Falco 0.40 and 0.44).
+An odd value in either counts as none: what Falco writes must never end the agent.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from agent.telemetry import Telemetry
 
 RULES_DIGEST = "falco.sha256_rules_file."
 MOST_SOURCES = 16
-"""Event sources, and starts of Falco, remembered: syscall and a plugin or two; and what a crash loop makes of it."""
+"""Remembered event sources (syscall and a plugin or two) and starts of Falco, which a crash loop makes many of."""
 
 
 @dataclass(slots=True)
 class _Source:
-    """What the last snapshot said of one source of events."""
+    """The last snapshot of one source of events."""
 
     events: float = 0.0
     output_drops: float = 0.0
 
 
 class Notices:
-    """Reads notices; remembers what a page shows, and what it takes not to count a drop twice."""
+    """Reads notices, and remembers the last numbers so that no drop counts twice."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         self._sources: dict[str, _Source] = {}
         self._noticed = 0.0
-        """System calls dropped, by the notices."""
+        """Dropped system calls, summed over the drop notices."""
         self._totals: dict[str, float] = {}
-        """System calls dropped since each start of Falco, by its last snapshot."""
+        """Dropped system calls by start of Falco, from the last snapshot of each."""
         self._snapped = 0.0
-        """System calls dropped, by the snapshots."""
+        """Dropped system calls, summed over the snapshots."""
         self._counted = 0.0
         self.version = ""
         self.rules: dict[str, str] = {}
@@ -48,7 +48,7 @@ class Notices:
             try:
                 self._read(decode_notice(payload))
             except (NotAnAlert, UnicodeDecodeError, RecursionError):
-                continue  # shipped and counted by its rule all the same
+                continue  # the message itself ships, and is counted by its rule
 
     def _read(self, notice: Notice) -> None:
         if notice.rule == DROP_NOTICE:
@@ -62,13 +62,13 @@ class Notices:
         if name not in self._sources and len(self._sources) >= MOST_SOURCES:
             self._sources.clear()
         source = self._sources.setdefault(name, _Source())
-        # Only a source with a kernel behind it has scap's numbers.
+        # Only the syscall source has numbers of scap, the kernel side.
         events = _number(fields.get("scap.n_evts", fields.get("falco.num_evts")))
-        # Fewer than before: Falco has started anew and counts from 0.
+        # Fewer than before: Falco has restarted and counts from 0.
         self._telemetry.falco_events.inc(events - source.events if events >= source.events else events)
         source.events = events
         source.output_drops = _number(fields.get("falco.outputs_queue_num_drops"))
-        # The queue is one for all sources.
+        # All sources share one output queue.
         self._telemetry.falco_output_drops.set(max(each.output_drops for each in self._sources.values()))
         if "scap.n_drops" in fields:
             self._note_total(str(fields.get("falco.start_ts", "")), fields)
@@ -76,7 +76,7 @@ class Notices:
 
     def _note_total(self, start: str, fields: dict[str, int | float | str | bool | None]) -> None:
         total = _number(fields["scap.n_drops"])
-        # Of what was dropped before we first heard of it, only the part since the snapshot before counts as news.
+        # The first snapshot of a start counts only the drops since the snapshot before it.
         before = self._totals.pop(start, _number(fields.get("scap.n_drops_prev")))
         if len(self._totals) >= MOST_SOURCES:
             del self._totals[next(iter(self._totals))]
@@ -85,7 +85,7 @@ class Notices:
         self._count_drops()
 
     def _count_drops(self) -> None:
-        """Notices leave some out (they are rate-limited), snapshots come late: the larger sum is nearer the truth."""
+        """Counts the larger sum: Falco limits the rate of its notices, and snapshots are late."""
         drops = max(self._noticed, self._snapped)
         self._telemetry.falco_syscall_drops.inc(drops - self._counted)
         self._counted = drops
@@ -100,7 +100,7 @@ class Notices:
 
 
 def _number(value: object) -> float:
-    """What counts: a finite number that is not negative, as itself or as text; else 0."""
+    """A finite number that is not negative, given as a number or as text; else 0."""
     try:
         number = float(str(value))
     except ValueError:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from agent.core.processing.alert import PRIORITIES as PRIORITIES
+from agent.core.priorities import PRIORITIES as PRIORITIES
 from agent.settings.checks import RETENTION_DAYS as RETENTION_DAYS
 from agent.settings.checks import (
     AbsolutePath,

@@ -1,1 +1,1 @@
-"""From lanes of records to acknowledged batches: the shipper, CloudWatch Logs, dead letters."""
+"""Ships the records to CloudWatch: batches for each stream, retries, and the journal of exact resume."""

@@ -1,7 +1,8 @@
-"""What is about to be sent, on disk before it is sent: with it a crash leaves no doubt what to ask CloudWatch for.
+"""The journal of exact resume: the records of a batch are on disk before the batch is sent.
 
-An intent names the stream, the time range and the records of a batch. It is forgotten only when a checkpoint on disk
-has passed every one of its records: an acknowledgement alone would not outlive us. Asking CloudWatch is `readback`'s.
+After a crash the journal says which records may have reached CloudWatch, and `readback` asks CloudWatch for them. An
+intent names the stream, the time range and the records of one batch. It is removed when a checkpoint on disk covers
+every record of it. An acknowledgement alone is not enough, because it is lost in a crash.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from agent.errors import StateUnwritable
 
 _SUFFIX: Final = ".journal"
 _DIGEST_BYTES: Final = 9
-"""Eight hexadecimal digits of CRC-32 and a space stand before each intent."""
+"""Each line begins with eight hexadecimal digits of CRC-32 and a space."""
 
 log = logging.getLogger(__name__)
 
@@ -42,48 +43,48 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _LiveIntent:
     line: bytes
     last: dict[str, int]
     """File id → the last offset."""
 
-    def is_passed(self, committed: Mapping[str, int]) -> bool:
-        """A file that is not known any more has nothing left to be settled."""
+    def is_covered(self, committed: Mapping[str, int]) -> bool:
+        """Every record is settled; the records of a file that is no longer known are settled too."""
         return all(file not in committed or committed[file] > last for file, last in self.last.items())
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What may be forgotten once the positions it was made for are on disk."""
+class Compaction:
+    """The segments that may be removed once a checkpoint with the same positions is on disk."""
 
     freed_bytes: int
     kept: bytes
-    """Lines that must outlive the old segments."""
+    """The lines of intents that are still needed."""
     into: Path
-    """The segment they go to."""
+    """The segment that `kept` is written to."""
     old: tuple[Path, ...]
 
 
 class Journal:
-    """`open` it before anything is sent; `intend` before each put; `cut` and `forget` around each checkpoint."""
+    """`open` before the first put, `intend` before each put, `plan_compaction` and `compact` around each checkpoint."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._number = 1
         self._segments: list[Path] = []
         self._leftover: list[Path] = []
-        """Segments of the life before this one, until what they ask has been answered."""
+        """Segments of the previous run, until CloudWatch was asked for their records."""
         self._leftover_bytes = 0
-        self._live: dict[int, _Kept] = {}
-        self._passed_bytes = 0
-        """In segments, of intents that are not live any more."""
+        self._live: dict[int, _LiveIntent] = {}
+        self._covered_bytes = 0
+        """Bytes in segments of intents that are not live any more."""
         self._intents = 0
         self._waiting: list[int] = []
         self._written = 0
         self._turn = asyncio.Lock()
 
     def open(self) -> list[Intent]:
-        """What was intended by a life that ended without settling it. Blocks. Raises StateUnwritable."""
+        """The intents that the previous run left behind. Blocks. Raises StateUnwritable."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._leftover = sorted(self._directory.glob(f"*{_SUFFIX}"))
@@ -98,58 +99,58 @@ class Journal:
         return intents
 
     def resumed(self) -> None:
-        """What was left over has been asked for; it is forgotten with the next checkpoint."""
+        """CloudWatch was asked for the leftover intents; the next checkpoint removes them."""
         self._segments = self._leftover + self._segments
-        self._passed_bytes += self._leftover_bytes
+        self._covered_bytes += self._leftover_bytes
         self._leftover = []
 
     async def intend(self, destination: Destination, batch: Batch) -> None:
-        """Returns when the batch's intent is on disk. Several at once share one write. Raises StateUnwritable."""
+        """Returns when the intent of the batch is on disk; simultaneous calls share a write. Raises StateUnwritable."""
         intent = intent_of(destination, batch)
         if not intent.records:
             return
         self._intents += 1
         number = self._intents
         last = {file: max(offsets) for file, offsets in intent.records.items()}
-        self._live[number] = _Kept(encoded(intent), last)
+        self._live[number] = _LiveIntent(encoded(intent), last)
         self._waiting.append(number)
         async with self._turn:
             if self._written >= number:
-                return  # whoever had the turn before took it along
+                return  # the call before wrote this intent too
             numbers, self._waiting = [waiting for waiting in self._waiting if waiting in self._live], []
             upto = self._intents
             try:
                 await self._append(b"".join(self._live[number].line for number in numbers))
             except BaseException:
-                self._waiting = numbers + self._waiting  # a second time is no harm, never would be
+                self._waiting = numbers + self._waiting  # writing an intent twice does no harm, not writing it would
                 raise
             self._written = upto
 
-    def cut(self, committed: Mapping[str, int]) -> Cut | None:
-        """Taken together with the positions of a checkpoint; None: there is not enough to forget.
+    def plan_compaction(self, committed: Mapping[str, int]) -> Compaction | None:
+        """Call it together with taking the positions of a checkpoint. None: too little could be removed.
 
-        `committed`: file id → every record before this offset is settled. What is intended from now on goes to a
-        segment of its own, so that the old ones can go as soon as the checkpoint is on disk.
+        `committed`: file id → every record before this offset is settled. Later intents go to a new segment, so that
+        the old segments can be removed as soon as the checkpoint is on disk.
         """
-        for number in [number for number, kept in self._live.items() if kept.is_passed(committed)]:
-            self._passed_bytes += len(self._live.pop(number).line)
-        kept = b"".join(kept.line for kept in self._live.values())
-        # Writing all that is kept once more has to be worth it.
-        if not self._segments or (kept and len(kept) > self._passed_bytes):
+        for number in [number for number, intent in self._live.items() if intent.is_covered(committed)]:
+            self._covered_bytes += len(self._live.pop(number).line)
+        kept = b"".join(intent.line for intent in self._live.values())
+        # The live intents are written once more, so at least as many bytes must become free.
+        if not self._segments or (kept and len(kept) > self._covered_bytes):
             return None
-        return Cut(self._passed_bytes, kept, self._next_segment(), tuple(self._segments))
+        return Compaction(self._covered_bytes, kept, self._next_segment(), tuple(self._segments))
 
-    async def forget(self, cut: Cut) -> None:
-        """The checkpoint is on disk. Raises StateUnwritable; then nothing is forgotten."""
+    async def compact(self, plan: Compaction) -> None:
+        """Call it when the checkpoint is on disk. Raises StateUnwritable, and then no intent is lost."""
         async with self._turn:
-            if cut.kept:
-                await self._append(cut.kept, cut.into)
+            if plan.kept:
+                await self._append(plan.kept, plan.into)
             try:
-                await asyncio.to_thread(_remove, cut.old)
+                await asyncio.to_thread(_remove, plan.old)
             except OSError as error:
                 raise self._unwritable(error) from error
-            self._segments = [path for path in self._segments if path not in cut.old]
-            self._passed_bytes -= cut.freed_bytes
+            self._segments = [path for path in self._segments if path not in plan.old]
+            self._covered_bytes -= plan.freed_bytes
 
     def _next_segment(self) -> Path:
         self._number += 1
@@ -166,22 +167,22 @@ class Journal:
         try:
             await asyncio.to_thread(_append, path, data)
         except OSError as error:
-            self._next_segment()  # what is torn stays at the end of its segment
+            self._next_segment()  # a torn line must stay the last one of its segment
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> StateUnwritable:
         return StateUnwritable(
             f"{self._directory}: intents cannot be written ({error.strerror}); shipping goes on, "
-            "a crash now would send again what is under way"
+            "after a crash now, the batches under way would be sent again"
         )
 
 
 def intent_of(destination: Destination, batch: Batch) -> Intent:
-    """Of the batch's records; events of our own are in no file and need none."""
+    """The intent of the batch's records. The agent's own events are in no file and need no intent."""
     records: dict[str, list[int]] = {}
     for span, start, stop in batch.parts:
         if span.entry is not None:
-            # Read from the message, not from the span: a record that began in the file before has that file's id.
+            # From the message, not from the span: a record that began in the previous file carries the id of that file.
             for identity in map(record_id, map(span.conclusion, range(start, stop))):
                 if identity is not None:
                     records.setdefault(identity.file, []).append(identity.offset)
@@ -207,7 +208,7 @@ def encoded(intent: Intent) -> bytes:
 
 
 def decoded(line: bytes) -> Intent | None:
-    """None for anything but a whole intent."""
+    """None when the line is not a whole intent."""
     body = line[_DIGEST_BYTES:]
     if line[:_DIGEST_BYTES] != b"%08x " % zlib.crc32(body):
         return None
@@ -221,14 +222,14 @@ def decoded(line: bytes) -> Intent | None:
 
 
 def _read(path: Path) -> list[Intent]:
-    """The intents of a segment. Its last line may be torn: that batch was never put."""
+    """The intents of a segment. Its last line may be torn; that batch was never put."""
     *lines, torn = path.read_bytes().split(b"\n")
     intents = [decoded(line) for line in lines]
     if None in intents:
         aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
         aside.write_bytes(path.read_bytes())
         log.error(
-            "journal was corrupt, the batches it does not name may be sent again",
+            "journal was corrupt, batches that it no longer names may be sent again",
             extra={"path": str(path), "kept_as": str(aside), "intents": intents.count(None)},
         )
     if torn:

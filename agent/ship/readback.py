@@ -1,8 +1,8 @@
-"""After a crash: asks CloudWatch which of the intended records it has.
+"""After a crash: asks CloudWatch which of the intended records have arrived. The streams are read in parallel.
 
-GetLogEvents shows an event some moments after it was accepted, so what is missing is looked for again, for at most
-ARRIVAL_SECONDS. Without the right to ask, or for a stream that cannot be asked for, nothing counts as arrived: those
-records are sent again. While CloudWatch does not answer, this waits: nothing could be sent either.
+GetLogEvents shows an event some moments after PutLogEvents accepted it, so missing records are looked for again for at
+most ARRIVAL_SECONDS. Without the permission to read, or when a stream cannot be read, no record counts as arrived and
+all are sent again. While CloudWatch does not answer, this module waits: no record could be sent either.
 """
 
 from __future__ import annotations
@@ -10,47 +10,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Iterable, Set
-from typing import Final, Protocol
+from collections.abc import Iterable, Set
+from typing import Final
 
 from agent.core.backoff import Backoff
 from agent.core.event_id import RecordId, record_id
 from agent.core.values import Destination
 from agent.errors import Denied, Missing, PutError, Throttled, Unavailable
 from agent.ship.journal import Intent
+from agent.ship.sink import ReadableSink
 
 ARRIVAL_SECONDS: Final = 5.0
-"""For so long a record that is not there is looked for again, counted from the start of the first look.
+"""So long, from the start of the first look, a missing record is looked for again.
 
-Long for CloudWatch, which shows most events within a second (the references of PutLogEvents and GetLogEvents promise
-no time), and short for a restart. A record that shows later than that arrives twice, under the same id."""
+CloudWatch shows most events within a second; the references of PutLogEvents and GetLogEvents promise no time. A record
+that CloudWatch shows later than this arrives twice, with the same id."""
 
 LOOK_SECONDS: Final = 0.5
 """Between two looks."""
 
 NEARBY_MS: Final = 1_000
-"""Ranges so close to each other are asked for in one call: the account has but ten of them a second."""
+"""Ranges closer than this are read in one call: an account has only ten GetLogEvents calls a second."""
 
 BACKOFF: Final = Backoff(0.5, 20.0)
 
 log = logging.getLogger(__name__)
 
 
-class ReadsBack(Protocol):
-    """The part of the client that is needed here."""
-
-    def read_back(self, destination: Destination, start_ms: int, end_ms: int) -> AsyncIterator[tuple[int, str]]: ...
-
-    async def reopen(self) -> None: ...
-
-
-async def arrived(client: ReadsBack, intents: Iterable[Intent]) -> dict[str, set[int]]:
-    """File id → the offsets of those intended records that CloudWatch has. Ends when that is known."""
+async def arrived(sink: ReadableSink, intents: Iterable[Intent]) -> dict[str, set[int]]:
+    """File id → the offsets of the intended records that CloudWatch has."""
     by_stream: dict[Destination, list[Intent]] = {}
     for intent in intents:
         by_stream.setdefault(intent.destination, []).append(intent)
     async with asyncio.TaskGroup() as tasks:
-        looks = [tasks.create_task(_in_stream(client, stream, wanted)) for stream, wanted in by_stream.items()]
+        looks = [tasks.create_task(_in_stream(sink, stream, wanted)) for stream, wanted in by_stream.items()]
     offsets: dict[str, set[int]] = {}
     for look in looks:
         for identity in look.result():
@@ -58,7 +51,7 @@ async def arrived(client: ReadsBack, intents: Iterable[Intent]) -> dict[str, set
     return offsets
 
 
-async def _in_stream(client: ReadsBack, stream: Destination, intents: list[Intent]) -> set[RecordId]:
+async def _in_stream(sink: ReadableSink, stream: Destination, intents: list[Intent]) -> set[RecordId]:
     loop = asyncio.get_running_loop()
     found: set[RecordId] = set()
     deadline = loop.time() + ARRIVAL_SECONDS
@@ -66,7 +59,7 @@ async def _in_stream(client: ReadsBack, stream: Destination, intents: list[Inten
         last = loop.time() >= deadline
         wanted = set().union(*map(_ids, intents))
         for start_ms, end_ms in _ranges(intents):
-            if not await _look(client, stream, start_ms, end_ms, wanted, found):
+            if not await _look(sink, stream, start_ms, end_ms, wanted, found):
                 return found
         intents = [intent for intent in intents if not _ids(intent) <= found]
         if last:
@@ -77,22 +70,22 @@ async def _in_stream(client: ReadsBack, stream: Destination, intents: list[Inten
 
 
 async def _look(
-    client: ReadsBack, stream: Destination, start_ms: int, end_ms: int, wanted: Set[RecordId], found: set[RecordId]
+    sink: ReadableSink, stream: Destination, start_ms: int, end_ms: int, wanted: Set[RecordId], found: set[RecordId]
 ) -> bool:
-    """Adds to `found` what is wanted and there. False: there is no use in asking."""
+    """Adds the wanted records that are in the stream to `found`. False: the stream cannot be read."""
     failures = 0
     while True:
         try:
-            async for _, message in client.read_back(stream, start_ms, end_ms):
+            async for _, message in sink.read_back(stream, start_ms, end_ms):
                 identity = record_id(message)
                 if identity is not None and identity in wanted:
                     found.add(identity)
         except Missing:
-            return False  # no stream, so nothing is in it
+            return False  # without a stream there are no events
         except PutError as error:
             if not _may_pass(error):
                 log.error(
-                    "what arrived before the crash cannot be read back, it may be sent again; "
+                    "records that arrived before the crash cannot be read back and may be sent again; "
                     "cloudwatch.resume: exact needs the permission logs:GetLogEvents",
                     extra={"group": stream.group, "stream": stream.stream, "why": str(error)},
                 )
@@ -103,14 +96,14 @@ async def _look(
                 extra={"stream": stream.stream, "reason": error.reason, "why": str(error)},
             )
             if isinstance(error, Denied):
-                await client.reopen()
+                await sink.reopen()
             await asyncio.sleep(BACKOFF.seconds(failures, random.random()))
         else:
             return True
 
 
 def _may_pass(error: PutError) -> bool:
-    """A missing permission stays missing; credentials that expired or are not there yet come back."""
+    """True for errors that pass by themselves: throttling, outages, credentials that expired or do not exist yet."""
     return isinstance(error, Throttled | Unavailable) or (isinstance(error, Denied) and error.reason != "denied")
 
 
@@ -119,7 +112,7 @@ def _ids(intent: Intent) -> set[RecordId]:
 
 
 def _ranges(intents: Iterable[Intent]) -> list[tuple[int, int]]:
-    """Their times, read together where they overlap or nearly do; the end is excluded."""
+    """The time ranges of the intents, joined where they overlap or nearly do. The end of a range is excluded."""
     ranges: list[tuple[int, int]] = []
     for start, end in sorted((intent.earliest_ms, intent.latest_ms + 1) for intent in intents):
         if ranges and start <= ranges[-1][1] + NEARBY_MS:

@@ -1,37 +1,35 @@
-"""One lane's way into one stream: what waits, what is under way, and what the stream wants to hear.
+"""The queue of one lane into one stream: waiting spans, batches under way, and the stream's sequence token.
 
-Sequence tokens: AWS has ignored them since 2023 and takes parallel puts on one stream, so none is sent.
-An endpoint that still asks for them gets, for that stream alone, one put at a time with its token.
+AWS has ignored sequence tokens since 2023 and accepts parallel puts to one stream, so none is sent at first. Where an
+endpoint still enforces tokens, the stream gets one put at a time, with the token that the endpoint named.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Literal
+from typing import Literal
 
 from agent.core.batching.batch import Batch
 from agent.core.batching.pending import PendingSpans
 from agent.core.batching.span import Span
 from agent.core.values import Destination, Lane
 
-NEVER_ASKED: Final = "never asked"
-
 
 class StreamQueue:
-    """Made by the shipper for each lane and namespace that has something to send."""
+    """The shipper makes one for each lane and stream."""
 
     def __init__(self, lane: Lane, destination: Destination, sequence_tokens: Literal["auto", "on", "off"]) -> None:
         self.lane = lane
         self.destination = destination
         self.waiting = PendingSpans()
         self.arrived = asyncio.Event()
-        """Set while something waits."""
+        """Set while an event waits."""
         self.filled = asyncio.Event()
         """Set while a whole batch waits."""
         self.under_way: dict[Batch, float] = {}
-        """Batches taken and not settled, with the time their oldest record was read."""
+        """Batches that are taken and not settled → when their oldest record was read."""
         self.has_accepted = False
-        """The stream has taken a put: what it refuses now is the event's fault."""
+        """The stream has accepted a put: when it refuses a single event now, that event is at fault."""
         self.entity_refused = False
         self._tokens = sequence_tokens
         self._token: str | None = None
@@ -44,7 +42,7 @@ class StreamQueue:
             self.filled.set()
 
     def take(self) -> Batch:
-        """The next batch. Something must be waiting."""
+        """The next batch. There must be an event waiting."""
         batch = self.waiting.take()
         if not self.waiting.events:
             self.arrived.clear()
@@ -58,7 +56,7 @@ class StreamQueue:
         del self.under_way[batch]
 
     def replace(self, batch: Batch, *parts: Batch) -> None:
-        """The batch goes on as parts of itself."""
+        """The parts of the batch are delivered instead of the batch."""
         oldest = self.under_way.pop(batch)
         self.under_way.update(dict.fromkeys(parts, oldest))
 
@@ -75,15 +73,15 @@ class StreamQueue:
 
     @property
     def turn(self) -> asyncio.Lock | None:
-        """To be held for each put, where the endpoint counts them; None: any number at once."""
+        """A lock that each put holds where the endpoint enforces tokens; None: any number of puts at once."""
         return self._turn
 
     @property
     def token(self) -> str | None:
         return self._token if self._turn is not None else None
 
-    def told_token(self, token: str | None, *, demanded: bool) -> None:
-        """The endpoint named the token of the next put; `demanded`: it refused one without."""
+    def learn_token(self, token: str | None, *, demanded: bool) -> None:
+        """Keeps the token that the next put needs; `demanded`: the endpoint refused a put because of its token."""
         if self._tokens == "off":
             return
         if demanded and self._turn is None:

@@ -268,7 +268,7 @@ class Tailer:
     async def _give_up_on_partial(self, file: TrackedFile) -> None:
         since = file.joiner.waiting_since
         if since is not None and time.monotonic() - since >= self._reading.settings.partial_seconds:
-            await self._enter(file, file.joiner.give_up(), 0)
+            await self._enter(file, file.joiner.close_incomplete(), 0)
 
     async def _finish(self, file: TrackedFile) -> None:
         """Its writer has left it."""
@@ -279,8 +279,8 @@ class Tailer:
             log.info("file ended", extra={"path": str(file.path), "file": file.id, "bytes": file.end})
         if file.vanished_bytes:
             self._lose(file, "truncated")
-        if file.joiner.open_runs and (file.replaced or (not self.found and file is self.files[-1])):
-            await self._enter(file, file.joiner.give_up(), 0)
+        if file.joiner.open_records and (file.replaced or (not self.found and file is self.files[-1])):
+            await self._enter(file, file.joiner.close_incomplete(), 0)
 
     def _lose(self, file: TrackedFile, why: str, *, at_least: bool = False) -> None:
         end = file.end + file.vanished_bytes

@@ -16,7 +16,7 @@ from agent.core.reading.line_formats import recognise
 from agent.core.reading.partials import Joiner
 from agent.core.reading.records import Records
 from agent.core.reading.scan_ledger import ScanEntry, ScanLedger
-from agent.core.reading.splitter import Cut, Splitter
+from agent.core.reading.splitter import SplitLines, Splitter
 from agent.tail.checkpoint import Position, this_hour
 from agent.tail.content import LogBytes
 from agent.tail.fingerprint import MARKER_BYTES, digest
@@ -114,13 +114,13 @@ class TrackedFile:
         """Its turn has come. Takes over what `previous` left unfinished: records whose last part is in this file."""
         self.begun = True
         self._active_at = time.monotonic()
-        if previous is None or not previous.joiner.open_runs:
+        if previous is None or not previous.joiner.open_records:
             return
         self.joiner, previous.joiner = previous.joiner, self.joiner
         self.joiner.line_format, previous.joiner.line_format = previous.joiner.line_format, self.joiner.line_format
-        crossing = previous.ledger.enter(previous._splitter.offset, self.joiner.open_runs, time.monotonic())
+        crossing = previous.ledger.enter(previous._splitter.offset, self.joiner.open_records, time.monotonic())
         previous._crossing = crossing
-        before = self.joiner.cross(previous.id, previous.islands) + previous._crossed
+        before = self.joiner.start_next_file(previous.id, previous.islands) + previous._crossed
         if before and previous._crossed_from is not None:
             crossing.tie(previous._crossed_from, before)
         self._crossed_from = crossing
@@ -156,18 +156,18 @@ class TrackedFile:
             self._active_at = time.monotonic()
         return data
 
-    def cut(self, data: bytes, now: float) -> Cut:
+    def cut(self, data: bytes, now: float) -> SplitLines:
         cut = self._splitter.feed(data, now)
         if self._skip_first_line and cut.lines:
             self._skip_first_line = False
-            return Cut(cut.lines[1:], cut.offset + len(cut.lines[0]), cut.overlong)
+            return SplitLines(cut.lines[1:], cut.offset + len(cut.lines[0]), cut.overlong)
         return cut
 
-    def join(self, cut: Cut) -> Records:
+    def join(self, cut: SplitLines) -> Records:
         records = self.joiner.feed(cut.lines, cut.offset, time.monotonic())
         if cut.overlong is not None:
-            records.odd.append(cut.overlong)
-        records, self._under_way = self.scan_ledger.pass_over(records, self._splitter.offset)
+            records.unusual.append(cut.overlong)
+        records, self._under_way = self.scan_ledger.skip_scanned(records, self._splitter.offset)
         return records
 
     def look_ahead(self, offset: int, most: int) -> bytes:
@@ -190,14 +190,14 @@ class TrackedFile:
         for express in self._under_way:
             express.hold(entry)
         self._under_way = []
-        self._crossed += records.crossed
-        is_behind_them = end > entry.start or not self.joiner.open_runs
+        self._crossed += records.from_previous_file
+        is_behind_them = end > entry.start or not self.joiner.open_records
         if self._crossed and self._crossed_from is not None and is_behind_them:
             entry.tie(self._crossed_from, self._crossed)
             self._crossed = 0
         return entry
 
-    def last_line(self) -> Cut | None:
+    def last_line(self) -> SplitLines | None:
         """A last line without a newline, once nobody can be about to write the rest of it."""
         if self.ended and self._is_left and self._splitter.end > self._splitter.offset:
             return self._splitter.finish()
@@ -217,7 +217,7 @@ class TrackedFile:
     @property
     def is_torn(self) -> bool:
         """It was left inside a record so recently that the rest of it may still be written here."""
-        unfinished = self.joiner.open_runs or self._splitter.end > self._splitter.offset
+        unfinished = self.joiner.open_records or self._splitter.end > self._splitter.offset
         rests = self.found.compressed or self.replaced
         return bool(unfinished) and not rests and time.time() - self._content.changed_at() < SETTLE_SECONDS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.core.processing.alert import SEVERITY
+from agent.core.priorities import SEVERITY
 from agent.web.figures import ago, count, duration, moment, plural, share, size
 from agent.web.markup import Child, Html, join, tag
 from agent.web.parts import card, facts, meter, reasons, slug, stack, table
@@ -14,7 +14,7 @@ from agent.web.verdict import LATE_SECONDS, Level
 MOST_FILES = 40
 """Rows in the table of files; /status lists all files."""
 
-_GOOD_OUTCOMES = frozenset({"accepted", "already_accepted"})
+_GOOD_OUTCOMES = frozenset({"accepted"})
 
 
 def losses(report: Report) -> Html:

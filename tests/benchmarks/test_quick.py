@@ -1,14 +1,14 @@
-"""Catching up is still measured, beside its floor; what it came to is nobody's business here."""
+"""A quick run of `benchmarks.catch_up` works. The numbers are not checked."""
 
 import subprocess
 import sys
 
 import orjson
 
-COLUMNS = {"shipper", "tls", "us_per_alert", "alerts_per_cpu_second", "floor_us", "peak_mb", "sink_cpu_seconds"}
+COLUMNS = {"shipper", "tls", "us_per_alert", "alerts_per_cpu_second", "baseline_us", "peak_mb", "sink_cpu_seconds"}
 
 
-def test_a_quick_run_ends_with_a_table_and_its_json(tmp_path):
+def test_a_quick_run_writes_a_table_and_json(tmp_path):
     command = [sys.executable, "-m", "benchmarks.catch_up", "--quick", "--results", str(tmp_path)]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

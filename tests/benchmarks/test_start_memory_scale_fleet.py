@@ -1,4 +1,4 @@
-"""That these benchmarks still run and leave behind what docs/benchmarks.md is made of. Numbers are not judged here."""
+"""Quick runs of these benchmarks work and write the JSON for docs/benchmarks.md. The numbers are not checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 
-def test_the_start_is_timed_and_weighed(tmp_path):
+def test_start_reports_times_and_memory(tmp_path):
     found = quick("start", tmp_path)
 
     assert found["rows"][0].keys() >= {"enrichment", "tls", "seconds", "cpu_seconds", "resident_mb", "peak_mb", "goal"}
@@ -18,7 +18,7 @@ def test_the_start_is_timed_and_weighed(tmp_path):
     assert found["rounds"]
 
 
-def test_memory_is_watched_idle_with_a_backlog_and_over_a_long_time(tmp_path):
+def test_memory_is_measured_idle_with_a_backlog_and_over_a_long_time(tmp_path):
     found = quick("memory", tmp_path)
 
     assert found["rows"][0].keys() == {"when", "resident_mb", "most_mb", "goal"}
@@ -29,7 +29,7 @@ def test_memory_is_watched_idle_with_a_backlog_and_over_a_long_time(tmp_path):
     assert all(row.keys() >= {"rotations", "resident_mb", "open_files"} for row in found["long_time"])
 
 
-def test_cost_is_measured_against_alerts_files_and_pods(tmp_path):
+def test_scale_is_measured_for_alerts_files_and_pods(tmp_path):
     found = quick("scale", tmp_path)
 
     assert {row["scaled"] for row in found["rows"]} == {"alerts", "files", "pods"}
@@ -38,7 +38,7 @@ def test_cost_is_measured_against_alerts_files_and_pods(tmp_path):
     assert all(row.keys() >= {"idle_ms_per_second", "churning_ms_per_second"} for row in found["pods"])
 
 
-def test_a_fleet_is_held_against_the_quota_on_paper_and_by_simulation(tmp_path):
+def test_fleet_compares_calculation_and_simulation_with_the_quota(tmp_path):
     found = quick("fleet", tmp_path)
 
     assert found["rows"][0].keys() >= {"load", "quota", "puts_per_node", "nodes_on_paper", "nodes"}
@@ -47,7 +47,7 @@ def test_a_fleet_is_held_against_the_quota_on_paper_and_by_simulation(tmp_path):
 
 
 def quick(name: str, results: Path) -> dict[str, Any]:
-    """What the program wrote about itself."""
+    """The JSON of a quick run."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--results", str(results)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Full jitter under a ceiling that doubles."""
+"""Full jitter below a ceiling that doubles."""
 
 from hypothesis import given
 from hypothesis import strategies as st

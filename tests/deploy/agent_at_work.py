@@ -1,4 +1,4 @@
-"""An agent that reads one Falco log and ships it to an embedded CloudWatch: for tests of what is around it."""
+"""Runs an agent that reads one Falco log and ships it to an embedded CloudWatch, for tests of dashboards and rules."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def made_up_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def agent_at_work(folder: Path, **cloudwatch_settings: Any) -> AsyncIterator[AtWork]:
-    """Once the block begins, all alerts of the log and the first heartbeat have arrived."""
+    """When the block begins, CloudWatch has received all alerts of the log and the first heartbeat."""
     _write_alerts(folder / "pods" / POD / "falco/0.log")
     async with EmbeddedCloudWatch(data_dir=folder / "cloudwatch") as cloudwatch:
         settings = Settings.model_validate(

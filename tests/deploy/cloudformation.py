@@ -1,7 +1,7 @@
-"""Reads a CloudFormation template and says what it comes to for given parameters, as far as our stack needs it.
+"""Evaluates a CloudFormation template for given parameters, with the functions that our stack uses.
 
-Knows Ref, Sub, If, Equals, And, Not, Condition and GetAtt; resources whose condition is false are left out. What AWS
-itself makes of the template is cfn-lint's business.
+These are Ref, Sub, If, Equals, And, Not, Condition and GetAtt. Resources whose condition is false are omitted. cfn-lint
+checks that the template is valid.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NO_VALUE = object()
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms, read as their long ones."""
+    """Reads CloudFormation's short forms (!Ref) as their long forms."""
 
 
 def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]
         if suffix == "GetAtt":
             value = value.split(".")
     else:
-        value = loader.construct_sequence(node, deep=True)  # type: ignore[arg-type]  # our template has no others
+        value = loader.construct_sequence(node, deep=True)  # type: ignore[arg-type]  # our template uses only scalars and sequences
     return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
 
 
@@ -34,10 +34,10 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 class Stack:
-    """A template with its parameters filled in; `resources` holds the properties of each one that would be made."""
+    """A template with its parameters. `resources` contains the properties of each resource that AWS would create."""
 
     def __init__(self, path: Path, **parameters: str) -> None:
-        self.template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # a safe loader with tags
+        self.template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # derived from SafeLoader
         unknown = parameters.keys() - self.template["Parameters"].keys()
         assert not unknown, f"the template has no parameter {unknown}"
         self._parameters = {
@@ -91,6 +91,6 @@ class Stack:
             return PSEUDO[name]
         if name in self._parameters:
             return self._parameters[name]
-        if name == "LogGroup":  # a Ref to a log group is its name
+        if name == "LogGroup":  # Ref returns the name of a log group
             return self._resolve(self.template["Resources"][name]["Properties"]["LogGroupName"])
         return f"arn:aws:made-up:ap-south-1:123456789012:{name}"

@@ -1,8 +1,8 @@
-"""Fixtures of all deployment tests: real helm and kubectl, found or fetched, run offline in a home of their own.
+"""Fixtures of all deployment tests: real helm and kubectl, which run offline with an empty home directory.
 
-`helm` and `kubectl` are functions from arguments to a finished process (text output, never raising); a machine where
-a tool cannot be had skips with the reason. `documents` cuts a YAML stream into objects, `validate_strictly` holds
-them against the Kubernetes API's own schemas.
+The fixtures `helm` and `kubectl` are functions that take arguments and return a finished process. They do not raise if
+the program fails. If helm or kubectl cannot be found or fetched, the test skips and says why. `documents` splits a YAML
+stream into objects. `validate_strictly` checks objects against the schemas of the Kubernetes API.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
-from helm.scripts.binaries import MissingTool, find, helm_environment
+from tools.binaries import MissingTool, find, helm_environment
 
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 KUBERNETES_VERSIONS = ("1.31", "1.37")
-"""The oldest and the newest that kubernetes-validate and our users have."""
+"""An old version that users still run, and the newest one that kubernetes-validate contains."""
 
 
 @pytest.fixture(scope="session")
@@ -48,14 +48,14 @@ def _runner(name: str, home: Path) -> Runner:
 
 
 def documents(text: str) -> list[dict[str, Any]]:
-    """The objects of a YAML stream, empty documents left out."""
+    """Returns the objects of a YAML stream without empty documents."""
     return [document for document in yaml.safe_load_all(text) if document]
 
 
 def validate_strictly(objects: list[dict[str, Any]]) -> None:
-    """Raises kubernetes-validate's error for an unknown or missing field or a wrong type, in any of our versions.
+    """Raises kubernetes-validate's error for an unknown field, a missing field or a wrong type, in any version.
 
-    Kinds of custom resources have no schema there; their tests look at them themselves.
+    Custom resources have no schema there, so they are not checked here.
     """
     kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="needs the dev group's kubernetes-validate")
     for item in objects:

@@ -1,13 +1,13 @@
-"""manifests/agent: the chart's render with default values, as kustomize and the agent take it."""
+"""manifests/agent is the chart with default values. kustomize builds it, and the agent accepts its configuration."""
 
 from __future__ import annotations
 
 import pytest
 
 from agent.settings.load import load_settings
-from helm.scripts.generate import CHART
-from helm.scripts.render import MANIFESTS, RELEASE, agent_manifests
 from tests.deploy.conftest import Runner, documents, validate_strictly
+from tools.chart.generate import CHART
+from tools.chart.render import MANIFESTS, RELEASE, agent_manifests
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def built(kubectl: Runner):
     return documents(done.stdout)
 
 
-def test_the_files_are_the_charts_render(helm):
+def test_the_files_are_up_to_date(helm):
     expected = agent_manifests()
 
     assert sorted(path.name for path in MANIFESTS.iterdir()) == sorted(path.name for path in expected)
@@ -25,17 +25,17 @@ def test_the_files_are_the_charts_render(helm):
         assert path.read_text() == text, f"{path} is out of date: make render-manifests"
 
 
-def test_every_file_says_what_it_is_and_how_to_apply_it():
+def test_every_file_begins_with_its_purpose_and_command():
     for path in MANIFESTS.iterdir():
         assert path.read_text().startswith("# ")
         assert "kubectl apply -k manifests/agent" in path.read_text().splitlines()[0]
 
 
-def test_what_kustomize_builds_is_valid(built):
+def test_the_built_objects_are_valid(built):
     validate_strictly(built)
 
 
-def test_what_kustomize_builds_is_what_helm_installs(built, helm):
+def test_kustomize_builds_the_same_objects_as_helm(built, helm):
     rendered = documents(helm("template", RELEASE[0], CHART, *RELEASE[1:], "--skip-tests").stdout)
 
     kinds = sorted(item["kind"] for item in rendered)
@@ -45,7 +45,7 @@ def test_what_kustomize_builds_is_what_helm_installs(built, helm):
     assert ours["spec"]["template"]["spec"]["containers"] == theirs["spec"]["template"]["spec"]["containers"]
 
 
-def test_an_edit_of_the_configuration_rolls_the_pods(built):
+def test_an_edit_of_the_configuration_restarts_the_pods(built):
     (config_map,) = [item["metadata"]["name"] for item in built if item["kind"] == "ConfigMap"]
     (daemonset,) = [item for item in built if item["kind"] == "DaemonSet"]
 
@@ -54,7 +54,7 @@ def test_an_edit_of_the_configuration_rolls_the_pods(built):
     assert volumes["config"]["configMap"]["name"] == config_map
 
 
-def test_the_configuration_is_what_the_agent_reads(built, tmp_path):
+def test_the_agent_accepts_the_configuration(built, tmp_path):
     (text,) = [item["data"]["config.yaml"] for item in built if item["kind"] == "ConfigMap"]
     config = tmp_path / "config.yaml"
     config.write_text(text)

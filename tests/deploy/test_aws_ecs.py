@@ -1,4 +1,4 @@
-"""The ECS task: what botocore would send is valid, and the agent in it reads what Falco in it writes."""
+"""The ECS task definition is valid for botocore, and its agent reads the file that its Falco writes."""
 
 from __future__ import annotations
 

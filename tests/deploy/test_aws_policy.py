@@ -1,4 +1,4 @@
-"""What the agent may do on AWS is what it does, for the one log group it is meant for."""
+"""The policies allow exactly the AWS calls that the agent makes, for one log group only."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ POLICY = ROOT / "manifests/aws/iam-policy.json"
 STACK = ROOT / "manifests/aws/stack.yaml"
 
 PERMISSION_ONLY = frozenset({"TagResource"})
-"""Needed for CreateLogGroup with tags, never called (CreateLogGroup reference, read 2026-11)."""
+"""CreateLogGroup with tags needs this permission. The agent never calls it (CreateLogGroup reference, read 2026-11)."""
 
 UNSCOPED = frozenset({"DescribeLogGroups"})
-"""CloudWatch authorises it on the account's groups as a whole: `log-group::log-stream:`."""
+"""CloudWatch checks this permission for all log groups of the account: `log-group::log-stream:`."""
 
 
 def actions(statements: list[dict[str, Any]]) -> set[str]:
@@ -43,11 +43,11 @@ def stack_statements(**parameters: str) -> list[dict[str, Any]]:
 
 
 async def operations_of_the_agent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Everything the agent asks of CloudWatch Logs with all options on, from the embedded endpoint's request log."""
+    """Returns the operations that the agent calls with all options on, according to the embedded CloudWatch."""
     made_up_credentials(monkeypatch)
     options = {"retention_days": 90, "tags": {"team": "security"}, "deletion_protection": True, "log_class": "STANDARD"}
     async with agent_at_work(folder, **options) as at_work:
-        # Which events arrived is only asked after a crash, so this call is made by hand.
+        # The agent reads events back only after a crash, so the test makes this call itself.
         async with open_cloudwatch(at_work.settings.cloudwatch, user_agent_extra="test") as client:
             stream = Destination(GROUP, f"{at_work.settings.node_name}/urgent")
             assert [message async for _, message in client.read_back(stream, 0, 1 << 42)]
@@ -63,7 +63,7 @@ async def test_the_policy_covers_exactly_the_calls_of_the_agent(tmp_path: Path, 
     assert actions(statements) == called | PERMISSION_ONLY
 
 
-def test_the_policy_covers_every_operation_that_the_code_spells():
+def test_the_policy_covers_every_operation_that_the_code_names():
     service = botocore.session.get_session().get_service_model("logs")
     spellings = {form: name for name in service.operation_names for form in (name, xform_name(name))}
     source = "\n".join(path.read_text() for path in sorted((ROOT / "agent/cloudwatch").rglob("*.py")))
@@ -75,14 +75,14 @@ def test_the_policy_covers_every_operation_that_the_code_spells():
 
 
 @pytest.mark.parametrize("sid", ["ShipAlerts", "CreateTheGroupWhenMissing", "ReadBackForExactResume"])
-def test_rights_reach_no_further_than_the_named_group(sid: str):
+def test_permissions_are_limited_to_the_named_group(sid: str):
     statement = next(one for one in json.loads(POLICY.read_text())["Statement"] if one["Sid"] == sid)
 
     group = "arn:aws:logs:<YOUR-REGION>:<YOUR-ACCOUNT-ID>:log-group:/falco/eks-managed-cluster"
     assert resources(statement) == [group, f"{group}:*"]
 
 
-def test_only_a_describing_right_is_not_tied_to_the_group():
+def test_only_a_describe_permission_is_not_limited_to_the_group():
     statements = json.loads(POLICY.read_text())["Statement"]
 
     wide = [one for one in statements if not all("/falco/eks-managed-cluster" in arn for arn in resources(one))]
@@ -90,15 +90,15 @@ def test_only_a_describing_right_is_not_tied_to_the_group():
     assert actions(wide) == UNSCOPED
 
 
-def test_the_stack_gives_no_right_to_create_the_group_that_it_makes_itself():
+def test_the_policy_of_the_stack_does_not_allow_to_create_the_group():
     assert actions(stack_statements()) == {"PutLogEvents", "CreateLogStream", "DescribeLogGroups"}
 
 
-def test_the_stack_allows_reading_back_only_when_asked():
+def test_the_stack_allows_reading_back_only_if_a_parameter_says_so():
     assert "GetLogEvents" in actions(stack_statements(AllowExactResume="true"))
 
 
-def test_the_stack_ties_the_rights_to_its_own_group():
+def test_the_policy_of_the_stack_is_limited_to_its_own_group():
     for statement in stack_statements(AllowExactResume="true"):
         if actions([statement]) <= UNSCOPED:
             continue
@@ -145,7 +145,7 @@ def test_pod_identity_trusts_one_service_account_of_one_cluster():
     ("identity", "made"),
     [("none", set()), ("irsa", {"IrsaRole"}), ("pod-identity", {"PodIdentityRole", "PodIdentityAssociation"})],
 )
-def test_a_role_is_made_only_in_the_way_asked_for(identity: str, made: set[str]):
+def test_the_stack_creates_only_the_role_that_a_parameter_selects(identity: str, made: set[str]):
     stack = Stack(STACK, AgentIdentity=identity, OidcProvider="oidc.eks.ap-south-1.amazonaws.com/id/ABC123")
 
     assert {name for name in stack.resources if name.endswith(("Role", "Association"))} == made

@@ -1,4 +1,4 @@
-"""The saved queries: in the language of Logs Insights, over fields that the agent's events really have."""
+"""The saved queries use the commands of Logs Insights, and fields that the agent's events contain."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ STACK = Stack(ROOT / "manifests/aws/stack.yaml", AgentIdentity="none")
 
 COMMANDS = {"fields", "filter", "stats", "sort", "dedup", "limit"}
 WORDS = {"as", "by", "and", "or", "in", "asc", "desc", "ispresent", "count", "count_distinct", "latest"}
-"""Of the query language (CloudWatch Logs Insights language reference, read 2026-11)."""
+"""Keywords of the query language (CloudWatch Logs Insights language reference, read 2026-11)."""
 
 OF_INSIGHTS = {"@timestamp"}
 OF_ENRICHED_ALERTS = {"kubernetes.namespace_name", "kubernetes.pod_name", "kubernetes.workload_name"}
-"""Only alerts about a pod have them; the names are the public interface, and enrichment's tests hold it to them."""
+"""Only alerts about a pod have these fields. The tests of enrichment check their names."""
 
 OF_FALCO_IN_A_CONTAINER = {"output_fields.k8s.ns.name", "output_fields.k8s.pod.name"}
 
@@ -41,9 +41,9 @@ QUERIES = queries()
 
 
 def steps(query: str) -> list[tuple[str, str]]:
-    """The commands of a query with their arguments, texts blanked."""
-    without_texts = re.sub(r'"[^"]*"', '""', query)
-    found = [step.split(maxsplit=1) for step in without_texts.split("|")]
+    """Returns the commands of a query with their arguments. String literals are emptied."""
+    without_strings = re.sub(r'"[^"]*"', '""', query)
+    found = [step.split(maxsplit=1) for step in without_strings.split("|")]
     return [(words[0], words[1] if len(words) > 1 else "") for words in found]
 
 
@@ -54,7 +54,7 @@ def fields_of(query: str) -> set[str]:
 
 
 def flattened(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The names under which Insights discovers the fields of a JSON event."""
+    """Yields the names under which Logs Insights discovers the fields of a JSON event."""
     for key, inner in value.items():
         if isinstance(inner, dict):
             yield from flattened(inner, f"{prefix}{key}.")
@@ -62,12 +62,12 @@ def flattened(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", sorted(QUERIES))
-def test_a_query_uses_commands_of_the_language_only(name: str):
+def test_a_query_uses_only_commands_of_the_language(name: str):
     assert {command for command, _ in steps(QUERIES[name])} <= COMMANDS
 
 
 @pytest.mark.parametrize("name", sorted(QUERIES))
-def test_nothing_but_a_limit_follows_a_dedup(name: str):
+def test_only_a_limit_follows_a_dedup(name: str):
     commands = [command for command, _ in steps(QUERIES[name])]
 
     after = commands[commands.index("dedup") + 1 :] if "dedup" in commands else []
@@ -75,7 +75,7 @@ def test_nothing_but_a_limit_follows_a_dedup(name: str):
     assert set(after) <= {"limit"}
 
 
-async def test_every_field_that_a_query_names_is_in_the_agents_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_every_field_of_a_query_is_in_the_agents_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     made_up_credentials(monkeypatch)
     async with agent_at_work(tmp_path) as at_work:
         events = [orjson.loads(event.message) for event in at_work.cloudwatch.events(GROUP)]
@@ -90,7 +90,7 @@ async def test_every_field_that_a_query_names_is_in_the_agents_events(tmp_path: 
     assert unknown == {}
 
 
-async def test_the_agents_events_count_in_the_metrics_meant_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_each_event_of_the_agent_counts_in_the_right_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from tests.deploy.test_aws_stack import metrics_of
 
     made_up_credentials(monkeypatch)
@@ -105,11 +105,13 @@ async def test_the_agents_events_count_in_the_metrics_meant_for_them(tmp_path: P
     }
 
 
-async def test_the_heartbeats_text_says_how_many_were_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_the_text_of_a_heartbeat_contains_the_number_of_rejected_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     made_up_credentials(monkeypatch)
     async with agent_at_work(tmp_path) as at_work:
         events = [orjson.loads(event.message) for event in at_work.cloudwatch.events(GROUP)]
 
     (heartbeat,) = [event for event in events if event["rule"] == "Falcowatch: heartbeat"]
 
-    assert ", rejected 0, " in heartbeat["output"], "the metric filter on rejects reads this"
+    assert ", rejected 0, " in heartbeat["output"], "the metric filter on rejects reads this text"

@@ -1,4 +1,4 @@
-"""The stack: clean for cfn-lint, taken by an AWS stand-in, and its filters match the events they are meant for."""
+"""cfn-lint and moto accept the stack, and its metric filters match the right events."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BANNER = {"log": "Falco initialized with configuration files:", "stream": "stder
 
 
 def own(rule: str, priority: str = "Informational", output: str = "") -> dict[str, str]:
-    """An event of the agent's own."""
+    """Returns an event that the agent reports about itself."""
     return {"priority": priority, "rule": f"Falcowatch: {rule}", "source": "falcowatch", "output": output}
 
 
@@ -50,7 +50,7 @@ def stack() -> Stack:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Any]:
-    """A client for each service, against a local stand-in."""
+    """A function that returns a client of an AWS service. The clients talk to a local moto server."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
@@ -70,7 +70,7 @@ def aws() -> Iterator[Any]:
 
 
 def metrics_of(stack: Stack, event: dict[str, str]) -> set[str]:
-    """The metrics that an event would count in, by the embedded CloudWatch's reading of the patterns."""
+    """Returns the metrics that count an event, evaluated by the filter patterns of the embedded CloudWatch."""
     found = set()
     for properties in stack.of_type("AWS::Logs::MetricFilter").values():
         matches = matcher(properties["FilterPattern"])
@@ -108,7 +108,7 @@ def test_cfn_lint_finds_nothing():
     ],
     ids=lambda value: value.get("rule", "banner") if isinstance(value, dict) else "",
 )
-def test_each_event_counts_where_it_belongs(stack: Stack, event: dict[str, str], expected: set[str]):
+def test_each_event_counts_in_the_right_metrics(stack: Stack, event: dict[str, str], expected: set[str]):
     assert metrics_of(stack, event) == expected
 
 
@@ -120,7 +120,7 @@ def test_there_is_a_metric_for_every_priority(stack: Stack):
     assert {priority.capitalize() for priority in PRIORITIES} <= names
 
 
-def test_every_alarm_watches_a_metric_that_exists_and_tells_the_topic(stack: Stack):
+def test_every_alarm_uses_an_existing_metric_and_notifies_the_topic(stack: Stack):
     made = {
         (one["MetricTransformations"][0]["MetricNamespace"], one["MetricTransformations"][0]["MetricName"])
         for one in stack.of_type("AWS::Logs::MetricFilter").values()
@@ -137,7 +137,7 @@ def test_the_alarm_of_the_walk_sums_over_five_minutes_with_threshold_one(stack: 
     assert (alarm["Statistic"], alarm["Threshold"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Sum", 1, 300, 1)
 
 
-def test_the_alarm_of_the_walk_can_count_log_events_as_the_article_did():
+def test_the_alarm_of_the_walk_can_count_all_log_events():
     stack = Stack(STACK, AgentIdentity="none", AnyAlertCounts="log-events")
 
     alarm = stack.resources["AnyEventAlarm"]
@@ -147,7 +147,7 @@ def test_the_alarm_of_the_walk_can_count_log_events_as_the_article_did():
     assert (alarm["Statistic"], alarm["Threshold"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Sum", 1, 300, 1)
 
 
-def test_silence_is_an_alarm_and_quiet_is_not(stack: Stack):
+def test_only_the_heartbeat_alarm_fires_without_data(stack: Stack):
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
 
     breaching = {name for name, alarm in alarms.items() if alarm["TreatMissingData"] == "breaching"}
@@ -155,7 +155,7 @@ def test_silence_is_an_alarm_and_quiet_is_not(stack: Stack):
     assert breaching == {"AgentSilentAlarm"}
 
 
-def test_the_cheaper_class_leaves_out_what_it_cannot_do_and_watches_incoming_events_instead():
+def test_the_infrequent_access_class_replaces_metric_filters_by_incoming_events():
     stack = Stack(STACK, AgentIdentity="none", LogClass="INFREQUENT_ACCESS")
 
     assert stack.of_type("AWS::Logs::MetricFilter") == {}
@@ -164,7 +164,7 @@ def test_the_cheaper_class_leaves_out_what_it_cannot_do_and_watches_incoming_eve
     assert alarms["AnyEventAlarm"]["Dimensions"] == [{"Name": "LogGroupName", "Value": "/falco/eks-managed-cluster"}]
 
 
-def test_the_group_is_the_one_that_the_agent_chooses_by_itself(stack: Stack):
+def test_the_default_log_group_is_the_default_of_the_agent(stack: Stack):
     from agent.settings import Settings
 
     template = Settings(cluster_name="eks-managed-cluster").log_group_template
@@ -204,10 +204,12 @@ def test_widgets_of_the_dashboard_do_not_overlap_and_fit_the_grid(stack: Stack):
         cells |= mine
 
 
-@pytest.mark.filterwarnings("ignore:Tried to parse AWS:UserWarning")  # of the stand-in, for what it leaves out
+@pytest.mark.filterwarnings(
+    "ignore:Tried to parse AWS:UserWarning"
+)  # moto warns about resources that it does not support
 @pytest.mark.parametrize("identity", ["none", "irsa", "pod-identity"])
-def test_the_stack_is_deployed_as_far_as_the_stand_in_goes(aws: Any, identity: str):
-    # The stand-in knows no NoValue inside of a list, hence AllowExactResume; filters, alarms and queries it leaves out.
+def test_moto_deploys_the_stack(aws: Any, identity: str):
+    # moto does not support NoValue in a list, hence AllowExactResume. It ignores filters, alarms and queries.
     parameters = {
         "ClusterName": f"cluster-{identity}",
         "AgentIdentity": identity,
@@ -232,7 +234,7 @@ def test_the_stack_is_deployed_as_far_as_the_stand_in_goes(aws: Any, identity: s
     assert ("AgentRoleArn" in outputs) == (identity == "irsa")
 
 
-def test_the_stand_in_takes_every_filter_alarm_subscription_and_the_dashboard(aws: Any, stack: Stack):
+def test_moto_accepts_every_filter_alarm_subscription_and_the_dashboard(aws: Any, stack: Stack):
     logs, cloudwatch, sns = aws("logs"), aws("cloudwatch"), aws("sns")
     group = stack.resources["LogGroup"]["LogGroupName"]
     logs.create_log_group(logGroupName=group)

@@ -1,4 +1,4 @@
-"""The chart through real helm: it lints, renders as agreed, and renders what Kubernetes and the agent take."""
+"""Real helm lints and renders the chart. Kubernetes accepts the objects, and the agent accepts the configuration."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from agent.settings.load import load_settings
-from helm.scripts.generate import CHART, GENERATED
-from helm.scripts.render import RELEASE, golden_renders
 from tests.deploy.conftest import Runner, documents, validate_strictly
+from tools.chart.generate import CHART, GENERATED
+from tools.chart.render import RELEASE, golden_renders
 
 CASES = sorted((CHART / "ci").glob("*-values.yaml"), key=lambda path: path.name)
 every_case = pytest.mark.parametrize("values", CASES, ids=lambda path: path.name.removesuffix("-values.yaml"))
@@ -47,7 +47,7 @@ def config_of(objects: list[dict[str, Any]]) -> str:
 
 
 @every_case
-def test_lint_has_no_complaint(helm, values):
+def test_helm_lint_finds_nothing(helm, values):
     done = helm("lint", "--strict", CHART, "--values", values)
 
     assert done.returncode == 0, done.stdout
@@ -59,7 +59,7 @@ def test_every_object_is_valid_in_the_oldest_and_newest_kubernetes(helm, values)
 
 
 @every_case
-def test_the_configuration_is_what_the_agent_reads(helm, values, tmp_path):
+def test_the_agent_accepts_the_configuration(helm, values, tmp_path):
     objects = render(helm, "--values", values)
     container = pod_spec(objects)["containers"][0]
     config = tmp_path / "config.yaml"
@@ -78,7 +78,7 @@ def test_the_configuration_is_what_the_agent_reads(helm, values, tmp_path):
 
 
 @every_case
-def test_nothing_but_the_state_directory_can_be_written(helm, values):
+def test_only_the_state_directory_is_writable(helm, values):
     objects = render(helm, "--values", values)
 
     container = pod_spec(objects)["containers"][0]
@@ -86,13 +86,13 @@ def test_nothing_but_the_state_directory_can_be_written(helm, values):
     assert writable == ["state"]
 
 
-def test_the_renders_are_the_golden_ones(helm):
+def test_the_golden_renders_are_up_to_date(helm):
     for path, expected in golden_renders().items():
         assert path.exists(), f"{path}: make render-manifests"
         assert path.read_text() == expected, f"{path} is out of date: look at the difference, make render-manifests"
 
 
-def test_no_golden_render_outlives_its_values(helm):
+def test_every_golden_render_has_its_values_file(helm):
     expected = golden_renders()
 
     assert sorted(next(iter(expected)).parent.iterdir()) == sorted(expected)
@@ -119,7 +119,7 @@ def test_the_container_has_no_privilege_by_default(helm):
     assert {spec[key] for key in ("hostNetwork", "hostPID", "hostIPC", "enableServiceLinks")} == {False}
 
 
-def test_the_memory_limit_follows_the_budget_unless_it_is_given(helm):
+def test_the_memory_limit_is_derived_from_the_budget_unless_it_is_set(helm):
     def limit(*arguments: str) -> str:
         resources = pod_spec(render(helm, *arguments))["containers"][0]["resources"]
         assert "cpu" not in resources["limits"]
@@ -132,7 +132,7 @@ def test_the_memory_limit_follows_the_budget_unless_it_is_given(helm):
     assert limit("--set", "resources.limits.memory=1Gi") == "1Gi"
 
 
-def test_probes_ask_the_endpoints_made_for_them(helm):
+def test_probes_use_the_health_endpoints(helm):
     container = pod_spec(render(helm))["containers"][0]
 
     paths = {kind: container[kind]["httpGet"]["path"] for kind in ("startupProbe", "livenessProbe", "readinessProbe")}
@@ -140,7 +140,7 @@ def test_probes_ask_the_endpoints_made_for_them(helm):
 
 
 @pytest.mark.parametrize("mode", ["auto", "api", "none"])
-def test_the_api_server_is_reached_only_for_enrichment(helm, mode):
+def test_only_enrichment_gets_access_to_the_api_server(helm, mode):
     objects = render(helm, "--set", f"config.enrich.mode={mode}")
 
     kinds = {item["kind"] for item in objects}
@@ -150,13 +150,13 @@ def test_the_api_server_is_reached_only_for_enrichment(helm, mode):
     assert ("ClusterRoleBinding" in kinds) is wanted
 
 
-def test_the_role_lists_and_watches_pods_and_nothing_else(helm):
+def test_the_role_can_only_list_and_watch_pods(helm):
     role = only(render(helm), "ClusterRole")
 
     assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
 
 
-def test_a_change_of_configuration_rolls_the_pods(helm):
+def test_a_change_of_the_configuration_restarts_the_pods(helm):
     def checksum(*arguments: str) -> str:
         template = only(render(helm, *arguments), "DaemonSet")["spec"]["template"]
         value: str = template["metadata"]["annotations"]["checksum/config"]
@@ -166,7 +166,7 @@ def test_a_change_of_configuration_rolls_the_pods(helm):
     assert checksum() != checksum("--set", "config.drain_seconds=31")
 
 
-def test_a_non_root_agent_gets_its_state_directory_opened_first(helm):
+def test_an_init_container_gives_a_non_root_agent_access_to_the_state_directory(helm):
     spec = pod_spec(render(helm, "--values", CHART / "ci" / "non-root-values.yaml"))
 
     (init,) = spec["initContainers"]
@@ -177,8 +177,8 @@ def test_a_non_root_agent_gets_its_state_directory_opened_first(helm):
     assert "initContainers" not in pod_spec(render(helm))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's files are opened, so only root can make some")
-def test_opening_reaches_what_root_once_wrote_and_follows_no_link(helm, tmp_path):
+@pytest.mark.skipif(os.geteuid() != 0, reason="the test must create files that root owns")
+def test_the_init_container_changes_files_of_root_and_follows_no_link(helm, tmp_path):
     spec = pod_spec(render(helm, "--values", CHART / "ci" / "non-root-values.yaml"))
     state = tmp_path / "state"
     (state / "dead").mkdir(parents=True, mode=0o700)
@@ -202,14 +202,14 @@ def test_opening_reaches_what_root_once_wrote_and_follows_no_link(helm, tmp_path
         ("falcoRules", "ConfigMap", "falcowatch-rules.yaml", "falco-self-noise-rules.yaml"),
     ],
 )
-def test_a_file_that_is_included_whole_arrives_whole(helm, toggle, kind, key, file):
+def test_an_included_file_is_unchanged_in_the_config_map(helm, toggle, kind, key, file):
     objects = render(helm, "--set", f"{toggle}.enabled=true")
 
     (data,) = [item["data"][key] for item in objects if item["kind"] == kind and key in item["data"]]
     assert data.strip() == (CHART / "files" / file).read_text().strip()
 
 
-def test_falcos_exception_is_for_this_namespace_and_image(helm):
+def test_the_falco_rules_exempt_this_namespace_and_image(helm):
     arguments = [
         "-n",
         "alerts",
@@ -232,7 +232,7 @@ def _name(item: dict[str, Any]) -> str:
     return name
 
 
-def test_prometheus_gets_the_rules_as_they_were_tested(helm):
+def test_the_prometheus_rule_contains_the_tested_rules(helm):
     objects = render(helm, "--set", "prometheusRule.enabled=true")
 
     rules = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
@@ -242,7 +242,7 @@ def test_prometheus_gets_the_rules_as_they_were_tested(helm):
 @pytest.mark.parametrize(
     ("monitor", "endpoints"), [("serviceMonitor", "endpoints"), ("podMonitor", "podMetricsEndpoints")]
 )
-def test_prometheus_finds_the_port_under_one_job_name(helm, monitor, endpoints):
+def test_both_monitors_scrape_the_port_under_the_same_job_name(helm, monitor, endpoints):
     objects = render(helm, "--set", f"{monitor}.enabled=true")
 
     found = only(objects, monitor[0].upper() + monitor[1:])["spec"]
@@ -262,7 +262,7 @@ def test_irsa_is_an_annotation_and_pod_identity_needs_none(helm):
     assert "annotations" not in without["metadata"]
 
 
-def test_the_notes_say_what_to_check_next(helm):
+def test_the_notes_contain_the_next_steps(helm):
     done = helm("install", RELEASE[0], CHART, *RELEASE[1:], "--dry-run=client", "--set", "clusterName=prod")
     if "cluster unreachable" in done.stderr:
         pytest.skip("Helm 3 shows the notes only where there is a cluster")
@@ -283,14 +283,14 @@ def test_the_schema_forbids_unknown_keys_at_every_level():
     assert set(open_objects) == kubernetes_own
 
 
-def test_every_part_names_the_same_version():
+def test_chart_image_and_package_have_the_same_version():
     root = CHART.parents[1]
     version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
 
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (version, version)
     assert f"ARG VERSION={version}\n" in (root / "Dockerfile").read_text()
-    assert f"IMAGE ?= falcowatch/falcowatch:{version}\n" in (root / "deploy.mk").read_text()
+    assert f"IMAGE ?= falcowatch/falcowatch:{version}\n" in (root / "Makefile").read_text()
 
 
 def _open_objects(node: dict[str, Any], path: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""The pod of `helm test`: it stands where the agent reads, says what Falco would, and believes only what proves it.
+"""The pod of `helm test`: the agent reads its log, it prints an alert like Falco's, and it passes only after delivery.
 
-Its program runs as the pod runs it, against an HTTP server that answers with the agent's own metrics, scrape by
-scrape as a story tells.
+The program runs here as it runs in the pod. An HTTP server answers with the agent's metrics. A list of steps changes
+the metrics between two scrapes.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from prometheus_client import generate_latest
 from agent.core.processing.alert import decode_leniently
 from agent.settings.model import Settings
 from agent.telemetry.metrics import Telemetry
-from helm.scripts.generate import CHART
-from helm.scripts.render import RELEASE
 from tests.deploy.agent_at_work import GROUP, agent_at_work, made_up_credentials
 from tests.deploy.conftest import Runner, documents
+from tools.chart.generate import CHART
+from tools.chart.render import RELEASE
 
-Story = list[Callable[[Telemetry], object]]
+Steps = list[Callable[[Telemetry], object]]
 
 RULE = "Falcowatch helm test"
 
@@ -45,7 +45,7 @@ def shipped(telemetry: Telemetry) -> None:
 
 
 def another_shipped(telemetry: Telemetry) -> None:
-    """Something was acknowledged, while a record older than the alert still waits."""
+    """Another record was acknowledged, and a record that is older than the alert still waits."""
     telemetry.records_shipped.labels("routine").inc()
     telemetry.oldest_unacknowledged.labels("routine").set(3600)
 
@@ -55,19 +55,19 @@ def rejected(telemetry: Telemetry) -> None:
     telemetry.records_rejected.labels("too_old").inc()
 
 
-def nothing(telemetry: Telemetry) -> None:
-    """A scrape at which nothing is new."""
+def no_change(telemetry: Telemetry) -> None:
+    """Nothing has changed since the last scrape."""
 
 
 def test_an_alert_that_is_read_and_acknowledged_passes():
-    done = run_against([nothing, nothing, read, shipped])
+    done = run_against([no_change, no_change, read, shipped])
 
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1].startswith("acknowledged ")
 
 
-def test_the_line_is_the_alert_that_falco_would_write():
-    first_line = run_against([nothing, read, shipped]).stdout.splitlines()[0]
+def test_the_alert_has_the_format_of_falco():
+    first_line = run_against([no_change, read, shipped]).stdout.splitlines()[0]
 
     alert = decode_leniently(first_line.encode())
     fields = json.loads(first_line)
@@ -80,28 +80,28 @@ def test_the_line_is_the_alert_that_falco_would_write():
     assert first_line == json.dumps(fields, separators=(",", ":"))
 
 
-def test_an_alert_that_is_never_read_fails_with_where_to_look():
-    done = run_against([nothing], timeout_seconds=0)
+def test_an_alert_that_is_never_read_fails():
+    done = run_against([no_change], timeout_seconds=0)
 
     assert done.returncode == 1
     assert "did not read the alert" in done.stdout
 
 
 def test_an_acknowledgement_of_other_records_does_not_pass():
-    done = run_against([nothing, read, another_shipped], timeout_seconds=0)
+    done = run_against([no_change, read, another_shipped], timeout_seconds=0)
 
     assert done.returncode == 1
-    assert "CloudWatch has not acknowledged it" in done.stdout
+    assert "CloudWatch has not acknowledged the alert" in done.stdout
 
 
 def test_a_rejected_record_fails():
-    done = run_against([nothing, read, rejected])
+    done = run_against([no_change, read, rejected])
 
     assert done.returncode == 1
     assert "rejected" in done.stdout
 
 
-def test_an_agent_that_does_not_answer_is_named_with_its_node():
+def test_an_agent_that_does_not_answer_fails_with_the_name_of_its_node():
     done = run_program("http://127.0.0.1:9/metrics", timeout_seconds=0)
 
     assert done.returncode == 1
@@ -109,7 +109,7 @@ def test_an_agent_that_does_not_answer_is_named_with_its_node():
 
 
 @pytest.mark.parametrize("values", ["default", "eks", "docker", "non-root", "tuned"])
-def test_the_pod_stands_where_the_agent_reads(helm, values):
+def test_the_agent_reads_the_log_of_the_pod(helm, values):
     done = helm(
         "template", RELEASE[0], CHART, *RELEASE[1:], "--values", CHART / "ci" / f"{values}-values.yaml",
     )  # fmt: skip
@@ -130,7 +130,7 @@ def test_the_pod_stands_where_the_agent_reads(helm, values):
     ("priority", "urgent", "lane"),
     [("Notice", "critical", "routine"), ("Critical", "critical", "urgent"), ("Error", "Warning", "urgent")],
 )
-def test_the_pod_watches_the_lane_its_alert_takes(helm: Runner, priority, urgent, lane):
+def test_the_pod_reads_the_metrics_of_the_lane_of_its_alert(helm: Runner, priority, urgent, lane):
     done = helm(
         "template", RELEASE[0], CHART, *RELEASE[1:],
         "--set", f"test.priority={priority}", "--set", f"config.falco.urgent_priority={urgent}",
@@ -141,8 +141,8 @@ def test_the_pod_watches_the_lane_its_alert_takes(helm: Runner, priority, urgent
     assert variables["LANE"] == lane
 
 
-async def test_with_a_real_agent_the_alert_goes_all_the_way(tmp_path, monkeypatch):
-    """The program's output becomes a container's log, as kubelet would have it; the agent at work reads that."""
+async def test_a_real_agent_delivers_the_alert(tmp_path, monkeypatch):
+    """The test writes the output of the program to a log file in kubelet's format, which a running agent reads."""
     made_up_credentials(monkeypatch)
     log = tmp_path / "pods/falco_falco-falcowatch-test_0f0e0d0c-0b0a-4000-8000-000000000002/falco/0.log"
 
@@ -152,20 +152,20 @@ async def test_with_a_real_agent_the_alert_goes_all_the_way(tmp_path, monkeypatc
             *command(), env=environment(f"{at_work.url}/metrics", timeout_seconds=30), stdout=asyncio.subprocess.PIPE
         )
         assert program.stdout is not None
-        said = []
+        printed = []
         async for line in program.stdout:
-            said.append(line.decode())
+            printed.append(line.decode())
             with log.open("a") as file:
                 file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ} stdout F {line.decode()}")
         code = await program.wait()
         arrived = [event.message for event in at_work.cloudwatch.events(GROUP) if RULE.encode() in event.message]
 
-    assert (code, said[-1].split()[0]) == (0, "acknowledged")
-    assert [message.startswith(said[0].rstrip()[:-1].encode()) for message in arrived] == [True]
+    assert (code, printed[-1].split()[0]) == (0, "acknowledged")
+    assert [message.startswith(printed[0].rstrip()[:-1].encode()) for message in arrived] == [True]
 
 
-def run_against(story: Story, *, timeout_seconds: float = 30) -> subprocess.CompletedProcess[str]:
-    with metrics_server(story) as url:
+def run_against(steps: Steps, *, timeout_seconds: float = 30) -> subprocess.CompletedProcess[str]:
+    with metrics_server(steps) as url:
         return run_program(url, timeout_seconds=timeout_seconds)
 
 
@@ -192,14 +192,14 @@ def environment(url: str, *, timeout_seconds: float) -> dict[str, str]:
 
 
 @contextmanager
-def metrics_server(story: Story) -> Iterator[str]:
-    """Each scrape first lives through the next step of the story; after the last, nothing changes any more."""
+def metrics_server(steps: Steps) -> Iterator[str]:
+    """Before it answers, each scrape executes the next step. After the last step, the metrics stay as they are."""
     telemetry = Telemetry("test")
-    steps = iter(story)
+    remaining = iter(steps)
 
     class Metrics(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            next(steps, nothing)(telemetry)
+            next(remaining, no_change)(telemetry)
             body = generate_latest(telemetry.registry)
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -207,7 +207,7 @@ def metrics_server(story: Story) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Quiet."""
+            """Prints no request log."""
 
     with HTTPServer(("127.0.0.1", 0), Metrics) as server:
         thread = Thread(target=server.serve_forever)

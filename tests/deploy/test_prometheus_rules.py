@@ -1,4 +1,4 @@
-"""The Prometheus rules: sound for promtool, proven by its unit tests, each alert with a runbook entry."""
+"""promtool accepts the Prometheus rules and passes their unit tests, and each alert has an entry in the runbook."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def anchors(markdown: str) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Returns the anchors that GitHub derives from the headings of a page."""
     headings: Sequence[str] = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_promtool_finds_the_rules_sound():
+def test_promtool_accepts_the_rules():
     result = promtool("check", "rules", "--lint=all", "--lint-fatal", RULES)
 
     assert result.returncode == 0, result.stderr
@@ -49,25 +49,25 @@ def test_promtool_finds_the_rules_sound():
 
 
 @pytest.mark.parametrize("file", UNIT_TESTS, ids=lambda path: path.stem)
-def test_alerts_fire_when_they_should_and_only_then(file: Path):
+def test_the_unit_tests_of_the_alerts_pass(file: Path):
     result = promtool("test", "rules", file)
 
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_each_alert_is_proven_to_fire_and_to_keep_quiet():
+def test_each_alert_has_a_unit_test_that_fires_and_one_that_does_not():
     fires: set[str] = set()
-    keeps_quiet: set[str] = set()
+    does_not_fire: set[str] = set()
     for file in UNIT_TESTS:
         for test in yaml.safe_load(file.read_text())["tests"]:
             for case in test.get("alert_rule_test", []):
-                (fires if case["exp_alerts"] else keeps_quiet).add(case["alertname"])
+                (fires if case["exp_alerts"] else does_not_fire).add(case["alertname"])
 
-    assert fires == keeps_quiet == ALERTS.keys()
+    assert fires == does_not_fire == ALERTS.keys()
 
 
 @pytest.mark.parametrize("name", sorted(ALERTS))
-def test_each_alert_points_at_its_entry_in_the_runbook(name: str):
+def test_each_alert_links_to_its_entry_in_the_runbook(name: str):
     page, _, anchor = ALERTS[name]["annotations"]["runbook_url"].partition("#")
 
     assert page == "docs/runbook.md"
@@ -75,19 +75,19 @@ def test_each_alert_points_at_its_entry_in_the_runbook(name: str):
     assert anchor in anchors(RUNBOOK.read_text())
 
 
-def test_the_runbook_has_no_entry_for_an_alert_that_is_gone():
+def test_the_runbook_has_no_entry_for_a_removed_alert():
     entries = re.findall(r"^### (Falco\w+)$", RUNBOOK.read_text(), re.MULTILINE)
 
     assert sorted(entries) == sorted(ALERTS)
 
 
 @pytest.mark.parametrize("name", sorted(ALERTS))
-def test_each_alert_has_a_severity_and_says_what_is_the_matter(name: str):
+def test_each_alert_has_a_severity_a_summary_and_a_description(name: str):
     assert ALERTS[name]["labels"]["severity"] in {"warning", "critical"}
     assert {"summary", "description", "runbook_url"} == ALERTS[name]["annotations"].keys()
 
 
-def test_the_rules_ask_only_for_metrics_that_the_agent_has():
+def test_the_rules_use_only_metrics_that_the_agent_has():
     known = {metric.name for metric in Telemetry("test").registry.collect()}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
 
@@ -97,7 +97,7 @@ def test_the_rules_ask_only_for_metrics_that_the_agent_has():
             assert name in recorded or base in known, f"{rule.get('alert') or rule['record']}: {name}"
 
 
-def test_every_reason_for_a_denial_is_in_the_alert_on_denials():
+def test_the_alert_on_denials_lists_every_reason():
     pattern = re.search(r'reason=~"([^"]+)"', ALERTS["FalcowatchDenied"]["expr"])
     assert pattern is not None
     listed = set(pattern[1].split("|"))
@@ -105,6 +105,4 @@ def test_every_reason_for_a_denial_is_in_the_alert_on_denials():
     denials = {reason for kind, reason in BY_CODE.values() if kind is Denied}
 
     assert denials <= listed
-    assert listed - denials == {"no_credentials", "credentials"}, (
-        "raised before any call: agent/cloudwatch/credentials.py"
-    )
+    assert listed - denials == {"no_credentials", "credentials"}, "the agent raises these two before it calls AWS"

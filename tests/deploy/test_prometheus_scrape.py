@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real agent: its target is up, our rules are healthy, and the books balance."""
+"""A real Prometheus scrapes a real agent: the target is up, the rules have no errors, every record is accounted for."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Prometheus:
             return (await reply.json())["data"]
 
     async def value(self, expression: str) -> float:
-        """The one sample of an expression, waited for."""
+        """Waits until the expression has a sample, and returns its value."""
         while True:
             for sample in (await self.get("query", query=expression))["result"]:
                 return float(sample["value"][1])
@@ -45,7 +45,7 @@ class Prometheus:
 
 @asynccontextmanager
 async def prometheus(folder: Path, target: str) -> AsyncIterator[Prometheus]:
-    """A Prometheus with our rules that scrapes `target` every second, in a process of its own."""
+    """Runs a Prometheus process with our rules that scrapes `target` every second."""
     if not (program := shutil.which("prometheus")):
         pytest.skip("prometheus is not installed: apt-get install prometheus")
     with socket.socket() as probe:
@@ -64,7 +64,7 @@ async def prometheus(folder: Path, target: str) -> AsyncIterator[Prometheus]:
     try:
         async with aiohttp.ClientSession() as http:
             while not await _is_ready(http, f"http://{address}/-/ready"):
-                assert process.returncode is None, "prometheus ended at once"
+                assert process.returncode is None, "prometheus ended during its start"
                 await asyncio.sleep(0.1)
             yield Prometheus(f"http://{address}", http)
     finally:
@@ -81,7 +81,7 @@ async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
-async def test_prometheus_scrapes_the_agent_and_its_books_balance(agent: AtWork, tmp_path: Path):
+async def test_prometheus_scrapes_the_agent_and_every_record_is_accounted_for(agent: AtWork, tmp_path: Path):
     async with asyncio.timeout(60), prometheus(tmp_path, agent.url.removeprefix("http://")) as server:
         shipped = await server.value('sum(falcowatch_records_shipped_total{lane="urgent"})')
         difference = await server.value("falcowatch:books_difference:records")
@@ -97,7 +97,7 @@ async def test_prometheus_scrapes_the_agent_and_its_books_balance(agent: AtWork,
     assert [alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"] == []
 
 
-async def test_promtool_has_nothing_to_say_about_the_metrics(agent: AtWork):
+async def test_promtool_accepts_the_metrics(agent: AtWork):
     if not (promtool := shutil.which("promtool")):
         pytest.skip("promtool is not installed: apt-get install prometheus")
     async with aiohttp.ClientSession() as http, http.get(f"{agent.url}/metrics") as reply:

@@ -1,7 +1,7 @@
-"""Prints captured alerts on stdout, each with a time of its own: alert n has the first time plus n microseconds.
+"""Prints captured alerts on stdout. The time of alert number n is the first time plus n microseconds.
 
-Runs inside the pod that stands in Falco's place, from the image's own package; whoever started it knows from two
-numbers which alerts there were.
+The program runs in the pod that replaces Falco, with the package of the image. From the first time and the number of
+alerts, the test knows the time of every alert.
 """
 
 import os
@@ -18,15 +18,15 @@ TIME = re.compile(rb'"time":"([^"]+)"\}$')
 
 def main() -> None:
     first_ns, alerts = int(os.environ["FIRST_NS"]), int(os.environ["ALERTS"])
-    a_tick = max(1, round(float(os.environ["ALERTS_PER_SECOND"]) * TICK_SECONDS))
+    alerts_per_tick = max(1, round(float(os.environ["ALERTS_PER_SECOND"]) * TICK_SECONDS))
     captured = [
         (alert[: match.start(1)], alert[match.end(1) :])
         for alert in captured_alerts()
         if (match := TIME.search(alert)) is not None
     ]
     due = time.monotonic()
-    for start in range(0, alerts, a_tick):
-        for number in range(start, min(start + a_tick, alerts)):
+    for start in range(0, alerts, alerts_per_tick):
+        for number in range(start, min(start + alerts_per_tick, alerts)):
             before, after = captured[number % len(captured)]
             sys.stdout.buffer.write(before + stamped(first_ns + number * STEP_NS) + after + b"\n")
         sys.stdout.buffer.flush()

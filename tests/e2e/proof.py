@@ -1,6 +1,7 @@
-"""What must hold at the end: every alert arrived, each resend is recognisable, the books of every agent balance.
+"""Checks the result of the end-to-end test: every alert arrived, and every record is accounted for.
 
-Reads back through CloudWatch's own API; judges on values alone, so that the judging is tested without a cluster.
+`stored_messages` reads the events by the API of CloudWatch. The other functions work on values, so that they are tested
+without a cluster.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _SAMPLE = re.compile(r"^falcowatch_(\w+?)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 class Verdict:
     written: int
     arrived: int
-    """Different alerts; resends are not counted twice."""
+    """Different alerts that arrived. A resent alert is counted once."""
     resent: int
-    strangers: int
-    """Resends under another id than the first: a reader could not tell them."""
+    unrecognised: int
+    """Resends whose id differs from the first. A reader cannot recognise them as the same alert."""
 
     @property
     def lost(self) -> int:
@@ -33,13 +34,13 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        return self.lost == 0 and self.strangers == 0
+        return self.lost == 0 and self.unrecognised == 0
 
 
 def judge(first_ns: int, alerts: int, messages: Iterable[bytes]) -> Verdict:
     written = {stamped(first_ns + number * STEP_NS) for number in range(alerts)}
     ids: dict[bytes, str] = {}
-    resent = strangers = 0
+    resent = unrecognised = 0
     for message in messages:
         moment = time_of(message)
         if moment not in written:
@@ -47,14 +48,16 @@ def judge(first_ns: int, alerts: int, messages: Iterable[bytes]) -> Verdict:
         identity = str(orjson.loads(message)["falcowatch"]["id"])
         if moment in ids:
             resent += 1
-            strangers += ids[moment] != identity
+            unrecognised += ids[moment] != identity
         else:
             ids[moment] = identity
-    return Verdict(len(written), len(ids), resent, strangers)
+    return Verdict(len(written), len(ids), resent, unrecognised)
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class Accounting:
+    """The records of one agent since it started."""
+
     read: int
     shipped: int
     filtered: int
@@ -63,16 +66,16 @@ class Books:
     gap_bytes: int
 
     @property
-    def balance(self) -> bool:
+    def complete(self) -> bool:
         return self.read == self.shipped + self.filtered + self.rejected + self.in_flight and self.gap_bytes == 0
 
 
-def books_in(metrics: str) -> Books:
-    """From the text of /metrics, summed over labels."""
+def accounting_in(metrics: str) -> Accounting:
+    """Reads the counters from the text of /metrics, summed over their labels."""
     totals: dict[str, float] = {}
     for name, value in _SAMPLE.findall(metrics):
         totals[name] = totals.get(name, 0.0) + float(value)
-    return Books(
+    return Accounting(
         read=_whole(totals, "records_read_total"),
         shipped=_whole(totals, "records_shipped_total"),
         filtered=_whole(totals, "records_filtered_total"),
@@ -87,7 +90,7 @@ def _whole(totals: Mapping[str, float], name: str) -> int:
 
 
 async def stored_messages(endpoint_url: str, group: str) -> AsyncIterator[bytes]:
-    """Every event of every stream of a group, by GetLogEvents as a user would."""
+    """Yields every event of every stream of a log group, with GetLogEvents."""
     session = get_session()
     async with session.create_client(
         "logs",

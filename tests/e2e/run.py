@@ -1,9 +1,12 @@
-"""The whole way on a real cluster: `make e2e KUBECONFIG=… IMAGE=…`, on kind, EKS or any other.
+"""The end-to-end test on a real cluster (kind, EKS or any other): `make e2e KUBECONFIG=… IMAGE=…`.
 
-Installs the embedded CloudWatch and the agent by the chart, runs `helm test`, lets a pod in Falco's place print
-captured alerts until kubelet rotates its log, restarts the DaemonSet meanwhile, and proves from what arrived and from
-the agents' books that nothing was lost. Prints what it saw, removes what it made, exits 0 only if the proof holds.
-The nodes must be able to pull IMAGE (`kind load docker-image`). Refuses a cluster that has a namespace `falco` already.
+It installs the embedded CloudWatch, installs the agent with the chart, and runs `helm test`. Then a pod that replaces
+Falco prints captured alerts until kubelet has rotated its log several times. During this time, the test restarts the
+DaemonSet. At the end it compares the events in CloudWatch with the printed alerts, and reads the agents' metrics. It
+exits 0 only if no alert was lost and every record is accounted for. It removes the objects that it created.
+
+The nodes must be able to pull IMAGE, or have it already (`kind load docker-image`). The test stops if the cluster has a
+namespace `falco`.
 """
 
 from __future__ import annotations
@@ -20,9 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from string import Template
 
-from helm.scripts.binaries import MissingTool, find, helm_environment
-from helm.scripts.generate import CHART
-from tests.e2e.proof import Books, Verdict, books_in, judge, stored_messages
+from tests.e2e.proof import Accounting, Verdict, accounting_in, judge, stored_messages
+from tools.binaries import MissingTool, find, helm_environment
+from tools.chart.generate import CHART
 
 HERE = Path(__file__).parent
 NAMESPACE, FALCO = "falcowatch-e2e", "falco"
@@ -32,17 +35,17 @@ MARK = "falcowatch/e2e"
 
 ALERTS = 60_000
 ALERTS_PER_SECOND = 1_500
-"""40 seconds and 65 MB: kubelet looks every 10 seconds whether a log has passed 10 MiB, so it rotates three times."""
+"""40 seconds and 65 MB. kubelet checks every 10 seconds if a log exceeds 10 MiB, so it rotates the log three times."""
 RESTART_AFTER_SECONDS = 15
-PATIENCE_SECONDS = 300
+TIMEOUT_SECONDS = 300
 
 
 class Failed(Exception):
-    """A step that did not do what it must; the message says which, and what the tool said."""
+    """A step failed. The message contains the command and its error output."""
 
 
 class Cluster:
-    """kubectl and helm against the user's cluster."""
+    """Runs kubectl and helm with the user's cluster."""
 
     def __init__(self, home: Path) -> None:
         self._kubectl, self._helm = find("kubectl"), find("helm")
@@ -64,21 +67,21 @@ class Cluster:
 
     @contextmanager
     def forwarded(self, target: str, port: int) -> Iterator[str]:
-        """The URL under which `target` of our namespace answers on this machine."""
+        """Forwards a local port to `target` in our namespace, and returns the local URL."""
         command = [str(self._kubectl), "-n", NAMESPACE, "port-forward", target, f":{port}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self._environment) as forwarding:
             assert forwarding.stdout is not None
             try:
-                said = forwarding.stdout.readline()  # Forwarding from 127.0.0.1:40123 -> 4586
-                if "127.0.0.1:" not in said:
-                    raise Failed(f"kubectl port-forward {target} said {said!r}")
-                yield "http://127.0.0.1:" + said.split("127.0.0.1:")[1].split()[0]
+                line = forwarding.stdout.readline()  # Forwarding from 127.0.0.1:40123 -> 4586
+                if "127.0.0.1:" not in line:
+                    raise Failed(f"kubectl port-forward {target} printed {line!r}")
+                yield "http://127.0.0.1:" + line.split("127.0.0.1:")[1].split()[0]
             finally:
                 forwarding.terminate()
 
 
 def manifest(name: str, **names: str) -> str:
-    """A file beside this one with its $NAMES filled in; each is a YAML scalar already where it needs quotes."""
+    """Reads a file of this directory and fills in its $NAMES. Values that need quotes must already have them."""
     return Template((HERE / name).read_text()).safe_substitute(names)
 
 
@@ -95,54 +98,54 @@ def falco_pod(image: str, first_ns: int, alerts: int, rate: int) -> str:
 
 
 def prove(cluster: Cluster, image: str) -> bool:
-    refuse_a_foreign_falco(cluster)
+    fail_if_falco_exists(cluster)
     say("installing the embedded CloudWatch")
     cluster.kubectl("apply", "-f", "-", stdin=manifest("cluster.yaml", IMAGE=image))
     cluster.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/cloudwatch", "--timeout=180s")
-    say("installing the agent by the chart")
+    say("installing the agent with the chart")
     repository, _, tag = image.rpartition(":")
     cluster.helm(
         "upgrade", "--install", RELEASE, str(CHART), "-n", NAMESPACE, "--values", str(HERE / "values.yaml"),
         "--set", f"image.repository={repository}", "--set-string", f"image.tag={tag}",
     )  # fmt: skip
     await_agents(cluster)
-    say("helm test: one synthetic alert")
+    say("helm test: one test alert")
     cluster.helm("test", RELEASE, "-n", NAMESPACE, "--timeout", "200s")
 
-    say(f"{ALERTS} captured alerts, {ALERTS_PER_SECOND} a second")
+    say(f"printing {ALERTS} captured alerts, {ALERTS_PER_SECOND} per second")
     first_ns = time.time_ns()
     cluster.kubectl("apply", "-f", "-", stdin=falco_pod(image, first_ns, ALERTS, ALERTS_PER_SECOND))
     time.sleep(RESTART_AFTER_SECONDS)
-    say("restarting the DaemonSet meanwhile")
+    say("restarting the DaemonSet")
     cluster.kubectl("-n", NAMESPACE, "rollout", "restart", f"daemonset/{RELEASE}")
     await_agents(cluster)
 
     verdict = await_arrival(cluster, first_ns)
-    books = {pod: books_of(cluster, pod) for pod in agent_pods(cluster)}
-    report(verdict, books)
-    return verdict.holds and all(each.balance for each in books.values())
+    accounting = {pod: accounting_of(cluster, pod) for pod in agent_pods(cluster)}
+    report(verdict, accounting)
+    return verdict.holds and all(each.complete for each in accounting.values())
 
 
-def refuse_a_foreign_falco(cluster: Cluster) -> None:
-    """Alerts of a real Falco would be shipped into the embedded CloudWatch, and its namespace removed at the end."""
+def fail_if_falco_exists(cluster: Cluster) -> None:
+    """The test would ship the alerts of a real Falco to the embedded CloudWatch, and would remove its namespace."""
     listed = json.loads(cluster.kubectl("get", "namespaces", "-o", "json"))
     for item in listed["items"]:
         metadata = item["metadata"]
         if metadata["name"] in (FALCO, NAMESPACE) and MARK not in metadata.get("labels", {}):
-            raise Failed(f"namespace {metadata['name']} is not of an end-to-end run: use a cluster without it")
+            raise Failed(f"namespace {metadata['name']} does not belong to an end-to-end test; use another cluster")
 
 
 def await_agents(cluster: Cluster) -> None:
-    cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"daemonset/{RELEASE}", f"--timeout={PATIENCE_SECONDS}s")
+    cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"daemonset/{RELEASE}", f"--timeout={TIMEOUT_SECONDS}s")
 
 
 def await_arrival(cluster: Cluster, first_ns: int) -> Verdict:
-    """Looks until everything is there, or patience ends; then what is missing is missing."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """Waits until every alert has arrived, or until the timeout."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     with cluster.forwarded("service/cloudwatch", 4586) as url:
         while True:
             verdict = judge(first_ns, ALERTS, asyncio.run(messages(url)))
-            say(f"{verdict.arrived} of {verdict.written} have arrived")
+            say(f"{verdict.arrived} of {verdict.written} alerts have arrived")
             if verdict.lost == 0 or time.monotonic() > deadline:
                 return verdict
             time.sleep(5)
@@ -158,20 +161,22 @@ def agent_pods(cluster: Cluster) -> list[str]:
     return [name.removeprefix("pod/") for name in names.split()]
 
 
-def books_of(cluster: Cluster, pod: str) -> Books:
-    return books_in(cluster.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9801/proxy/metrics"))
+def accounting_of(cluster: Cluster, pod: str) -> Accounting:
+    return accounting_in(
+        cluster.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9801/proxy/metrics")
+    )
 
 
-def report(verdict: Verdict, books: dict[str, Books]) -> None:
+def report(verdict: Verdict, accounting: dict[str, Accounting]) -> None:
     say(
         f"written {verdict.written}, arrived {verdict.arrived}, lost {verdict.lost}, "
-        f"resent {verdict.resent}, of these under another id {verdict.strangers}"
+        f"resent {verdict.resent}, of these with another id {verdict.unrecognised}"
     )
-    for pod, each in books.items():
+    for pod, each in accounting.items():
         say(
             f"{pod} since its start: read {each.read} = shipped {each.shipped} + filtered {each.filtered} + "
             f"rejected {each.rejected} + in flight {each.in_flight}; gap bytes {each.gap_bytes}"
-            + ("" if each.balance else "  <- does not hold")
+            + ("" if each.complete else "  <- not every record is accounted for")
         )
 
 
@@ -186,9 +191,9 @@ def say(line: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make e2e", description="The whole way on the cluster of KUBECONFIG.")
-    parser.add_argument("--image", required=True, help="repository:tag, which the nodes can pull or have")
-    parser.add_argument("--keep", action="store_true", help="leave everything in the cluster to look at")
+    parser = argparse.ArgumentParser(prog="make e2e", description="The end-to-end test on the cluster of KUBECONFIG.")
+    parser.add_argument("--image", required=True, help="repository:tag of an image that the nodes have or can pull")
+    parser.add_argument("--keep", action="store_true", help="do not remove the objects at the end")
     given = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as home:
@@ -197,12 +202,12 @@ def main() -> int:
                 holds = prove(cluster, given.image)
             finally:
                 if not given.keep:
-                    say("removing what was made; each node keeps /var/lib/falcowatch-e2e")
+                    say("removing the objects; each node keeps /var/lib/falcowatch-e2e")
                     remove(cluster)
     except (Failed, MissingTool) as error:
         say(f"failed: {error}")
         return 1
-    say("the proof holds" if holds else "THE PROOF DOES NOT HOLD")
+    say("passed: no alert was lost" if holds else "FAILED: see above")
     return 0 if holds else 1
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: plays scenarios and prints what came of each. Exit code 1: one did not prove itself."""
+"""`python -m tests.faults`: plays scenarios and prints the result of each. Exit code 1: a scenario failed."""
 
 import argparse
 import asyncio
@@ -10,32 +10,33 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from tests.faults.scenario import Outcome, Scenario, run
-from tests.faults.scenarios import NAMED, drawn, named
+from tests.faults.play import play
+from tests.faults.scenario import Outcome, Scenario
+from tests.faults.scenarios import NAMED, named, random_scenario
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0, help="for how long to draw scenarios by chance")
-    parser.add_argument("--seed", type=int, default=1, help="of the first; the next ones follow")
-    parser.add_argument("--only", metavar="NAME", help="one scenario, by name (drawn-N: the one of seed N)")
-    parser.add_argument("--all", action="store_true", help="every scenario that has a name, once")
-    parser.add_argument("--kills", type=int, help="kill the process so often instead")
-    parser.add_argument("--bursts", type=int, help="write so many bursts instead")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the files of each scenario there")
-    parser.add_argument("--list", action="store_true", help="name the scenarios")
+    parser.add_argument("--seconds", type=float, default=600.0, help="play random scenarios for this long")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first random scenario; the next ones count up")
+    parser.add_argument("--only", metavar="NAME", help="play one scenario; random-N is the random scenario of seed N")
+    parser.add_argument("--all", action="store_true", help="play every named scenario once")
+    parser.add_argument("--kills", type=int, help="number of kills, instead of the scenario's own")
+    parser.add_argument("--bursts", type=int, help="number of bursts to write, instead of the scenario's own")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the files of each scenario in this directory")
+    parser.add_argument("--list", action="store_true", help="list the named scenarios")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no process is left behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM also stops the child processes
     if given.list:
-        _say(*(scenario.name for scenario in NAMED))
+        _print(*(f"{scenario.name:44} {scenario.claim}" for scenario in NAMED))
         return 0
     if given.only:
-        chosen = drawn(int(given.only[6:])) if given.only.startswith("drawn-") else named(given.only)
+        chosen = random_scenario(int(given.only[7:])) if given.only.startswith("random-") else named(given.only)
         scenarios = iter([replace(chosen, seed=chosen.seed or given.seed)])
     elif given.all:
         scenarios = iter(NAMED)
     else:
-        scenarios = (drawn(seed) for seed in count(given.seed))
+        scenarios = (random_scenario(seed) for seed in count(given.seed))
     until = time.monotonic() + given.seconds
     total, failed = Outcome(), 0
     for scenario in scenarios:
@@ -45,14 +46,14 @@ def main() -> int:
         _add(total, outcome)
         failed += bool(outcome.problems)
         verdict = "FAILED" if outcome.problems else "ok"
-        _say(f"{verdict:6} {scenario.name:44} {outcome.line()}", *(f"       {text}" for text in outcome.problems[:5]))
+        _print(f"{verdict:6} {scenario.name:44} {outcome.line()}", *(f"       {text}" for text in outcome.problems[:5]))
         if time.monotonic() > until and not (given.all or given.only):
             break
-    _say(f"total  {failed} failed; {total.line()}")
+    _print(f"total  {failed} failed; {total.line()}")
     return 1 if failed else 0
 
 
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
@@ -61,7 +62,7 @@ def _play(scenario: Scenario, keep: Path | None) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="falcowatch-faults-") as temporary:
         place = Path(temporary) if keep is None else keep / scenario.name
         place.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(run(scenario, place))
+        return asyncio.run(play(scenario, place))
 
 
 def _add(total: Outcome, one: Outcome) -> None:

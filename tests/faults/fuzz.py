@@ -1,8 +1,9 @@
-"""Hostile lines through everything that reads them: cutting, joining, decoding, shrinking, batching.
+"""Hostile lines through everything that reads them: splitting, joining, decoding, truncating, batching.
 
-`python -m tests.faults.fuzz --lines 100000 --seed 1` mutates what a real Falco and real runtimes wrote, and lines made
-to hurt, and holds after each file: the records cut in random chunks are those cut in one; each is in a lane or
-settled by a reason; each event is JSON, within CloudWatch's limit and counted right; and the file commits to its end.
+`python -m tests.faults.fuzz --lines 100000 --seed 1` changes lines of a real Falco and of real runtimes, and adds lines
+that are known to be difficult. After each file it checks: random chunks give the same records as one chunk; each record
+is in a lane or filtered for a reason; each event is JSON, within CloudWatch's limit and has the right size; and the
+file is committed to its end.
 """
 
 import argparse
@@ -18,8 +19,9 @@ import orjson
 
 from agent.core.batching.limits import LARGEST_MESSAGE_BYTES, MOST_BYTES
 from agent.core.batching.pending import PendingSpans
+from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
-from agent.core.processing.result import HOST, Policy
+from agent.core.processing.result import HOST
 from agent.core.reading.ledger import Ledger
 from agent.core.reading.line_formats import Cri, Docker, LineFormat, Plain, recognise
 from agent.core.reading.partials import Joiner
@@ -44,7 +46,7 @@ NASTY = (
 
 @dataclass(slots=True)
 class Result:
-    """What a run came to."""
+    """Totals of one call."""
 
     lines: int = 0
     records: int = 0
@@ -61,7 +63,7 @@ def corpus() -> list[bytes]:
 
 
 def hostile(chance: random.Random, seeds: list[bytes]) -> bytes:
-    """A line: a seed, damaged in some of the ways that bytes get damaged, or on purpose."""
+    """A line: a real one, damaged at random or on purpose."""
     line = bytearray(chance.choice(seeds) if chance.random() < 0.85 else chance.choice(NASTY))
     for _ in range(chance.choice((0, 0, 1, 1, 2, 5))):
         at = chance.randrange(len(line) + 1)
@@ -79,7 +81,7 @@ def hostile(chance: random.Random, seeds: list[bytes]) -> bytes:
             case 5:
                 other = chance.choice(seeds)
                 line[at:] = other[chance.randrange(len(other) + 1) :]
-    # Longer ones are let go of where the splitter stands when they grow too long, which is tested where it is written.
+    # Where an overlong line is given up depends on the chunks; tests/core/reading/test_splitter.py tests these lines.
     text = bytes(line[: MOST_RECORD_BYTES - 100]).replace(b"\n", b" ")
     if chance.random() < 0.6:
         stream, tag = chance.choice((b"stdout", b"stderr")), chance.choice((b"F", b"F", b"F", b"P", b"F:x", b""))
@@ -93,20 +95,20 @@ def records_of(data: bytes, line_format: LineFormat, pieces: list[int]) -> Itera
     splitter, joiner = Splitter(0, line_format.longest_line(MOST_RECORD_BYTES)), Joiner(line_format, MOST_RECORD_BYTES)
     start = 0
     for size in [*pieces, len(data)]:
-        cut = splitter.feed(data[start : start + size], 0.0)
+        split = splitter.feed(data[start : start + size], 0.0)
         start += size
-        records = joiner.feed(cut.lines, cut.offset, 0.0)
-        records.odd += [cut.overlong] if cut.overlong else []
+        records = joiner.feed(split.lines, split.offset, 0.0)
+        records.unusual += [split.overlong] if split.overlong else []
         yield records, joiner.committable(splitter.offset)
-    cut = splitter.finish()
-    records = joiner.feed(cut.lines, cut.offset, 0.0)
-    records.odd += [cut.overlong] if cut.overlong else []
+    split = splitter.finish()
+    records = joiner.feed(split.lines, split.offset, 0.0)
+    records.unusual += [split.overlong] if split.overlong else []
     yield records, joiner.committable(splitter.offset)
-    yield joiner.give_up(), len(data)
+    yield joiner.close_incomplete(), len(data)
 
 
 def play(lines: list[bytes], chance: random.Random, result: Result) -> None:
-    """One file of these lines; raises AssertionError for what must not be."""
+    """Reads one file of these lines. Raises AssertionError if a promise is broken."""
     data = b"\n".join(lines) + chance.choice((b"", b"\n"))
     for line_format in (Cri(), Docker(), Plain(), recognise(data[:1024])):
         processor, ledger, waiting = (
@@ -123,7 +125,7 @@ def play(lines: list[bytes], chance: random.Random, result: Result) -> None:
                 records, file="f", line_format=line_format, now_ms=1, find=lambda key, time_ms: HOST
             )
             held = sum(map(len, processed.spans.values()))
-            assert held + processed.filtered.total() == len(records), "the books do not balance"
+            assert held + processed.filtered.total() == len(records), "a record is neither in a lane nor filtered"
             for span in processed.spans.values():
                 if len(span):
                     span.entry = entry
@@ -131,7 +133,7 @@ def play(lines: list[bytes], chance: random.Random, result: Result) -> None:
             if processed.filtered:
                 entry.settle(processed.filtered.total())
             seen += zip(records.offsets, records.payloads, strict=True)
-            seen += [(odd.offset, odd.payload) for odd in records.odd]
+            seen += [(odd.offset, odd.payload) for odd in records.unusual]
             result.records += len(records)
         while waiting.events:
             batch = waiting.take()
@@ -145,14 +147,14 @@ def play(lines: list[bytes], chance: random.Random, result: Result) -> None:
         whole = [
             (offset, payload) for records, _ in records_of(data, line_format, []) for offset, payload in _flat(records)
         ]
-        assert sorted(seen) == sorted(whole), "how it is cut changes what is read"
+        assert sorted(seen) == sorted(whole), "other chunks give other records"
         result.slowest_seconds = max(result.slowest_seconds, time.perf_counter() - began)
     result.lines += len(lines)
 
 
 def _flat(records: Records) -> list[tuple[int, bytes]]:
     return list(zip(records.offsets, records.payloads, strict=True)) + [
-        (odd.offset, odd.payload) for odd in records.odd
+        (odd.offset, odd.payload) for odd in records.unusual
     ]
 
 

@@ -1,7 +1,8 @@
-"""Hostile lines again, where the ones that reach new code are kept and changed further: guided by coverage.
+"""Hostile lines, guided by coverage: lines that reach new code are kept and changed further.
 
-`make fuzz SECONDS=600` installs atheris (libFuzzer for Python), begins with what a real Falco and real runtimes wrote,
-and holds of each file what `tests.faults.fuzz` holds. What fails is left as `crash-…`; give its path to play it again.
+`make fuzz SECONDS=600` installs atheris (libFuzzer for Python). It begins with lines of a real Falco and of real
+runtimes, and checks the same promises as `tests.faults.fuzz`. An input that fails is written to a file `crash-…`; give
+the path of that file to try it again.
 """
 
 import random
@@ -15,11 +16,11 @@ with atheris.instrument_imports(include=["agent.core"]):
     from tests.faults import fuzz
 
 MOST_BYTES = 16 * 1024
-"""Of a file: a line longer than a runtime's part, and some beside it."""
+"""The size of a file: enough for a line that a runtime writes in parts, and some lines more."""
 
 
 def play(data: bytes) -> None:
-    """The first bytes choose how the rest is cut; the rest is a file."""
+    """The first four bytes choose the chunks; the rest is the file."""
     chance = random.Random(data[:4])
     fuzz.play(data[4:].split(b"\n"), chance, fuzz.Result())
 

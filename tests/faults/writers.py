@@ -1,6 +1,6 @@
-"""Programs that log, and the runtimes and rotators that keep their files: numbered alerts, in every way files change.
+"""Writers of numbered alerts, with the file handling of container runtimes and rotators.
 
-Each number is written once, as one record; what is rotated away is kept or deleted as the real rotator does it.
+Each number is written once, as one record. Rotated files are kept or deleted as the real rotator does it.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from pathlib import Path
 
 KUBELET_KEEPS = 5
 LIVES_SECONDS = 1.5
-"""A log that is deleted sooner may come and go between two scans, where nobody can see it."""
+"""A log lives at least this long; one that lives shorter may exist only between two scans of the agent."""
 
 
 def moment(nanoseconds: int) -> str:
@@ -22,7 +22,7 @@ def moment(nanoseconds: int) -> str:
 
 
 def numbered(number: int, *, urgent: bool, filler: int) -> bytes:
-    """An alert shaped as Falco shapes them; `evt.n` tells it from the others."""
+    """An alert in Falco's format. `evt.n` is its number."""
     return (
         b'{"hostname":"node","output":"%b","output_fields":{"container.id":"host","evt.n":%d},"priority":"%b",'
         b'"rule":"Read sensitive file untrusted","source":"syscall","tags":["a"],"time":"%b"}'
@@ -31,7 +31,7 @@ def numbered(number: int, *, urgent: bool, filler: int) -> bytes:
 
 
 class Writer:
-    """Writes the numbers from 0 on. Its subclasses know where, and how the files are kept."""
+    """Writes alerts with the numbers from 0 on. Subclasses define the files and their rotation."""
 
     def __init__(self, place: Path, seed: int) -> None:
         self.random = random.Random(seed)
@@ -40,16 +40,16 @@ class Writer:
         self._place = place
 
     def settings(self) -> dict[str, str]:
-        """What the agent must be told to find the files."""
+        """The agent's settings for finding the files."""
         raise NotImplementedError
 
     def start(self) -> None:
-        """The first alert."""
+        """Write the first alert."""
         self.line(numbered(self.written, urgent=False, filler=10))
         self.written += 1
 
     def burst(self, most: int) -> None:
-        """Some alerts, and now and then a rotation."""
+        """Write some alerts, and sometimes rotate."""
         for _ in range(self.random.randrange(1, most)):
             filler = self.random.choice((50, 300, 900, 900, 20_000))
             alert = numbered(self.written, urgent=self.random.random() < 0.1, filler=filler)
@@ -71,10 +71,10 @@ class Writer:
 
 
 class Kubelet(Writer):
-    """A container under containerd: parts of 16 KiB, stderr between them; renamed, and compressed a round later."""
+    """A container under containerd: parts of 16 KiB with stderr between them. Files are renamed, later compressed."""
 
     keeps: int | None = None
-    """Rotated files; None: all."""
+    """Number of rotated files that are kept; None: all."""
 
     def __init__(self, place: Path, seed: int) -> None:
         super().__init__(place, seed)
@@ -119,7 +119,7 @@ class Kubelet(Writer):
 
 
 class CrashingContainer(Kubelet):
-    """It restarts into a new N.log, and kubelet deletes the old one some time later."""
+    """Each restart begins a new N.log, and kubelet deletes the log of the restart before the last."""
 
     def rotate(self) -> None:
         old, self._restart = self._live, self._restart + 1
@@ -134,7 +134,7 @@ class CrashingContainer(Kubelet):
 
 
 class MovingPod(Kubelet):
-    """The pod is deleted, its directory with it, and comes back under another uid."""
+    """The pod is deleted with its directory, and a new pod with another uid follows."""
 
     def rotate(self) -> None:
         old = self._directory
@@ -147,7 +147,7 @@ class MovingPod(Kubelet):
 
 
 class Host(Writer):
-    """Falco's `file_output` on a host: plain lines."""
+    """Falco's `file_output` on a host: plain JSON lines."""
 
     def __init__(self, place: Path, seed: int) -> None:
         super().__init__(place, seed)
@@ -160,8 +160,8 @@ class Host(Writer):
     def line(self, alert: bytes) -> None:
         self.append(self._live, alert + b"\n")
 
-    def _make_way(self) -> Path:
-        """logrotate counts upwards."""
+    def _shift_rotated(self) -> Path:
+        """Rename falco.log.N to N+1, as logrotate does. Returns the free name falco.log.1."""
         kept = sorted(
             self._live.parent.glob("falco.log.*"), key=lambda path: int(path.name.split(".")[2]), reverse=True
         )
@@ -172,11 +172,11 @@ class Host(Writer):
 
 
 class LogrotateCreate(Host):
-    """Renames, and creates the file anew; Falco writes into the old one until it is told."""
+    """logrotate `create`: rename, then create a new file. Falco writes once more into the renamed file."""
 
     def rotate(self) -> None:
         if self._live.exists():
-            rotated = self._make_way()
+            rotated = self._shift_rotated()
             self._live.rename(rotated)
             alert = numbered(self.written, urgent=False, filler=10)
             self.written += 1
@@ -185,11 +185,11 @@ class LogrotateCreate(Host):
 
 
 class LogrotateCopytruncate(Host):
-    """Copies, then truncates the file that Falco holds open; every other copy is compressed."""
+    """logrotate `copytruncate`: copy the file, then truncate it. Half of the copies are compressed."""
 
     def rotate(self) -> None:
         if self._live.exists():
-            copy = self._make_way()
+            copy = self._shift_rotated()
             shutil.copyfile(self._live, copy)
             os.truncate(self._live, 0)
             if self.random.random() < 0.5:
@@ -198,21 +198,21 @@ class LogrotateCopytruncate(Host):
 
 
 class Recreating(Host):
-    """Somebody deletes the file, and the writer makes a new one."""
+    """The file is deleted, and the writer creates a new one."""
 
     def start(self) -> None:
-        self._began_at = time.monotonic()
+        self._created_at = time.monotonic()
         super().start()
 
     def rotate(self) -> None:
-        if time.monotonic() - self._began_at >= LIVES_SECONDS:
-            self._began_at = time.monotonic()
+        if time.monotonic() - self._created_at >= LIVES_SECONDS:
+            self._created_at = time.monotonic()
             self._live.unlink()
             self._live.touch()
 
 
 class Docker(Host):
-    """dockerd's json-file, in parts of 16 KiB, rotated by renaming."""
+    """Docker's json-file driver: parts of 16 KiB, rotated by renaming."""
 
     def line(self, alert: bytes) -> None:
         import orjson
@@ -227,12 +227,12 @@ class Docker(Host):
 
     def rotate(self) -> None:
         if self._live.exists():
-            self._live.rename(self._make_way())
+            self._live.rename(self._shift_rotated())
             self._live.touch()
 
 
 class KubeletThatDeletes(Kubelet):
-    """Keeps as many rotated files as kubelet does by default: what falls off is gone."""
+    """Keeps as many rotated files as kubelet does by default, and deletes older ones."""
 
     keeps = KUBELET_KEEPS
 
@@ -248,6 +248,6 @@ WRITERS: dict[str, type[Writer]] = {
     "docker": Docker,
 }
 DELETES = {"kubelet-deletes", "crashing-container", "moving-pod", "recreating"}
-"""What these delete while the agent is down, nobody can read."""
+"""Writers that delete files. What they delete while no agent runs cannot be read."""
 LEAVES_NO_TRACE = {"crashing-container", "moving-pod"}
-"""What these begin *and* delete while the agent is down, nobody can know of."""
+"""Writers that can create and delete a file while no agent runs, so that no trace of it remains."""

@@ -1,4 +1,4 @@
-"""The demo's view: live in a terminal, lines elsewhere, and a proof that says what it proves."""
+"""The demo's view: live in a terminal, plain lines elsewhere, and the closing proof."""
 
 import io
 from dataclasses import replace
@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from agent.local.view import DemoProgress, DemoView, LastAlert, Outcome, Rate, frame_of, line_of, proof_of
+from agent.local.closing import proof_of
+from agent.local.progress import DemoProgress, LatestAlert, Outcome, Rate
+from agent.local.view import DemoView, frame_of, line_of
 
 PROGRESS = DemoProgress(
     target=100_000,
@@ -19,7 +21,7 @@ PROGRESS = DemoProgress(
     lag_bytes=5 << 20,
     puts=61,
     put_rate=8.24,
-    last_alerts=(LastAlert("12:03:44", "Error", "Mkdir binary dirs", "default/nginx2-abc"),),
+    latest_alerts=(LatestAlert("12:03:44", "Error", "Mkdir binary dirs", "default/nginx2-abc"),),
 )
 OUTCOME = Outcome(
     written=100_000,
@@ -44,7 +46,7 @@ def watched(terminal: bool) -> tuple[Console, io.StringIO]:
     return Console(file=output, force_terminal=terminal, width=100, height=30, _environ={"TERM": "xterm"}), output
 
 
-def test_the_live_view_says_how_far_how_fast_and_what_arrived_last():
+def test_the_live_view_shows_progress_rates_and_the_latest_alerts():
     text = text_of(frame_of(PROGRESS))
 
     assert "7.4 s" in text
@@ -52,21 +54,21 @@ def test_the_live_view_says_how_far_how_fast_and_what_arrived_last():
     assert "8,123/s" in text
     assert "55,000" in text
     assert "8,000/s" in text
-    assert "lag 5.0 MiB    puts 61 8.2/s    duplicates 0" in text
+    assert "not yet shipped 5.0 MiB    requests 61 (8.2/s)    duplicates 0" in text
     assert "12:03:44  Error     Mkdir binary dirs" in text
-    assert "waits" not in text
+    assert "paused" not in text
 
 
-def test_back_pressure_is_said():
+def test_the_view_says_that_reading_is_paused_under_back_pressure():
     progress = replace(PROGRESS, backpressure=True)
 
-    assert "reading waits for CloudWatch" in text_of(frame_of(progress))
-    assert line_of(progress).endswith("reading waits")
+    assert "reading is paused" in text_of(frame_of(progress))
+    assert line_of(progress).endswith("reading is paused")
 
 
-def test_the_view_keeps_its_height_however_many_alerts_there_are():
+def test_the_view_has_the_same_height_for_any_number_of_alerts():
     heights = {
-        len(text_of(frame_of(replace(PROGRESS, last_alerts=[*PROGRESS.last_alerts] * number))).splitlines())
+        len(text_of(frame_of(replace(PROGRESS, latest_alerts=[*PROGRESS.latest_alerts] * number))).splitlines())
         for number in (0, 1, 8, 30)
     }
 
@@ -74,16 +76,16 @@ def test_the_view_keeps_its_height_however_many_alerts_there_are():
 
 
 @pytest.mark.parametrize("width", [30, 60, 200])
-def test_the_view_fits_any_width(width):
-    long = LastAlert("12:03:44", "Informational", "r" * 300, "p" * 300)
+def test_the_view_and_the_proof_fit_into_a_terminal_of_any_width(width):
+    long = LatestAlert("12:03:44", "Informational", "r" * 300, "p" * 300)
 
-    for renderable in (frame_of(replace(PROGRESS, last_alerts=(long,))), proof_of(OUTCOME)):
+    for renderable in (frame_of(replace(PROGRESS, latest_alerts=(long,))), proof_of(OUTCOME)):
         assert max(map(len, text_of(renderable, width).splitlines())) <= width
 
 
-def test_neither_terminal_nor_markup_obeys_what_an_alert_says():
+def test_control_characters_and_markup_of_an_alert_have_no_effect():
     evil = "\x1b[2J\r\n[bold]x[/bold]\u202e"
-    progress = replace(PROGRESS, last_alerts=(LastAlert(evil, evil, evil, evil),))
+    progress = replace(PROGRESS, latest_alerts=(LatestAlert(evil, evil, evil, evil),))
 
     text = text_of(frame_of(progress), width=200) + text_of(proof_of(replace(OUTCOME, next_steps=((evil, evil),))), 200)
 
@@ -91,28 +93,28 @@ def test_neither_terminal_nor_markup_obeys_what_an_alert_says():
     assert text.count("[bold]x[/bold]") >= 5
 
 
-def test_the_proof_shows_the_books_the_cost_and_what_to_look_at():
+def test_the_proof_shows_counts_costs_and_next_steps():
     text = text_of(proof_of(OUTCOME))
 
     assert "Every alert arrived, unchanged." in text
     for line in ("written      100,000", "arrived      100,000", "lost               0", "duplicates         2"):
         assert line in text
-    assert "12 s, 8,000 alerts a second" in text
-    assert "the agent: 1.8 s of CPU, its start included, 54 MiB of memory at most" in text
+    assert "12 s in total, 8,000 alerts a second" in text
+    assert "the agent used 1.8 s of CPU time including its start and 54 MiB peak memory" in text
     assert "falcowatch demo --keep ./demo   keeps everything" in text
 
 
 @pytest.mark.parametrize(
-    ("arrived", "altered", "words"), [(99_997, 0, "3 lost, 0 altered"), (100_000, 5, "0 lost, 5 altered")]
+    ("arrived", "altered", "words"), [(99_997, 0, "3 alerts lost, 0 altered"), (100_000, 5, "0 alerts lost, 5 altered")]
 )
-def test_a_proof_that_fails_says_so_first(arrived, altered, words):
+def test_the_proof_states_a_failure(arrived, altered, words):
     outcome = replace(OUTCOME, arrived=arrived, altered=altered)
 
     assert not outcome.holds
-    assert f"The proof fails: {words}." in text_of(proof_of(outcome))
+    assert f"The proof failed: {words}." in text_of(proof_of(outcome))
 
 
-def test_without_a_terminal_there_is_one_line_a_second_and_one_at_the_end():
+def test_without_a_terminal_the_view_writes_one_line_a_second_and_one_at_the_end():
     console, output = watched(terminal=False)
 
     with DemoView(console) as view:
@@ -124,7 +126,8 @@ def test_without_a_terminal_there_is_one_line_a_second_and_one_at_the_end():
     lines = output.getvalue().splitlines()
     assert [line[:7] for line in lines[:4]] == ["    0 s", "    1 s", "    2 s", "    3 s"]
     assert lines[3] == (
-        "    3 s  written 60,000 (8,123/s)  arrived 100,000 of 100,000 (8,000/s)  lag 5.0 MiB  puts 61  duplicates 0"
+        "    3 s  written 60,000 (8,123/s)  arrived 100,000 of 100,000 (8,000/s)  "
+        "not yet shipped 5.0 MiB  requests 61  duplicates 0"
     )
     assert lines[4:] == [
         "Every alert arrived, unchanged.",
@@ -133,29 +136,29 @@ def test_without_a_terminal_there_is_one_line_a_second_and_one_at_the_end():
         "  lost                  0",
         "  altered               0",
         "  duplicates            2",
-        "  12 s, 8,000 alerts a second",
-        "  the agent: 1.8 s of CPU, its start included, 54 MiB of memory at most",
+        "  12 s in total, 8,000 alerts a second",
+        "  the agent used 1.8 s of CPU time including its start and 54 MiB peak memory",
         "  next: falcowatch demo --keep ./demo  keeps everything",
     ]
 
 
-def test_in_a_terminal_it_draws_four_times_a_second_and_then_makes_room_for_the_proof():
+def test_in_a_terminal_the_view_is_drawn_four_times_a_second_and_removed_before_the_proof():
     console, output = watched(terminal=True)
 
     with DemoView(console) as view:
         for tick in range(21):
             view.show(replace(PROGRESS, elapsed_seconds=tick * 0.05))
-        frames = output.getvalue().count("last to arrive")
+        frames = output.getvalue().count("Latest alerts to arrive")
     view.conclude(OUTCOME)
 
-    assert frames == 5, "at 0, 0.25, 0.5, 0.75 and 1 s"
+    assert frames == 5, "frames at 0, 0.25, 0.5, 0.75 and 1 s"
     shown = output.getvalue()
-    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1, "the cursor is hidden, and comes back"
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1, "the cursor is hidden and shown again"
     assert shown.rstrip().endswith("╯\x1b[0m")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_an_announcement_stays_whole_above_the_view(terminal):
+def test_an_announcement_is_not_wrapped_or_cut(terminal):
     console, output = watched(terminal)
     line = "status page http://127.0.0.1:9801/ " + "x" * 120
 
@@ -166,7 +169,7 @@ def test_an_announcement_stays_whole_above_the_view(terminal):
     assert line in output.getvalue()
 
 
-def test_the_cursor_comes_back_after_an_interruption():
+def test_the_cursor_is_shown_again_after_an_interruption():
     console, output = watched(terminal=True)
 
     def watch():
@@ -180,7 +183,7 @@ def test_the_cursor_comes_back_after_an_interruption():
     assert output.getvalue().count("\x1b[?25h") == 1
 
 
-def test_a_rate_is_over_the_last_moments():
+def test_a_rate_covers_the_last_seconds_only():
     rate = Rate(window_seconds=2)
 
     assert rate.update(0, 0.0) == 0

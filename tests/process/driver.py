@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 30.0
 
 
 def alert(number: int, *, priority: str = "Notice", rule: str = "Terminal shell in container") -> bytes:
-    """A small alert shaped as Falco shapes them; `number` tells it from the others."""
+    """A small alert shaped as Falco shapes them; `number` makes it unique."""
     return (
         b'{"hostname":"node","output":"%d","output_fields":{"container.id":"host","evt.time":%d},"priority":"%b",'
         b'"rule":"%b","source":"syscall","tags":[],"time":"%b"}'
@@ -45,7 +45,7 @@ class Agent:
         self.process = process
         self.log_path = log_path
 
-    def said(self, event: str) -> list[dict[str, Any]]:
+    def logged(self, event: str) -> list[dict[str, Any]]:
         """Lines of the agent's own log with that event phrase."""
         found = []
         for line in self.log_path.read_bytes().splitlines():
@@ -57,10 +57,10 @@ class Agent:
 
     async def url(self) -> str:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (said := self.said("listening")):
+            while not (listening := self.logged("listening")):
                 assert self.process.returncode is None, self.log_path.read_text()
                 await asyncio.sleep(0.02)
-        return f"http://127.0.0.1:{said[0]['port']}"
+        return f"http://127.0.0.1:{listening[0]['port']}"
 
     async def get(self, path: str) -> tuple[int, str]:
         async with aiohttp.ClientSession() as session, session.get(await self.url() + path) as answer:

@@ -1,4 +1,4 @@
-"""What a user can get wrong is answered in sentences, with an exit code, and never with a traceback."""
+"""Every mistake of a user is answered with a sentence and an exit code, never with a traceback."""
 
 import asyncio
 import sys
@@ -108,8 +108,8 @@ async def test_a_corrupt_checkpoint_is_kept_aside_and_the_files_are_read_again(t
     ):
         await cloudwatch.until(lambda: cloudwatch.count("falco") == 1)
 
-    [said] = running.said("checkpoint was corrupt")
-    assert (tmp_path / "state").joinpath(said["kept_as"]).read_bytes() == b"\x00garbage"
+    [logged] = running.logged("checkpoint was corrupt")
+    assert (tmp_path / "state").joinpath(logged["kept_as"]).read_bytes() == b"\x00garbage"
 
 
 async def test_check_prints_what_took_effect_and_probes_everything(tmp_path):

@@ -1,4 +1,4 @@
-"""The real agent, started as its user starts it: heartbeat, silence, storms, and a kill in the middle of one."""
+"""The agent as a process: heartbeat, silence, deduplication, and a kill while alerts are being deduplicated."""
 
 import asyncio
 import re
@@ -22,11 +22,11 @@ def events(cloudwatch, stream=None):
     return [orjson.loads(event.message) for event in cloudwatch.events("falco", stream)]
 
 
-def ours(cloudwatch, kind):
+def own_events(cloudwatch, kind):
     return [event for event in events(cloudwatch) if event.get("rule") == f"Falcowatch: {kind}"]
 
 
-def falcos(cloudwatch):
+def falco_alerts(cloudwatch):
     return [event for event in events(cloudwatch) if event.get("source") != "falcowatch"]
 
 
@@ -63,14 +63,16 @@ async def test_heartbeat_and_silence_arrive_the_probes_answer_and_the_books_bala
     append(live, *(cri(alert(number)) for number in range(20)), cri(alert(20, priority="Critical")), cri(b""))
 
     async with agent(tmp_path, cloudwatch.url, heartbeat_seconds="0.2", falco__silent_seconds="3") as running:
-        await until(cloudwatch, lambda: len(falcos(cloudwatch)) == 21 and len(ours(cloudwatch, "heartbeat")) >= 3)
-        await until(cloudwatch, lambda: ours(cloudwatch, "Falco is silent"))
+        await until(
+            cloudwatch, lambda: len(falco_alerts(cloudwatch)) == 21 and len(own_events(cloudwatch, "heartbeat")) >= 3
+        )
+        await until(cloudwatch, lambda: own_events(cloudwatch, "Falco is silent"))
         assert (await running.get("/healthz"))[0] == 200
         assert (await running.get("/readyz"))[0] == 200
-        told = 'records_synthetic_total{kind="Falco is silent"}'
-        metrics = await metrics_once(running, lambda metrics: metrics.get(told) == 1)
+        series = 'records_synthetic_total{kind="Falco is silent"}'
+        metrics = await metrics_once(running, lambda metrics: metrics.get(series) == 1)
         append(live, cri(alert(21)))
-        await until(cloudwatch, lambda: ours(cloudwatch, "Falco is back"))
+        await until(cloudwatch, lambda: own_events(cloudwatch, "Falco is back"))
         assert await running.terminate() == 0
 
     assert metrics["records_read_total"] == 22
@@ -80,9 +82,11 @@ async def test_heartbeat_and_silence_arrive_the_probes_answer_and_the_books_bala
     assert metrics['records_synthetic_total{kind="heartbeat"}'] >= 3
     assert metrics["falco_silent"] == 1
     assert metrics["falco_silent_seconds"] >= 3
-    beats = ours(cloudwatch, "heartbeat")
-    assert [beat["output_fields"]["heartbeat.sequence"] for beat in beats] == list(range(1, len(beats) + 1))
-    last = beats[-1]["output_fields"]
+    heartbeats = own_events(cloudwatch, "heartbeat")
+    assert [heartbeat["output_fields"]["heartbeat.sequence"] for heartbeat in heartbeats] == list(
+        range(1, len(heartbeats) + 1)
+    )
+    last = heartbeats[-1]["output_fields"]
     assert last["books.read"] == sum(last[f"books.{way}"] for way in ("shipped", "filtered", "rejected", "in_flight"))
     urgent = events(cloudwatch, "node-a/urgent")
     [silent] = [event for event in urgent if event["rule"] == "Falcowatch: Falco is silent"]
@@ -91,11 +95,11 @@ async def test_heartbeat_and_silence_arrive_the_probes_answer_and_the_books_bala
     assert len(ids) == len(set(ids))
 
 
-async def test_a_storm_folds_and_is_told_at_the_latest_when_the_agent_drains(tmp_path, cloudwatch):
+async def test_identical_alerts_become_one_event_at_the_latest_when_the_agent_drains(tmp_path, cloudwatch):
     append(container(tmp_path) / "0.log", *identical(50))
 
     async with agent(tmp_path, cloudwatch.url, falco__storm_limit="5", falco__storm_keys='["container.id"]') as running:
-        await until(cloudwatch, lambda: len(falcos(cloudwatch)) == 5)
+        await until(cloudwatch, lambda: len(falco_alerts(cloudwatch)) == 5)
         assert (await running.get("/healthz"))[0] == 200
         metrics = await metrics_once(running, lambda metrics: total(metrics, "records_shipped_total") == 5)
         assert await running.terminate() == 0
@@ -103,31 +107,33 @@ async def test_a_storm_folds_and_is_told_at_the_latest_when_the_agent_drains(tmp
     assert metrics["records_read_total"] == 50
     settled = sum(total(metrics, f"records_{way}_total") for way in ("shipped", "filtered", "rejected"))
     assert settled + metrics["records_in_flight"] == 50
-    assert sum(event["output_fields"]["storm.count"] for event in ours(cloudwatch, "storm")) == 45
+    assert sum(event["output_fields"]["storm.count"] for event in own_events(cloudwatch, "storm")) == 45
     checkpoint = orjson.loads((tmp_path / "state" / "checkpoint.json").read_bytes())
     [position] = checkpoint["files"].values()
     assert position["offset"] == (container(tmp_path) / "0.log").stat().st_size
 
 
 @pytest.mark.parametrize("resume", ["at_least_once", "exact"])
-async def test_after_a_kill_in_the_middle_of_a_storm_every_alert_is_shipped_or_told(tmp_path, cloudwatch, resume):
+async def test_after_a_kill_during_deduplication_every_alert_is_shipped_or_in_a_group(tmp_path, cloudwatch, resume):
     append(container(tmp_path) / "0.log", *identical(50))
     storms = {"cloudwatch__resume": resume, "falco__storm_limit": "5", "falco__storm_keys": '["container.id"]'}
 
     async with agent(tmp_path, cloudwatch.url, **storms) as first:
-        await until(cloudwatch, lambda: len(falcos(cloudwatch)) == 5)
+        await until(cloudwatch, lambda: len(falco_alerts(cloudwatch)) == 5)
         first.process.send_signal(signal.SIGKILL)
         await first.process.wait()
     async with agent(tmp_path, cloudwatch.url, **storms) as second:
-        # What was shipped before the kill may come twice, under the same ids; what was folded is read again.
+        # What was shipped before the kill may come twice, under the same ids; grouped alerts are read again.
         await metrics_once(second, lambda metrics: metrics["records_read_total"] == 50)
         assert await second.terminate() == 0
 
-    shipped = [event["falcowatch"]["id"] for event in falcos(cloudwatch)]
-    told = [identity for event in ours(cloudwatch, "storm") for identity in event["output_fields"]["storm.ids"]]
-    folded = sum(event["output_fields"]["storm.count"] for event in ours(cloudwatch, "storm"))
-    assert len(set(shipped)) + folded == 50
-    assert not set(told) & set(shipped)
+    shipped = [event["falcowatch"]["id"] for event in falco_alerts(cloudwatch)]
+    grouped = [
+        identity for event in own_events(cloudwatch, "storm") for identity in event["output_fields"]["storm.ids"]
+    ]
+    counted = sum(event["output_fields"]["storm.count"] for event in own_events(cloudwatch, "storm"))
+    assert len(set(shipped)) + counted == 50
+    assert not set(grouped) & set(shipped)
     if resume == "exact":
         # What was shipped before is not even counted again, so as many more may ship one by one.
         assert len(shipped) == len(set(shipped)) == 10

@@ -1,4 +1,4 @@
-"""The agent as its user meets it: started, written for, rotated, stopped, started again."""
+"""The agent as a process: started, given log files, which rotate, stopped, started again."""
 
 import asyncio
 import re
@@ -40,7 +40,7 @@ async def test_an_alert_arrives_as_falco_wrote_it_with_our_keys_appended(tmp_pat
     assert orjson.loads(message)["falcowatch"]["node"] == "node-a"
 
 
-async def test_a_restart_goes_on_where_the_settled_prefix_ended(tmp_path, cloudwatch):
+async def test_a_restart_continues_behind_the_settled_prefix(tmp_path, cloudwatch):
     live = container(tmp_path) / "0.log"
     append(live, *(cri(alert(number)) for number in range(100)))
     async with agent(tmp_path, cloudwatch.url) as first:
@@ -55,7 +55,7 @@ async def test_a_restart_goes_on_where_the_settled_prefix_ended(tmp_path, cloudw
     assert numbers(messages) == list(range(150))
 
 
-async def test_what_was_written_while_it_was_down_and_rotated_meanwhile_is_read_in_order(tmp_path, cloudwatch):
+async def test_a_rotation_while_the_agent_is_down_is_read_in_order(tmp_path, cloudwatch):
     directory = container(tmp_path)
     live = directory / "0.log"
     append(live, cri(alert(0)))
@@ -73,7 +73,7 @@ async def test_what_was_written_while_it_was_down_and_rotated_meanwhile_is_read_
     assert numbers(messages) == [0, 1, 2]
 
 
-async def test_a_rotation_under_its_eyes_loses_nothing(tmp_path, cloudwatch):
+async def test_a_rotation_while_the_agent_runs_loses_nothing(tmp_path, cloudwatch):
     directory = container(tmp_path)
     live = directory / "0.log"
     append(live, cri(alert(0)))
@@ -145,11 +145,11 @@ async def test_a_second_signal_ends_it_at_once(tmp_path):
     append(container(tmp_path) / "0.log", cri(alert(1)))
     async with agent(tmp_path, "http://127.0.0.1:9", drain_seconds="300") as running:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not running.said("put did not deliver, it will be tried again"):
+            while not running.logged("put did not deliver, it will be tried again"):
                 await asyncio.sleep(0.02)
         running.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not running.said("agent stopping"):
+            while not running.logged("agent stopping"):
                 await asyncio.sleep(0.02)
 
         assert await running.terminate() == 128 + signal.SIGTERM
@@ -166,10 +166,10 @@ async def test_health_and_readiness_answer_and_the_pages_show_the_books(tmp_path
     assert orjson.loads(pages["/status"][1])["books"]["read"] == 1
 
 
-async def test_word_of_lost_bytes_outlives_a_crash_before_cloudwatch_has_it(tmp_path, cloudwatch):
+async def test_a_gap_event_survives_a_crash_before_cloudwatch_has_it(tmp_path, cloudwatch):
     checkpoint = tmp_path / "state" / "checkpoint.json"
 
-    async def stands_on_disk(text):
+    async def checkpointed(text):
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (checkpoint.exists() and text in checkpoint.read_bytes()):
                 await asyncio.sleep(0.05)
@@ -177,11 +177,11 @@ async def test_word_of_lost_bytes_outlives_a_crash_before_cloudwatch_has_it(tmp_
     cloudwatch.faults.add(Fault("reset", operation="*"))
     append(container(tmp_path) / "0.log", cri(alert(0)))
     async with agent(tmp_path, cloudwatch.url) as first:
-        await stands_on_disk(b"0.log")
+        await checkpointed(b"0.log")
         first.process.kill()
     shutil.rmtree(container(tmp_path).parent)
     async with agent(tmp_path, cloudwatch.url) as second:
-        await stands_on_disk(b"Falcowatch: gap")
+        await checkpointed(b"Falcowatch: gap")
         second.process.kill()
 
     cloudwatch.faults.clear()

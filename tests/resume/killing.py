@@ -1,8 +1,7 @@
-"""Kills the agent again and again while a writer writes and CloudWatch misbehaves, then compares what was written with
-what arrived, one by one.
+"""Kills the agent many times while CloudWatch misbehaves, then compares the written records with those that arrived.
 
-`python -m tests.resume.killing --kills 50 --seed 1` runs for some minutes and prints the books; the tests run a few.
-The embedded CloudWatch is a process of its own, so that it outlives nothing and shares nothing with the agent.
+`python -m tests.resume.killing --kills 50 --seed 1` runs for some minutes and prints the counts; the tests run a few
+kills. The embedded CloudWatch is a separate process, so it shares nothing with the agent.
 """
 
 import argparse
@@ -29,22 +28,22 @@ FAULTS = (
     {"kind": "throttle", "operation": "PutLogEvents", "probability": 0.2},
     {"kind": "error", "operation": "GetLogEvents", "probability": 0.2},
 )
-"""A put that was taken and whose answer is still awaited at the kill is what makes the next life send it twice."""
+"""A put that was accepted, and whose answer has not arrived when the agent is killed, may be sent twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The books of one run, in lines written."""
+    """The counts of one run, in records."""
 
     kills: int
     written: int
     lost: int
     duplicated: int
-    """Events that arrived once more than they should."""
+    """Number of events beyond the first of each record."""
 
 
 class Writer:
-    """Writes numbered lines as a container runtime would: alerts of every priority, text, parts, rotations."""
+    """Writes numbered lines as a container runtime does: alerts, plain text, partial lines and rotations."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.written = 0
@@ -83,7 +82,7 @@ class Writer:
 
 @asynccontextmanager
 async def cloudwatch_process(data: Path) -> AsyncIterator[str]:
-    """The endpoint's URL."""
+    """Run the embedded CloudWatch with `FAULTS` as a process. Yields its URL."""
     faults = [word for fault in FAULTS for word in ("--fault", json.dumps(fault))]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agent.local.emulator", "--data", str(data), *faults),
@@ -100,7 +99,7 @@ async def cloudwatch_process(data: Path) -> AsyncIterator[str]:
 
 
 async def kill_again_and_again(place: Path, *, kills: int, seed: int, resume: str, express_bytes: int) -> Outcome:
-    """Runs to the end: the last life of the agent is left alone until everything has arrived."""
+    """Kill the agent `kills` times. The last process runs until everything has arrived."""
     chance = random.Random(seed)
     writer = Writer(container(place), seed)
     stop = asyncio.Event()
@@ -122,10 +121,10 @@ async def kill_again_and_again(place: Path, *, kills: int, seed: int, resume: st
 
 
 async def _until(running: Agent, event: str) -> None:
-    """Until it has said so, or has nothing to say: a start after a life without intents does not resume."""
+    """Wait for this log event, at most 8 s: a start without an unfinished put before it logs no `resumed`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(8):
-            while not running.said(event):
+            while not running.logged(event):
                 await asyncio.sleep(0.02)
 
 
@@ -149,7 +148,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", choices=("exact", "at_least_once"), default="exact")
-    parser.add_argument("--express-bytes", type=int, default=20_000, help="backlog beyond which urgent alerts go ahead")
+    parser.add_argument("--express-bytes", type=int, default=20_000, help="backlog that starts the urgent scan")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         outcome = asyncio.run(

@@ -1,4 +1,4 @@
-"""What Falco says of itself becomes metrics: captured notices of 0.40 and 0.44, and odd ones."""
+"""Falco's messages about itself become metrics: captured messages of 0.40 and 0.44, and odd ones."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from agent.core.processing.alert import DROP_NOTICE, METRICS_SNAPSHOT
-from agent.selfmonitor import Notices
+from agent.selfmonitor.notices import Notices
 from agent.telemetry import Telemetry
 
 DATA = Path(__file__).parent.parent / "data" / "falco"
@@ -22,7 +22,7 @@ def telemetry() -> Telemetry:
 
 
 def rules_info(telemetry: Telemetry) -> dict[str, str]:
-    """The labels of the one series there is."""
+    """The labels of the only series."""
     [labels] = [dict(labels) for (name, labels), one in telemetry.snapshot().samples.items()
                 if name == "falco_rules_loaded_info" and one == 1]  # fmt: skip
     return labels
@@ -49,29 +49,29 @@ def test_captured_drop_notices_add_up(telemetry: Telemetry, version: str) -> Non
 
 
 @pytest.mark.parametrize(("version", "events", "notices"), [("0.40.0", 113_639, 14), ("0.44.1", 7_973, 15)])
-def test_captured_snapshots_tell_events_version_and_rules(
+def test_captured_snapshots_give_events_version_and_rules(
     telemetry: Telemetry, version: str, events: int, notices: int
 ) -> None:
-    told = Notices(telemetry)
+    reader = Notices(telemetry)
 
-    told.read(captured(f"{version}-metrics"))
+    reader.read(captured(f"{version}-metrics"))
 
-    assert told.version == version
-    assert len(told.rules) == 4
-    assert all(len(digest) == 64 for digest in told.rules.values())
+    assert reader.version == version
+    assert len(reader.rules) == 4
+    assert all(len(digest) == 64 for digest in reader.rules.values())
     assert telemetry.value("falco_events_total") == events
     assert telemetry.value("falco_output_drops") == 0
     assert telemetry.value("falco_syscall_drops_total") == notices
     labels = rules_info(telemetry)
     assert labels["version"] == version
-    assert f"falco_rules_yaml:{told.rules['falco_rules_yaml'][:12]}" in labels["rules"].split(",")
+    assert f"falco_rules_yaml:{reader.rules['falco_rules_yaml'][:12]}" in labels["rules"].split(",")
 
 
-def test_rules_that_change_replace_what_was_told_of_them(telemetry: Telemetry) -> None:
-    told = Notices(telemetry)
+def test_changed_rules_replace_the_rules_before(telemetry: Telemetry) -> None:
+    reader = Notices(telemetry)
 
-    told.read([snapshot(**{"falco.version": "0.40.0", "falco.sha256_rules_file.a_yaml": "1" * 64})])
-    told.read([snapshot(**{"falco.version": "0.44.1", "falco.sha256_rules_file.b_yaml": "2" * 64})])
+    reader.read([snapshot(**{"falco.version": "0.40.0", "falco.sha256_rules_file.a_yaml": "1" * 64})])
+    reader.read([snapshot(**{"falco.version": "0.44.1", "falco.sha256_rules_file.b_yaml": "2" * 64})])
 
     assert rules_info(telemetry) == {"version": "0.44.1", "rules": "b_yaml:222222222222"}
 
@@ -89,51 +89,51 @@ def test_several_sources_of_events_add_up_and_their_common_queue_counts_once(tel
     assert telemetry.value("falco_output_drops") == 3
 
 
-def test_drops_told_by_notices_and_by_snapshots_count_once(telemetry: Telemetry) -> None:
-    told = Notices(telemetry)
-    told.read([drops("40")])
-    told.read([snapshot(scap__n_drops=100, scap__n_drops_prev=30, falco__start_ts=1)])
+def test_drops_in_notices_and_by_snapshots_count_once(telemetry: Telemetry) -> None:
+    reader = Notices(telemetry)
+    reader.read([drops("40")])
+    reader.read([snapshot(scap__n_drops=100, scap__n_drops_prev=30, falco__start_ts=1)])
     assert telemetry.value("falco_syscall_drops_total") == 70
 
-    told.read([drops("10"), drops("10")])
+    reader.read([drops("10"), drops("10")])
     assert telemetry.value("falco_syscall_drops_total") == 70
 
-    told.read([drops("50")])
+    reader.read([drops("50")])
     assert telemetry.value("falco_syscall_drops_total") == 110
 
 
-def test_what_was_dropped_before_the_agent_came_is_no_news_and_a_new_falco_begins_at_zero(telemetry: Telemetry) -> None:
-    told = Notices(telemetry)
+def test_drops_before_the_agent_started_do_not_count_and_a_new_falco_begins_at_zero(telemetry: Telemetry) -> None:
+    reader = Notices(telemetry)
 
-    told.read([snapshot(scap__n_drops=1000, scap__n_drops_prev=1000, falco__start_ts=1)])
-    told.read([snapshot(scap__n_drops=1005, scap__n_drops_prev=1000, falco__start_ts=1)])
-    told.read([snapshot(scap__n_drops=7, scap__n_drops_prev=0, falco__start_ts=2)])
+    reader.read([snapshot(scap__n_drops=1000, scap__n_drops_prev=1000, falco__start_ts=1)])
+    reader.read([snapshot(scap__n_drops=1005, scap__n_drops_prev=1000, falco__start_ts=1)])
+    reader.read([snapshot(scap__n_drops=7, scap__n_drops_prev=0, falco__start_ts=2)])
 
     assert telemetry.value("falco_syscall_drops_total") == 12
 
 
 def test_two_falcos_whose_snapshots_alternate_count_each_drop_once(telemetry: Telemetry) -> None:
-    told = Notices(telemetry)
+    reader = Notices(telemetry)
 
     for total in (1, 2, 3):
-        told.read([snapshot(scap__n_drops=total, scap__n_drops_prev=total - 1, falco__start_ts=1)])
-        told.read([snapshot(scap__n_drops=total * 10, scap__n_drops_prev=total * 10 - 10, falco__start_ts=2)])
+        reader.read([snapshot(scap__n_drops=total, scap__n_drops_prev=total - 1, falco__start_ts=1)])
+        reader.read([snapshot(scap__n_drops=total * 10, scap__n_drops_prev=total * 10 - 10, falco__start_ts=2)])
 
     assert telemetry.value("falco_syscall_drops_total") == 33
 
 
 @pytest.mark.parametrize("start", range(2))
 def test_a_crash_loop_and_countless_sources_stay_bounded(telemetry: Telemetry, start: int) -> None:
-    told = Notices(telemetry)
+    reader = Notices(telemetry)
 
-    told.read(
+    reader.read(
         snapshot(evt__source=str(number), scap__n_drops=1, scap__n_drops_prev=start, falco__start_ts=number)
         for number in range(100)
     )
 
     assert telemetry.value("falco_syscall_drops_total") == 100 * (1 - start)
-    assert len(told._totals) <= 16
-    assert len(told._sources) <= 16
+    assert len(reader._totals) <= 16
+    assert len(reader._sources) <= 16
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_a_crash_loop_and_countless_sources_stay_bounded(telemetry: Telemetry, s
     ],
 )
 def test_odd_notices_count_as_none_and_end_nothing(telemetry: Telemetry, odd: bytes) -> None:
-    told = Notices(telemetry)
+    reader = Notices(telemetry)
 
-    told.read([odd, drops("3")])
+    reader.read([odd, drops("3")])
 
     assert telemetry.value("falco_syscall_drops_total") == 3
 

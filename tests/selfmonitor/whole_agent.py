@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from agent.app import Agent
 from agent.cloudwatch.client import open_cloudwatch
+from agent.core.values import Lane
 from agent.settings import Settings
 from agent.tail.checkpoint import Checkpoint
 from tests.process.driver import PATIENCE_SECONDS
@@ -19,7 +22,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One that knows nothing of the machine."""
+    """AWS settings that do not depend on the machine."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAFALCOWATCHTESTS0")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -49,7 +52,7 @@ async def built(place: Path, url: str, **changes: object) -> AsyncIterator[Agent
             try:
                 yield agent
             finally:
-                agent.reader.close()
+                agent.parts.reader.close()
     finally:
         checkpoint.close()
 
@@ -69,3 +72,15 @@ async def until(reached: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not reached():
             await asyncio.sleep(0.01)
+
+
+def own_events(agent: Agent, lane: Lane | None = None) -> list[dict[str, Any]]:
+    """The own events that wait to be shipped."""
+    return [
+        orjson.loads(message)
+        for queue in agent.parts.shipper.queues
+        if lane in (None, queue.lane)
+        for span in queue.waiting
+        if span.own
+        for message in span.messages
+    ]

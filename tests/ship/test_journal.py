@@ -28,7 +28,7 @@ def batch_of(file: str, *offsets: int) -> Batch:
     return Batch([Part(span, 0, len(span))])
 
 
-def life(directory: Path) -> tuple[Journal, list[Intent]]:
+def a_run(directory: Path) -> tuple[Journal, list[Intent]]:
     journal = Journal(directory)
     return journal, journal.open()
 
@@ -38,17 +38,17 @@ def offsets(intents: list[Intent]) -> list[tuple[str, tuple[int, ...]]]:
 
 
 async def test_an_intent_names_the_stream_the_times_and_every_record_of_the_batch(tmp_path):
-    journal, nothing = life(tmp_path / "journal")
+    journal, nothing = a_run(tmp_path / "journal")
     await journal.intend(STREAM, batch_of("f00", 7, 3, 90))
 
-    _, left = life(tmp_path / "journal")
+    _, left = a_run(tmp_path / "journal")
 
     assert nothing == []
     assert left == [Intent(STREAM, 1_003, 1_090, {"f00": (7, 3, 90)})]
 
 
 async def test_events_of_our_own_need_no_intent(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     own = span_of("", 0, ours=False)
 
     await journal.intend(STREAM, Batch([Part(own, 0, 1)]))
@@ -64,129 +64,129 @@ def test_a_record_that_began_in_the_file_before_is_named_as_its_event_names_it()
 
 
 async def test_it_is_forgotten_when_a_checkpoint_has_passed_all_of_its_records(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10, 20))
     await journal.intend(STREAM, batch_of("f00", 30))
 
-    cut = journal.cut({"f00": 21})
-    assert cut is not None
-    await journal.forget(cut)
+    plan = journal.plan_compaction({"f00": 21})
+    assert plan is not None
+    await journal.compact(plan)
 
-    _, left = life(tmp_path)
+    _, left = a_run(tmp_path)
     assert offsets(left) == [("f00", (30,))]
 
 
 async def test_an_acknowledgement_alone_is_not_enough(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     batch = batch_of("f00", 10)
     await journal.intend(STREAM, batch)
 
     batch.settle()
 
-    assert journal.cut({"f00": 0}) is None
-    assert offsets(life(tmp_path)[1]) == [("f00", (10,))]
+    assert journal.plan_compaction({"f00": 0}) is None
+    assert offsets(a_run(tmp_path)[1]) == [("f00", (10,))]
 
 
 async def test_it_stays_while_the_checkpoint_that_passes_it_is_not_on_disk(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10))
 
-    journal.cut({"f00": 11})
+    journal.plan_compaction({"f00": 11})
     await journal.intend(STREAM, batch_of("f00", 50))
 
-    assert offsets(life(tmp_path)[1]) == [("f00", (10,)), ("f00", (50,))]
+    assert offsets(a_run(tmp_path)[1]) == [("f00", (10,)), ("f00", (50,))]
 
 
 async def test_a_save_that_failed_is_made_good_by_the_next_one(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10))
-    journal.cut({"f00": 11})
+    journal.plan_compaction({"f00": 11})
 
-    again = journal.cut({"f00": 11})
+    again = journal.plan_compaction({"f00": 11})
     assert again is not None
-    await journal.forget(again)
+    await journal.compact(again)
 
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_what_is_intended_between_the_snapshot_and_its_save_is_kept(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10))
-    cut = journal.cut({"f00": 11})
+    plan = journal.plan_compaction({"f00": 11})
     await journal.intend(STREAM, batch_of("f00", 50))
 
-    assert cut is not None
-    await journal.forget(cut)
+    assert plan is not None
+    await journal.compact(plan)
 
-    assert offsets(life(tmp_path)[1]) == [("f00", (50,))]
+    assert offsets(a_run(tmp_path)[1]) == [("f00", (50,))]
 
 
 async def test_what_a_crash_left_stays_until_it_has_been_asked_for(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10))
-    second, left = life(tmp_path)
+    second, left = a_run(tmp_path)
 
     assert offsets(left) == [("f00", (10,))]
-    assert second.cut({"f00": 0}) is None
+    assert second.plan_compaction({"f00": 0}) is None
 
     second.resumed()
-    cut = second.cut({"f00": 0})
-    assert cut is not None
-    await second.forget(cut)
+    plan = second.plan_compaction({"f00": 0})
+    assert plan is not None
+    await second.compact(plan)
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_what_was_asked_for_goes_with_the_next_checkpoint_though_less_is_under_way(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     await journal.intend(STREAM, batch_of("f00", *range(100)))
-    second, _ = life(tmp_path)
+    second, _ = a_run(tmp_path)
     second.resumed()
     await second.intend(STREAM, batch_of("f00", 500))
 
-    cut = second.cut({"f00": 0})
-    assert cut is not None
-    await second.forget(cut)
+    plan = second.plan_compaction({"f00": 0})
+    assert plan is not None
+    await second.compact(plan)
 
-    assert offsets(life(tmp_path)[1]) == [("f00", (500,))]
+    assert offsets(a_run(tmp_path)[1]) == [("f00", (500,))]
 
 
 async def test_a_torn_last_line_is_a_batch_that_was_never_put(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     await journal.intend(STREAM, batch_of("f00", 10))
     await journal.intend(STREAM, batch_of("f00", 20))
     [segment] = tmp_path.iterdir()
     segment.write_bytes(segment.read_bytes()[:-7])
 
-    assert offsets(life(tmp_path)[1]) == [("f00", (10,))]
+    assert offsets(a_run(tmp_path)[1]) == [("f00", (10,))]
     assert list(tmp_path.iterdir()) == [segment]
 
 
 async def test_a_corrupt_line_is_set_aside_and_named_and_the_others_count(tmp_path, caplog):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     for offset in (10, 20, 30):
         await journal.intend(STREAM, batch_of("f00", offset))
     [segment] = tmp_path.iterdir()
     lines = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(lines[0] + lines[1].replace(b"20", b"21") + lines[2])
 
-    left = life(tmp_path)[1]
+    left = a_run(tmp_path)[1]
 
     assert offsets(left) == [("f00", (10,)), ("f00", (30,))]
     assert [path.name for path in tmp_path.iterdir() if ".corrupt-" in path.name]
-    assert "journal was corrupt, the batches it does not name may be sent again" in caplog.messages
+    assert "journal was corrupt, batches that it no longer names may be sent again" in caplog.messages
 
 
 async def test_several_at_once_share_a_write_and_all_are_on_disk(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
 
     await asyncio.gather(*(journal.intend(STREAM, batch_of("f00", offset)) for offset in range(50)))
 
-    assert len(life(tmp_path)[1]) == 50
+    assert len(a_run(tmp_path)[1]) == 50
 
 
 async def test_a_disk_that_refuses_is_named_and_the_intent_is_written_with_the_next(tmp_path):
     directory = tmp_path / "journal"
-    journal, _ = life(directory)
+    journal, _ = a_run(directory)
     directory.rmdir()
 
     with pytest.raises(StateUnwritable, match=r"journal: intents cannot be written \(No such file"):
@@ -194,11 +194,11 @@ async def test_a_disk_that_refuses_is_named_and_the_intent_is_written_with_the_n
 
     directory.mkdir()
     await journal.intend(STREAM, batch_of("f00", 20))
-    assert offsets(life(directory)[1]) == [("f00", (10,)), ("f00", (20,))]
+    assert offsets(a_run(directory)[1]) == [("f00", (10,)), ("f00", (20,))]
 
 
 async def test_a_cancelled_intent_harms_nobody(tmp_path):
-    journal, _ = life(tmp_path)
+    journal, _ = a_run(tmp_path)
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(journal.intend(STREAM, batch_of("f00", 10)))
         second = tasks.create_task(journal.intend(STREAM, batch_of("f00", 20)))
@@ -206,7 +206,7 @@ async def test_a_cancelled_intent_harms_nobody(tmp_path):
         first.cancel()
 
     assert second.exception() is None
-    assert ("f00", (20,)) in offsets(life(tmp_path)[1])
+    assert ("f00", (20,)) in offsets(a_run(tmp_path)[1])
 
 
 def test_a_directory_that_cannot_be_had_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""The shipper over real HTTP: whatever CloudWatch does, every record is shipped or buried, and settled only then."""
+"""The shipper over real HTTP: every record is shipped or becomes a dead letter, and is settled only then."""
 
 import asyncio
 import time
@@ -14,7 +14,8 @@ from agent.core.batching.limits import MOST_BYTES
 from agent.core.batching.span import Span
 from agent.core.reading.ledger import Ledger
 from agent.core.values import Destination, Lane
-from agent.deadletters.store import DeadLetters, read_letters
+from agent.deadletters.store import DeadLetterStore, read_dead_letters
+from agent.deadletters.writer import DeadLetterWriter
 from agent.flow.budget import Budget
 from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.settings.model import CloudWatch
@@ -32,7 +33,7 @@ class Shipping:
     ledger: Ledger
     budget: Budget
     telemetry: Telemetry
-    letters: Path
+    dead_letters: Path
 
     def accept(self, *messages: str, lane: Lane = Lane.ROUTINE, age_ms: int = 0, namespace: str = "falco") -> None:
         """As the pipeline hands a chunk over: one span, one entry."""
@@ -56,7 +57,7 @@ class Shipping:
 
 @asynccontextmanager
 async def shipping(cloudwatch: EmbeddedCloudWatch, tmp_path: Path, **settings: object) -> AsyncIterator[Shipping]:
-    budget, telemetry, letters = Budget(1 << 24), Telemetry("test"), tmp_path / "letters"
+    budget, telemetry, dead_letters = Budget(1 << 24), Telemetry("test"), tmp_path / "dead-letters"
 
     def destination(lane: Lane, namespace: str) -> Destination:
         return Destination("falco", namespace if lane is Lane.ROUTINE else f"{namespace}/{lane}")
@@ -67,12 +68,12 @@ async def shipping(cloudwatch: EmbeddedCloudWatch, tmp_path: Path, **settings: o
             client,
             destination=destination,
             budget=budget,
-            dead_letters=DeadLetters(letters),
+            rejected=DeadLetterWriter(DeadLetterStore(dead_letters), telemetry),
             telemetry=telemetry,
         )
         running = asyncio.create_task(shipper.run())
         try:
-            yield Shipping(shipper, Ledger(), budget, telemetry, letters)
+            yield Shipping(shipper, Ledger(), budget, telemetry, dead_letters)
         finally:
             running.cancel()
             await asyncio.wait([running])
@@ -149,7 +150,7 @@ async def test_group_and_stream_are_created_when_they_are_missing(tmp_path: Path
         assert cloudwatch.requests.count("DescribeLogStreams") == 0
 
 
-async def test_events_rejected_inside_a_200_are_buried_with_their_reason_and_the_rest_is_shipped(
+async def test_events_rejected_inside_a_200_become_dead_letters_with_their_reason_and_the_rest_is_shipped(
     tmp_path: Path,
 ) -> None:
     async with EmbeddedCloudWatch() as cloudwatch, shipping(cloudwatch, tmp_path) as shipper:
@@ -158,9 +159,9 @@ async def test_events_rejected_inside_a_200_are_buried_with_their_reason_and_the
         shipper.accept("new", age_ms=-DAY_MS // 2)
         await shipper.drained()
 
-        letters = {letter.message: (letter.reason, letter.file) for letter in read_letters(shipper.letters)}
+        found = {one.message: (one.reason, one.file) for one in read_dead_letters(shipper.dead_letters)}
         assert texts(cloudwatch) == ["fine"]
-        assert letters == {b"old": ("too_old", "f00"), b"new": ("too_new", "f00")}
+        assert found == {b"old": ("too_old", "f00"), b"new": ("too_new", "f00")}
         assert shipper.telemetry.total("records_shipped_total") == 1
         assert shipper.count("records_rejected_total", reason="too_old") == 1
         assert shipper.count("dead_letters_total", reason="too_new") == 1
@@ -174,7 +175,7 @@ async def test_a_poisoned_batch_is_halved_to_the_culprit(tmp_path: Path) -> None
         await shipper.drained()
 
         assert sorted(texts(cloudwatch)) == ["a", "b", "before", "c", "d"]
-        assert [(letter.reason, letter.offset) for letter in read_letters(shipper.letters)] == [("invalid", 200)]
+        assert [(one.reason, one.offset) for one in read_dead_letters(shipper.dead_letters)] == [("invalid", 200)]
         assert shipper.telemetry.total("records_shipped_total") == 5
         assert shipper.count("records_rejected_total", reason="invalid") == 1
 
@@ -240,7 +241,7 @@ async def test_a_shipper_cancelled_in_the_middle_of_a_put_settles_nothing(tmp_pa
 
 
 async def test_dead_letters_that_cannot_be_written_do_not_stop_the_shipping(tmp_path: Path) -> None:
-    (tmp_path / "letters").write_text("a file where the directory should be")
+    (tmp_path / "dead-letters").write_text("a file where the directory should be")
     async with EmbeddedCloudWatch() as cloudwatch, shipping(cloudwatch, tmp_path) as shipper:
         shipper.accept("old", age_ms=20 * DAY_MS)
         shipper.accept("fine")

@@ -37,7 +37,7 @@ class Following:
         return [
             payload
             for chunk in self.chunks
-            for payload in [*chunk.records.payloads, *(odd.payload for odd in chunk.records.odd)]
+            for payload in [*chunk.records.payloads, *(unusual.payload for unusual in chunk.records.unusual)]
         ]
 
     @property

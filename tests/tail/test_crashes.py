@@ -88,7 +88,7 @@ class Life:
     def settle(self, number: int) -> list[bytes]:
         entry, records = self.unsettled.pop(number % len(self.unsettled))
         entry.settle(len(records))
-        return [*records.payloads, *(odd.payload for odd in records.odd)]
+        return [*records.payloads, *(unusual.payload for unusual in records.unusual)]
 
     def die(self) -> dict[str, object]:
         """What stands on disk then."""

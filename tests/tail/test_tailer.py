@@ -207,7 +207,7 @@ async def test_a_run_of_parts_crosses_a_rotation(tmp_path: Path) -> None:
         assert second.ledger.committed == second.end
 
     assert sorted(seen.payloads) == [b"123", b"4", b"7"]
-    assert seen.chunks[-1].records.odd[0].mark.origin == (first.id, 0)
+    assert seen.chunks[-1].records.unusual[0].mark.origin == (first.id, 0)
 
 
 async def test_a_run_of_parts_crosses_a_rotation_and_a_restart(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ async def test_a_run_whose_last_part_never_comes_ships_as_it_is(tmp_path: Path) 
         (file,) = seen.reader.files
         assert file.ledger.committed == file.end
 
-    assert seen.chunks[0].records.odd[0].mark.incomplete
+    assert seen.chunks[0].records.unusual[0].mark.incomplete
 
 
 async def test_a_run_left_open_by_a_rotation_is_given_up_too(tmp_path: Path) -> None:
@@ -870,9 +870,9 @@ async def test_a_line_longer_than_any_record_is_kept_by_its_head_and_the_file_go
         (file,) = seen.reader.files
         assert file.ledger.committed == file.end
 
-    (odd,) = [odd for chunk in seen.chunks for odd in chunk.records.odd]
-    assert odd.mark.size > 900_000
-    assert len(odd.payload) < 2000
+    (unusual,) = [unusual for chunk in seen.chunks for unusual in chunk.records.unusual]
+    assert unusual.mark.size > 900_000
+    assert len(unusual.payload) < 2000
 
 
 async def test_a_file_in_two_globs_is_read_once(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ class Life(RuleBasedStateMachine):
         at = self.splitter.end
         cut = self.splitter.feed(self.content[at : at + most], 0.0)
         records = self.joiner.feed(cut.lines, cut.offset, 0.0)
-        records, express = self.books.pass_over(records, self.splitter.offset)
+        records, express = self.books.skip_scanned(records, self.splitter.offset)
         done = self.islands & set(records.offsets)
         end = max(self.joiner.committable(self.splitter.offset), self.ledger.end)
         entry = self.ledger.enter(end, len(records), 0.0, len(express))

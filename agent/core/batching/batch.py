@@ -1,22 +1,18 @@
-"""Events → batches that PutLogEvents accepts whole.
+"""The events of one PutLogEvents request: sorted, encoded, and traced back to their records.
 
-Limits, from the PutLogEvents reference (read 2026-11): 1,048,576 bytes a batch, counted as the UTF-8
-bytes of each message plus 26; 10,000 events; one event at most as large as a batch; timestamps in
-order; at most 24 hours between the first and the last. JSON escaping does not count.
+A batch does not change after it was made, so a retry sends the same bytes. `pending` makes batches within every limit.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent.core.batching.limits import (
-    EVENT_OVERHEAD_BYTES,
-)
+from agent.core.batching.limits import EVENT_OVERHEAD_BYTES
 from agent.core.batching.span import Span, held_bytes
 
 
 class Part(NamedTuple):
-    """Events `start` to `stop` of a span."""
+    """The events `start` to `stop` of a span."""
 
     span: Span
     start: int
@@ -28,14 +24,14 @@ class Part(NamedTuple):
 
 
 class Where(NamedTuple):
-    """An event of a batch, found again in its span."""
+    """The place of an event: its span and its index there."""
 
     span: Span
     at: int
 
 
 class Batch:
-    """Events that go in one put, sorted by time; keeps the way back from each to its record."""
+    """Events that go in one put, sorted by time."""
 
     __slots__ = ("_order", "counted_bytes", "events", "held_bytes", "parts", "timestamps")
 
@@ -45,16 +41,18 @@ class Batch:
         self._order: list[int] | None = None
         ordered = sorted(timestamps)
         if ordered != timestamps:
-            # Stable: records of one millisecond keep the order in which Falco wrote them.
+            # The sort is stable: records of one millisecond keep the order in which Falco wrote them.
             self._order = sorted(range(len(timestamps)), key=timestamps.__getitem__)
         self.timestamps = ordered
         self.events = len(timestamps)
         message_bytes = sum(sum(span.sizes[start:stop]) for span, start, stop in parts)
         self.counted_bytes = message_bytes + EVENT_OVERHEAD_BYTES * self.events
+        """The size of the batch as PutLogEvents counts it."""
         self.held_bytes = sum(held_bytes(span.texts[start:stop]) for span, start, stop in parts)
+        """How much of the memory budget the batch holds."""
 
     def encode(self) -> list[bytes]:
-        """The JSON array that stands as `logEvents` in the request, in pieces: joined, it would be copied once more."""
+        """The value of `logEvents` in the request, as pieces of JSON. To join them here would copy the body twice."""
         heads = {stamp: b'"},{"timestamp":%d,"message":"' % stamp for stamp in set(self.timestamps)}
         pieces = [b""] * (4 * self.events)
         pieces[0::4] = map(heads.__getitem__, self.timestamps)
@@ -69,7 +67,7 @@ class Batch:
         return column if self._order is None else [column[index] for index in self._order]
 
     def where(self, position: int) -> Where:
-        """The record behind the event at that position of the put."""
+        """The place of the event at this position of the put."""
         if self._order is not None:
             position = self._order[position]
         for part in self.parts:
@@ -79,21 +77,21 @@ class Batch:
         raise IndexError(position)
 
     def halves(self) -> tuple[Batch, Batch]:
-        """Two batches of half the events each: the way to the one that CloudWatch will not take."""
+        """Two batches with half of the events each. Repeated halving finds the one event that CloudWatch refuses."""
         middle = self.events // 2
         first: list[Part] = []
         second: list[Part] = []
         for span, start, stop in self.parts:
-            cut = start + max(0, min(middle, stop - start))
-            middle -= cut - start
-            if cut > start:
-                first.append(Part(span, start, cut))
-            if cut < stop:
-                second.append(Part(span, cut, stop))
+            split = start + max(0, min(middle, stop - start))
+            middle -= split - start
+            if split > start:
+                first.append(Part(span, start, split))
+            if split < stop:
+                second.append(Part(span, split, stop))
         return Batch(first), Batch(second)
 
     def settle(self) -> None:
-        """Every record of the batch is done."""
+        """Every record of the batch is settled."""
         for part in self.parts:
             if part.span.entry is not None:
                 part.span.entry.settle(part.events)

@@ -1,4 +1,4 @@
-"""Spans that wait for a batch, and the cutting of the largest batch that every limit allows."""
+"""The spans of one lane that wait to be sent, and the largest batch that every limit allows."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from agent.core.batching.span import Span
 
 
 class PendingSpans:
-    """The spans of a lane in the order they came, and how much they come to."""
+    """Spans in the order in which they were added, and their size."""
 
-    __slots__ = ("_cursor", "_spans", "counted_bytes", "events")
+    __slots__ = ("_spans", "_taken", "counted_bytes", "events")
 
     def __init__(self) -> None:
         self._spans: deque[Span] = deque()
-        self._cursor = 0
+        self._taken = 0
+        """How many events of the first span are in batches already."""
         self.events = 0
         self.counted_bytes = 0
 
@@ -42,13 +43,13 @@ class PendingSpans:
         return self._spans[0].read_at if self._spans else None
 
     def take(self) -> Batch:
-        """The largest batch that every limit allows, oldest spans first. There must be an event waiting."""
+        """The largest batch that every limit allows, oldest spans first. At least one event must be pending."""
         parts: list[Part] = []
         events, counted = 0, 0
         earliest, latest = None, None
         while self._spans:
             span = self._spans[0]
-            start = self._cursor
+            start = self._taken
             stop = _fits(span.sizes, start, MOST_BYTES - counted, MOST_EVENTS - events)
             stop, earliest, latest = _within_a_day(span.timestamps, start, stop, earliest, latest)
             if stop > start:
@@ -56,10 +57,10 @@ class PendingSpans:
                 events += stop - start
                 counted += sum(span.sizes[start:stop]) + EVENT_OVERHEAD_BYTES * (stop - start)
             if stop < len(span):
-                self._cursor = stop
+                self._taken = stop
                 break
             self._spans.popleft()
-            self._cursor = 0
+            self._taken = 0
         self.events -= events
         self.counted_bytes -= counted
         return Batch(parts)
@@ -69,7 +70,7 @@ class PendingSpans:
 
 
 def _fits(sizes: Sequence[int], start: int, room_bytes: int, room_events: int) -> int:
-    """Up to which event they fit into the room."""
+    """The index behind the last event that fits into the room."""
     ends = [*accumulate(sizes[start : start + room_events])]
     return start + bisect_right(range(len(ends)), room_bytes, key=lambda at: ends[at] + EVENT_OVERHEAD_BYTES * (at + 1))
 
@@ -77,7 +78,7 @@ def _fits(sizes: Sequence[int], start: int, room_bytes: int, room_events: int) -
 def _within_a_day(
     timestamps: Sequence[int], start: int, stop: int, earliest: int | None, latest: int | None
 ) -> tuple[int, int | None, int | None]:
-    """Up to which event the batch spans less than 24 hours, and what it then spans."""
+    """The index up to which the batch spans less than 24 hours, and the batch's earliest and latest time then."""
     if start == stop:
         return stop, earliest, latest
     low, high = min(timestamps[start:stop]), max(timestamps[start:stop])
@@ -86,7 +87,7 @@ def _within_a_day(
     if high - low < LONGEST_SPAN_MS:
         return stop, low, high
     index = start
-    while True:  # not all of them fit, so this ends
+    while True:  # this ends, because not all of the events fit
         stamp = timestamps[index]
         low = stamp if earliest is None else min(earliest, stamp)
         high = stamp if latest is None else max(latest, stamp)

@@ -1,4 +1,4 @@
-"""Which events of a put CloudWatch did not accept."""
+"""Which events of a batch CloudWatch rejected inside a 200 reply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agent.core.values import PutReply
 
 
 class Rejected(NamedTuple):
-    """Events of a put that CloudWatch will never take: positions `start` to `stop`, and why."""
+    """The events at the positions `start` to `stop` of a put. CloudWatch will never accept them."""
 
     start: int
     stop: int
@@ -16,7 +16,7 @@ class Rejected(NamedTuple):
 
 
 def rejected(reply: PutReply, events: int) -> list[Rejected]:
-    """What a 200 did not accept. Accepted are those from the later of the two ends up to the start."""
+    """CloudWatch accepted the events from the later of the two ends up to the start of those that are too new."""
     too_old = min(reply.too_old_end or 0, events)
     expired = min(reply.expired_end or 0, events)
     too_new = events if reply.too_new_start is None else max(reply.too_new_start, too_old, expired)

@@ -1,4 +1,8 @@
-"""The events of one chunk in one lane, by columns."""
+"""The events of one chunk in one lane, as columns.
+
+A message is kept as it will stand in the request: escaped like the inside of a JSON string, and in three pieces.
+Events of one pod share the same object for their second piece, and nothing is copied before the body is built.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +13,40 @@ from typing import Final, Protocol
 import orjson
 
 HELD_OVERHEAD_BYTES: Final = 300
-"""What an event costs in memory beyond its text: three integers, two heads of bytes and the end of its id, six places
-in lists (CPython 3.11)."""
+"""The memory of an event beyond its first piece: three integers, the third piece, the heads of two bytes objects, and
+six places in lists (CPython 3.11)."""
 
 
 class Settles(Protocol):
-    """Whoever wants to know that records are done: a ledger's entry, or what an event of our own stands for."""
+    """The owner of records, who must learn that they are settled: an entry of a ledger, for example."""
 
     def settle(self, records: int) -> None: ...
 
 
 @dataclass(slots=True)
 class Span:
-    """The events of one chunk in one lane, by columns and in file order.
-
-    A message is kept as it will stand in the request, escaped as the inside of a JSON string is, and in three pieces:
-    so what thousands have in common is one object, and nothing is copied before the request's body is joined.
-    """
+    """Events in the order of their file."""
 
     entry: Settles | None = None
-    """Who is told that they are done."""
+    """The owner of the records; None if nobody waits for them."""
     own: str = ""
-    """What kind of event of our own making this is, which is in no file and not in the books; empty: it is none."""
+    """The kind of the agent's own event, which is in no file and in no record count; empty for records of files."""
     file: str = ""
     read_at: float = 0.0
-    """Seconds of the monotonic clock."""
+    """When the records were read, in seconds of the monotonic clock."""
     timestamps: list[int] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     """The first piece of each message: the record's own bytes."""
     appended: list[bytes] = field(default_factory=list)
-    """The second: its pod, which many share."""
+    """The second piece: the pod, and the beginning of the id."""
     ends: list[bytes] = field(default_factory=list)
-    """The third: the end of its id and all that follows."""
+    """The third piece: the offset in the id, and everything behind it."""
     sizes: list[int] = field(default_factory=list)
-    """UTF-8 bytes of each message, not escaped."""
+    """The UTF-8 bytes of each message, without escapes."""
     offsets: list[int] = field(default_factory=list)
 
     def append(self, time_ms: int, message: bytes, offset: int) -> None:
-        """One event more; its message, which is UTF-8, in a single piece."""
+        """Adds one event. Its message, which is UTF-8, becomes the first piece."""
         self.timestamps.append(time_ms)
         self.texts.append(escaped(message.decode()))
         self.appended.append(b"")
@@ -63,7 +63,7 @@ class Span:
         sizes: Iterable[int],
         offsets: Iterable[int],
     ) -> None:
-        """Many events more, by columns."""
+        """Adds many events, as columns."""
         self.timestamps += timestamps
         self.texts += texts
         self.appended += appended
@@ -75,12 +75,12 @@ class Span:
         return len(self.timestamps)
 
     def message(self, at: int) -> str:
-        """As CloudWatch will show it."""
+        """The message as CloudWatch will show it."""
         message: str = orjson.loads(b'"%b%b%b"' % (self.texts[at], self.appended[at], self.ends[at]))
         return message
 
     def conclusion(self, at: int) -> str:
-        """The end of that message, as much of it as holds our id."""
+        """The end of the message, at least from the agent's id on."""
         if not self.ends[at]:
             return self.message(at)
         conclusion: str = orjson.loads(b'"%b%b"' % (self.appended[at], self.ends[at]))
@@ -92,7 +92,7 @@ class Span:
 
     @property
     def held_bytes(self) -> int:
-        """What the span counts for in the budget."""
+        """How much of the memory budget the span holds."""
         return held_bytes(self.texts)
 
     def put_in_file_order(self) -> None:
@@ -106,10 +106,10 @@ class Span:
 
 
 def escaped(text: str) -> bytes:
-    """As it stands inside a JSON string."""
+    """The text as it stands inside a JSON string."""
     return orjson.dumps(text)[1:-1]
 
 
 def held_bytes(texts: Sequence[bytes]) -> int:
-    """What events with these texts count for in the budget."""
+    """How much of the memory budget events with these first pieces hold."""
     return sum(map(len, texts)) + HELD_OVERHEAD_BYTES * len(texts)

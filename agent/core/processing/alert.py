@@ -1,8 +1,8 @@
-"""What an alert of Falco says, as far as the path needs it.
+"""The parts of a Falco alert that the agent reads.
 
-Decoding is typed and partial: time, priority, rule, source and the pod; the rest of the line is
-validated as JSON and skipped. The line itself is never rebuilt from what was decoded.
-Facts: Falco 0.40 to 0.44 write one compact object a line, `time` always with nine decimals in UTC.
+Decoding is typed and partial: time, priority, rule, source and the pod. The decoder checks that the rest of the line
+is JSON and skips it. The line itself is never encoded again.
+Falco 0.40 to 0.44 write one compact JSON object on a line; `time` always has nine decimals and is in UTC.
 """
 
 from __future__ import annotations
@@ -14,35 +14,27 @@ import msgspec
 
 from agent.core.values import PodKey
 
-PRIORITIES: Final = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")
-"""Most urgent first."""
-
-
-SEVERITY: Final = {name: rank for rank, name in enumerate(PRIORITIES)} | {"info": 6}
-
-
 DROP_NOTICE: Final = "Falco internal: syscall event drop"
-
 
 METRICS_SNAPSHOT: Final = "Falco internal: metrics snapshot"
 
 
 class OutputFields(msgspec.Struct, gc=False, frozen=True, kw_only=True):
-    """The part of `output_fields` that names a pod; hashable, since many alerts say the same."""
+    """The fields of `output_fields` that name a pod. Hashable, because many alerts have the same values."""
 
-    # In Falco's order, as below: the decoder looks for the next field first.
+    # In the order in which Falco writes the keys: the decoder tries the next field first. Likewise in Alert.
     container_id: str | None = msgspec.field(name="container.id", default=None)
     namespace: str | None = msgspec.field(name="k8s.ns.name", default=None)
     pod: str | None = msgspec.field(name="k8s.pod.name", default=None)
     uid: str | None = msgspec.field(name="k8s.pod.uid", default=None)
 
     def key(self) -> PodKey:
-        """`<NA>` and the empty string are Falco's words for unknown."""
+        """Falco writes `<NA>` or an empty string for an unknown value."""
         return PodKey(_known(self.namespace), _known(self.pod), _known(self.uid), _known(self.container_id))
 
 
 class Alert(msgspec.Struct, gc=False, kw_only=True):
-    """One alert. Everything but rule and priority is missing where Falco was told to leave it out."""
+    """One alert. Falco's configuration can leave out every key except rule and priority."""
 
     output_fields: OutputFields | None = None
     priority: str
@@ -50,47 +42,38 @@ class Alert(msgspec.Struct, gc=False, kw_only=True):
     source: str = ""
     time: str = ""
     kubernetes: msgspec.Raw | None = None
-    """An alert may have a top-level key of this name already; then ours goes under another."""
+    """If the alert has a key of this name, the agent appends its own under another name."""
     falcowatch: msgspec.Raw | None = None
 
 
 class Notice(msgspec.Struct, gc=False):
-    """A message of Falco about itself, whole."""
+    """A message of Falco about itself."""
 
     rule: str
     output_fields: dict[str, int | float | str | bool | None] = {}
 
 
 NotAnAlert = msgspec.MsgspecError
-"""What `decode_alert` raises for a line that is no alert: other JSON, text, a cut line."""
-
-
-_decode_strictly = msgspec.json.Decoder(Alert).decode
-
+"""The decoders raise it for a line that is not an alert: other JSON, text, or a line that was cut off."""
 
 decode_notice = msgspec.json.Decoder(Notice).decode
 
-
-decode_alert = _decode_strictly
-"""Raises NotAnAlert; a caller that gets WrongType asks `decode_leniently` before it gives up."""
-
-
-WrongType = msgspec.ValidationError
-
+decode_alert = msgspec.json.Decoder(Alert).decode
+"""Raises NotAnAlert, also for an alert with a value of an unusual type: `decode_leniently` accepts that one."""
 
 NO_ALERT: Final = Alert(rule="", priority="")
-"""Stands for a line that is none, among those that are."""
+"""Placeholder for a line that is not an alert."""
 
 
 def decode_alerts(payloads: Sequence[bytes]) -> list[Alert]:
-    """All of them; NO_ALERT for what is none, or none of the usual types."""
+    """All of them, with NO_ALERT for each payload that `decode_alert` does not accept."""
     try:
         return [*map(decode_alert, payloads)]
     except (NotAnAlert, ValueError, RecursionError):
-        return [_decoded_or_not(payload) for payload in payloads]
+        return [_alert_or_placeholder(payload) for payload in payloads]
 
 
-def _decoded_or_not(payload: bytes) -> Alert:
+def _alert_or_placeholder(payload: bytes) -> Alert:
     try:
         return decode_alert(payload)
     except (NotAnAlert, ValueError, RecursionError):
@@ -98,9 +81,9 @@ def _decoded_or_not(payload: bytes) -> Alert:
 
 
 def decode_leniently(payload: bytes) -> Alert:
-    """The same for an alert in which a rule printed a pod field as something else than text."""
+    """Accepts also an alert whose rule printed a pod field as something other than text. Raises NotAnAlert."""
     try:
-        whole = msgspec.json.decode(payload)
+        whole: object = msgspec.json.decode(payload)
     except RecursionError as error:
         raise NotAnAlert("brackets are nested too deeply") from error
     if (

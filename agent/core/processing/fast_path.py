@@ -1,8 +1,8 @@
-"""The pass that a flood goes through: plain alerts of known kinds and pods, a chunk at a time, column by column.
+"""The fast path: usual alerts of known kinds and pods, a chunk at a time, column by column.
 
-What has to be decided is decided once for each case (a kind of alert in one pod) and looked up; what has to be done
-for every record is done by one call over the whole column where there is one. Whatever is unusual about a record is
-left to `core.careful`, and for the usual both come to the same.
+Decisions are made once for each case (a kind of alert in one pod) and looked up. Work on each record is one call over
+a whole column where possible. Every record that is unusual in any way is left to the slow path. For usual records both
+paths have the same result; a test compares them.
 """
 
 from __future__ import annotations
@@ -10,161 +10,154 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import compress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Final, TypeVar, cast
 
 import orjson
 
 from agent.core.batching.limits import LARGEST_MESSAGE_BYTES
-from agent.core.batching.span import escaped
 from agent.core.processing.alert import Alert
-from agent.core.processing.cases import Case, Place
-from agent.core.processing.result import HOST, FindFragment, ProcessingResult
+from agent.core.processing.cases import Case, NamedPod
+from agent.core.processing.context import ChunkContext, ProcessorContext
+from agent.core.processing.result import HOST, ProcessingResult
+from agent.core.processing.suffixes import FileSuffix, Suffix
 from agent.core.reading.records import Records
-from agent.core.values import Lane
 
-if TYPE_CHECKING:
-    from agent.core.processing.processor import Processor
-
+_Value = TypeVar("_Value")
 
 _INSIDE: Final = slice(len('"'), -len('}"'))
-"""Of an object in a JSON string: without the quotes and its closing brace."""
-
+"""Of an object inside a JSON string: everything but the quotes and the object's closing brace."""
 
 _BRACE: Final = ord("}")
 
 
 @dataclass(slots=True)
-class Rows:
-    """Records of a chunk, by columns."""
+class Columns:
+    """Records of a chunk that can take the fast path."""
 
     numbers: Sequence[int]
-    """Which of the chunk's they are."""
+    """The records' numbers in the chunk."""
     payloads: Sequence[bytes]
     offsets: Sequence[int]
-    cases: Sequence[Any]
-    """Of each its Case; until those that have none are let go of, None for them."""
-    times: Sequence[Any]
-    """Milliseconds; None likewise."""
-    places: Sequence[Place] = ()
-    """Once each has a Case."""
+    cases: Sequence[Case]
+    times_ms: Sequence[int]
 
-    def keep(self, wanted: list[bool]) -> list[int]:
-        """Lets go of the others. Their numbers."""
-        others = [number for number, keep in zip(self.numbers, wanted, strict=True) if not keep]
-        if others:
+    def keep(self, wanted: Sequence[bool]) -> list[int]:
+        """Removes the records that are not wanted. Returns their numbers."""
+        removed = [number for number, keep in zip(self.numbers, wanted, strict=True) if not keep]
+        if removed:
             self.numbers = [*compress(self.numbers, wanted)]
             self.payloads = [*compress(self.payloads, wanted)]
             self.offsets = [*compress(self.offsets, wanted)]
             self.cases = [*compress(self.cases, wanted)]
-            self.times = [*compress(self.times, wanted)]
-            self.places = [*compress(self.places, wanted)]
-        return others
-
-
-class _Ours(NamedTuple):
-    """What a message of one file has of ours but for its pod and its offset, escaped."""
-
-    opening: bytes
-    """From after the pod to before the offset."""
-    closing: bytes
-    size: int
-    """How much longer these make a message, less the closing as it stands here."""
-
-
-@lru_cache(maxsize=1024)
-def _ours(file: str, closing: bytes) -> _Ours:
-    """The same object for the same file."""
-    opening, ending = f',"falcowatch":{{"id":"{file}:', closing.decode()
-    size = len(opening) + len(ending) - len(escaped(ending)) - len("}")
-    return _Ours(escaped(opening), escaped(ending), size)
+            self.times_ms = [*compress(self.times_ms, wanted)]
+        return removed
 
 
 class FastPath:
-    """One chunk's pass."""
+    """Processes one chunk."""
 
-    def __init__(self, processor: Processor, out: ProcessingResult, file: str, find: FindFragment) -> None:
+    def __init__(self, processor: ProcessorContext, chunk: ChunkContext, result: ProcessingResult) -> None:
         self._processor = processor
-        self._out = out
-        self._find = find
-        self._ours = _ours(file, processor.closing)
+        self._chunk = chunk
+        self._result = result
+        self._file_suffix = FileSuffix.of(chunk.file, processor.ending)
 
     def add(self, alerts: Sequence[Alert], records: Records) -> list[int]:
-        """Puts every plain alert into its lane. The numbers of the other records, ascending."""
-        cases = self._processor.cases.of(alerts)
-        times = self._processor.clock.many([alert.time for alert in alerts])
-        rows = Rows(range(len(alerts)), records.payloads, records.offsets, cases, times)
-        others: list[int] = []
-        if not (all(cases) and all(times)):
-            others += rows.keep([all(pair) for pair in zip(cases, times, strict=True)])
-        rows.places = [case.place for case in rows.cases]
-        self._look_up(rows.places, rows.times)
-        if self._out.unknown:
-            others += rows.keep([place.fragment is not None for place in rows.places])
-        if (texts := _escaped(rows.payloads)) is None:
-            others += rows.keep([_is_an_object(payload) for payload in rows.payloads])
-            texts = _escaped(rows.payloads) or []
-        ends = self._ends(rows.offsets)
+        """Puts every usual alert into its lane. Returns the numbers of the other records, ascending."""
+        columns, others = self._of_known_cases(alerts, records)
+        pods = [case.pod for case in columns.cases]
+        found = self._look_up(pods, columns.times_ms)
+        suffixes = [*map(found.get, pods)]
+        if self._result.unknown:
+            others += columns.keep([suffix is not None for suffix in suffixes])
+        known = cast(list[Suffix], [*filter(None, suffixes)] if self._result.unknown else suffixes)
+        texts = _escaped(columns.payloads)
+        if texts is None:
+            objects = [_is_an_object(payload) for payload in columns.payloads]
+            others += columns.keep(objects)
+            known = [*compress(known, objects)]
+            texts = _escaped(columns.payloads) or []
+        ends = self._ends(columns.offsets)
         sizes = [
-            len(payload) + place.added_bytes + len(end)
-            for payload, place, end in zip(rows.payloads, rows.places, ends, strict=True)
+            len(payload) + suffix.added_bytes + len(end)
+            for payload, suffix, end in zip(columns.payloads, known, ends, strict=True)
         ]
         if max(sizes, default=0) > LARGEST_MESSAGE_BYTES:
             fits = [size <= LARGEST_MESSAGE_BYTES for size in sizes]
-            others += rows.keep(fits)
-            texts, ends, sizes = [*compress(texts, fits)], [*compress(ends, fits)], [*compress(sizes, fits)]
-        lanes = self._count(rows.cases, rows.places)
-        appended = [place.appended for place in rows.places]
-        self._into_lanes(lanes, rows.cases, (rows.times, texts, appended, ends, sizes, rows.offsets))
+            others += columns.keep(fits)
+            known, texts = [*compress(known, fits)], [*compress(texts, fits)]
+            ends, sizes = [*compress(ends, fits)], [*compress(sizes, fits)]
+        self._count(columns.cases, known)
+        self._put_in_lanes(columns, texts, [suffix.escaped for suffix in known], ends, sizes)
         return sorted(others)
 
-    def _look_up(self, places: Sequence[Place], times: Sequence[int]) -> None:
-        """Alerts of one chunk come from few pods within moments, so each pod is looked up once."""
-        opening = self._ours.opening
-        for place, time_ms in dict(zip(places, times, strict=True)).items():
-            fragment = HOST if place.is_host else self._find(place.key, time_ms)
+    def _of_known_cases(self, alerts: Sequence[Alert], records: Records) -> tuple[Columns, list[int]]:
+        """The records with a known case and a time, and the numbers of the others."""
+        cases = self._processor.cases.of(alerts)
+        times_ms = self._processor.timestamps.parse_many([alert.time for alert in alerts])
+        columns = Columns(
+            range(len(alerts)), records.payloads, records.offsets, cast(list[Case], cases), cast(list[int], times_ms)
+        )
+        if all(cases) and all(times_ms):
+            return columns, []
+        return columns, columns.keep([all(pair) for pair in zip(cases, times_ms, strict=True)])
+
+    def _look_up(self, pods: Sequence[NamedPod], times_ms: Sequence[int]) -> dict[NamedPod, Suffix]:
+        """The suffix of each pod that is known. The alerts of a chunk come from few pods, within moments."""
+        found: dict[NamedPod, Suffix] = {}
+        for pod, time_ms in dict(zip(pods, times_ms, strict=True)).items():
+            fragment = HOST if pod.is_host else self._chunk.find(pod.key, time_ms)
             if fragment is None:
-                self._out.unknown.add(place.key)
-            elif fragment is not place.fragment or opening is not place.opening:
-                place.opening = opening
-                place.appended = fragment.escaped + opening
-                place.added_bytes = len(fragment.plain) + self._ours.size
-            place.fragment = fragment
+                self._result.unknown.add(pod.key)
+            else:
+                found[pod] = self._processor.suffixes.of(pod, fragment, self._file_suffix)
+        return found
 
     def _ends(self, offsets: Sequence[int]) -> list[bytes]:
-        """The end of each id and all that follows it. To make text of all numbers in one call takes half the time."""
+        """The third piece of each message: its offset and the ending. One call makes text of all offsets."""
         if not offsets:
             return []
-        closing = self._ours.closing
-        return (orjson.dumps(offsets)[1:-1].replace(b",", closing + b"\n") + closing).split(b"\n")
+        ending = self._processor.ending.escaped
+        return (orjson.dumps(offsets)[1:-1].replace(b",", ending + b"\n") + ending).split(b"\n")
 
-    def _count(self, cases: Sequence[Case], places: Sequence[Place]) -> set[Lane]:
-        """The lanes there are."""
-        kinds = Counter([case.kind for case in cases])
-        for kind, seen in kinds.items():
-            kind.seen += seen
-        for place, seen in Counter(places).items():
-            if place.fragment is not None:
-                self._out.enriched[place.fragment.result] += seen
-        return {kind.lane for kind in kinds}
+    def _count(self, cases: Sequence[Case], suffixes: Sequence[Suffix]) -> None:
+        self._result.seen.update([case.kind for case in cases])
+        for suffix, alerts in Counter(suffixes).items():
+            self._result.enriched[suffix.fragment.result] += alerts
 
-    def _into_lanes(self, lanes: set[Lane], cases: Sequence[Case], columns: tuple[Sequence[Any], ...]) -> None:
+    def _put_in_lanes(
+        self,
+        columns: Columns,
+        texts: Sequence[bytes],
+        appended: Sequence[bytes],
+        ends: Sequence[bytes],
+        sizes: Sequence[int],
+    ) -> None:
+        lanes = {kind.lane for kind in self._result.seen}
         for lane in lanes:
-            mine = columns
-            if len(lanes) > 1:
-                wanted = [case.kind.lane is lane for case in cases]
-                mine = tuple([*compress(column, wanted)] for column in columns)
-            self._out.spans[lane].extend(*mine)
+            wanted = [case.kind.lane is lane for case in columns.cases] if len(lanes) > 1 else None
+            self._result.spans[lane].extend(
+                _chosen(columns.times_ms, wanted),
+                _chosen(texts, wanted),
+                _chosen(appended, wanted),
+                _chosen(ends, wanted),
+                _chosen(sizes, wanted),
+                _chosen(columns.offsets, wanted),
+            )
+
+
+def _chosen(column: Sequence[_Value], wanted: Sequence[bool] | None) -> Sequence[_Value]:
+    return column if wanted is None else [*compress(column, wanted)]
 
 
 def _escaped(payloads: Sequence[bytes]) -> list[bytes] | None:
-    """Each without its closing brace, as it stands inside a JSON string. None: one of them is no object, or no text."""
+    """The first piece of each message: the alert without its closing brace. None if a payload is not an object."""
     if {payload[-1] for payload in payloads} - {_BRACE}:
         return None
     encode, inside = orjson.dumps, _INSIDE
     try:
-        # One by one: the encoder's buffer for a whole chunk is new memory each time, and costs more than the calls.
+        # One call for each: a buffer for the whole chunk would be new memory each time, which costs more.
         return [encode(payload.decode())[inside] for payload in payloads]
     except UnicodeDecodeError:
         return None

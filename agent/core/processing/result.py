@@ -1,4 +1,4 @@
-"""What sifting decides by, and what comes of it: values, with no rule of their own."""
+"""The result of processing one chunk. Values only."""
 
 from __future__ import annotations
 
@@ -9,70 +9,46 @@ from typing import Final
 
 from agent.core.batching.span import Span
 from agent.core.processing.dedup import Group
+from agent.core.processing.kinds import Kind
 from agent.core.values import Fragment, Lane, PodKey
 
 HOST: Final = Fragment(b"", b"", "host")
+"""For an alert about the host itself."""
+
 FindFragment = Callable[[PodKey, int], Fragment | None]
-"""The fragment for a pod at a time in milliseconds; None: not known yet, worth waiting for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What is urgent, and what is settled without being shipped."""
-
-    minimum_priority: str = "debug"
-    urgent_priority: str = "critical"
-    drop_rules: tuple[str, ...] = ()
-    ship_other_lines: bool = True
-    storm_limit: int = 0
-    """Identical alerts a minute beyond which they fold; 0: they never do. Nor do urgent ones."""
-    storm_keys: tuple[str, ...] = ()
-
-
-class Kind:
-    """Everything that depends only on priority, source and rule."""
-
-    __slots__ = ("filtered", "folds", "lane", "priority", "rule", "seen", "source", "takes_fast_path")
-
-    def __init__(self, priority: str, source: str, rule: str, lane: Lane, filtered: str, folds: bool) -> None:
-        self.priority = priority
-        self.source = source
-        self.rule = rule
-        self.lane = lane
-        self.filtered = filtered
-        """Why its alerts are not shipped; empty: they are."""
-        self.folds = folds
-        """A storm of them folds."""
-        self.takes_fast_path = not filtered and not folds and source != "internal"
-        """Its alerts need no more than their pod."""
-        self.seen = 0
-        """Alerts in the chunk at hand."""
+"""The fragment for a pod at a time in milliseconds; None: the pod is not known yet, and is worth waiting for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Oversized:
-    """A record that ships shrunk; its bytes belong in the dead letters."""
+    """A record that ships as a smaller event. Its bytes belong in a dead letter."""
 
     offset: int
     payload: bytes
     size: int
-    """Its whole size in bytes, of which `payload` may be the head."""
+    """The size of the whole record in bytes. `payload` may be only its head."""
     digest: str
+
+
+def _empty_spans() -> dict[Lane, Span]:
+    return {lane: Span() for lane in Lane}
 
 
 @dataclass(slots=True)
 class ProcessingResult:
-    """What became of a chunk's records."""
+    """Each record of the chunk is in a span, filtered, or in a group."""
 
-    spans: dict[Lane, Span]
-    seen: list[tuple[Kind, int]] = field(default_factory=list)
-    """How many alerts of each kind there were."""
+    spans: dict[Lane, Span] = field(default_factory=_empty_spans)
+    seen: Counter[Kind] = field(default_factory=Counter)
+    """The number of alerts of each kind, with those that were filtered."""
     filtered: Counter[str] = field(default_factory=Counter)
+    """The number of records that are settled without being shipped, by reason."""
     enriched: Counter[str] = field(default_factory=Counter)
+    """The number of alerts by the result of their enrichment."""
     unknown: set[PodKey] = field(default_factory=set)
-    """Pods worth waiting for. Not empty: nothing here counts, sift again when they are known."""
+    """Pods worth waiting for. If there is one, discard the result and process the chunk again later."""
     notices: list[bytes] = field(default_factory=list)
     """Falco's messages about itself."""
-    folded: dict[Group, int] = field(default_factory=dict)
-    """How many of the records each fold takes, to be held by it before anything else is awaited."""
+    grouped: dict[Group, int] = field(default_factory=dict)
+    """How many records each group takes. The group must hold them before the caller waits for anything."""
     oversized: list[Oversized] = field(default_factory=list)

@@ -1,147 +1,153 @@
-"""What becomes of one record, in full: every rule that the fast pass over a chunk takes for granted.
+"""The slow path: every rule, applied to one record at a time.
 
-Alerts of every shape, lines that are none, records too big to ship whole. Slower and complete: whatever
-`core.sift` finds unusual comes here, and for the usual both come to the same.
+Alerts of every shape, lines that are not alerts, and records that are too big to ship whole come here. For records
+that the fast path takes, the slow path has the same result.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from agent.core.batching.limits import LARGEST_MESSAGE_BYTES
 from agent.core.processing.alert import Alert, NotAnAlert, decode_leniently
-from agent.core.processing.result import HOST, FindFragment, Oversized, ProcessingResult
+from agent.core.processing.context import ChunkContext, ProcessorContext
+from agent.core.processing.dedup import Draft
+from agent.core.processing.kinds import Kind
+from agent.core.processing.result import HOST, Oversized, ProcessingResult
 from agent.core.processing.truncate import truncate
-from agent.core.reading.line_formats import LineFormat
 from agent.core.reading.records import Mark
-from agent.core.values import Lane
-
-if TYPE_CHECKING:
-    from agent.core.processing.processor import Processor
+from agent.core.values import Fragment, Lane
 
 
 class SlowPath:
-    """One chunk's pass, record by record."""
+    """Processes one chunk, record by record."""
 
     def __init__(
-        self,
-        processor: Processor,
-        out: ProcessingResult,
-        file: str,
-        line_format: LineFormat,
-        now_ms: int,
-        find: FindFragment,
+        self, processor: ProcessorContext, chunk: ChunkContext, result: ProcessingResult, draft: Draft | None
     ) -> None:
         self._processor = processor
-        self._out = out
-        self._file = file
-        self._grammar = line_format
-        self._now_ms = now_ms
-        self._find = find
-        self.draft = processor.storm.draft(file) if processor.storm is not None else None
+        self._chunk = chunk
+        self._result = result
+        self._draft = draft
 
     def add(
         self, payload: bytes, offset: int, line: bytes, *, alert: Alert | None = None, mark: Mark | None = None
     ) -> None:
-        """Puts one record where it belongs. `alert`: it is decoded already. `mark`: what is unusual about it."""
+        """Processes one record. `alert` is the payload if it was decoded before. `mark` says what is unusual."""
         line = line.removesuffix(b"\n")
         if mark is not None and mark.size:
-            self._oversized(payload, offset, line, mark)
+            self._add_overlong(payload, offset, line, mark)
             return
         if alert is None:
             try:
                 alert = decode_leniently(payload)
             except (NotAnAlert, UnicodeDecodeError):
-                self._other(payload, offset, line, mark)
+                self._add_other(payload, offset, line, mark)
                 return
-        kind = self._processor.kind(alert)
+        self._add_alert(alert, payload, offset, line, mark)
+
+    def _add_alert(self, alert: Alert, payload: bytes, offset: int, line: bytes, mark: Mark | None) -> None:
+        kind = self._processor.kinds.of(alert)
         self._processor.cases.learn(alert, kind)
         if kind.filtered:
-            kind.seen += 1
-            self._out.filtered[kind.filtered] += 1
+            self._result.seen[kind] += 1
+            self._result.filtered[kind.filtered] += 1
             return
-        time_ms = self._processor.clock.moment(alert.time)
+        time_ms = self._processor.timestamps.parse(alert.time)
         if time_ms is None:
             time_ms = self._stamp(line)
-        if kind.folds and mark is None and self.draft is not None and self.draft.folds(alert, payload, time_ms, offset):
-            kind.seen += 1
+        if (
+            kind.deduplicated
+            and mark is None
+            and self._draft is not None
+            and self._draft.takes(alert, payload, time_ms, offset)
+        ):
+            self._result.seen[kind] += 1
             return
-        fragment = HOST
-        pod = alert.output_fields
-        of_a_pod = pod is not None and not (pod.container_id == "host" and pod.pod is None)
-        if pod is not None and of_a_pod and kind.source != "internal":
-            found = self._find(pod.key(), time_ms)
-            if found is None:
-                self._out.unknown.add(pod.key())
-                return
-            fragment = found
-        kind.seen += 1
-        self._out.enriched[fragment.result] += 1
+        fragment = self._fragment(alert, kind, time_ms)
+        if fragment is None:
+            return
+        self._result.seen[kind] += 1
+        self._result.enriched[fragment.result] += 1
         if kind.source == "internal":
-            self._out.notices.append(payload)
-        body = _valid(payload.rstrip())
+            self._result.notices.append(payload)
+        self._ship(kind.lane, time_ms, self._message(alert, payload, offset, mark, fragment), offset)
+
+    def _fragment(self, alert: Alert, kind: Kind, time_ms: int) -> Fragment | None:
+        """None: the pod is not known yet."""
+        fields = alert.output_fields
+        is_host = fields is None or (fields.container_id == "host" and fields.pod is None)
+        if fields is None or is_host or kind.source == "internal":
+            return HOST
+        fragment = self._chunk.find(fields.key(), time_ms)
+        if fragment is None:
+            self._result.unknown.add(fields.key())
+        return fragment
+
+    def _message(self, alert: Alert, payload: bytes, offset: int, mark: Mark | None, fragment: Fragment) -> bytes:
+        """The alert's bytes, with the pod and the agent's object appended. If it is too big, a smaller event."""
+        body = _as_utf8(payload.rstrip())
         ours = b',"falcowatch":' + self._identity(offset, mark)
-        theirs = fragment.plain
+        pod = fragment.plain
         if alert.kubernetes is not None:
-            theirs = theirs.replace(b',"kubernetes":', b',"falcowatch_kubernetes":', 1)
+            pod = pod.replace(b',"kubernetes":', b',"falcowatch_kubernetes":', 1)
         if alert.falcowatch is not None:
             ours = b',"falcowatch_":' + self._identity(offset, mark)
-        message = body[:-1] + theirs + ours + b"}"
+        message = body[:-1] + pod + ours + b"}"
         if len(message) > LARGEST_MESSAGE_BYTES:
-            if len(theirs) > LARGEST_MESSAGE_BYTES // 2:
-                theirs = b""  # annotations that would leave no room for the alert
-            small, digest = truncate(payload, LARGEST_MESSAGE_BYTES - len(theirs) - len(ours) - 1)
-            self._out.oversized.append(Oversized(offset, payload, len(payload), digest))
-            message = small[:-1] + theirs + ours + b"}"
-        self._ship(kind.lane, time_ms, message, offset)
+            if len(pod) > LARGEST_MESSAGE_BYTES // 2:
+                pod = b""  # annotations that would leave no room for the alert
+            small, digest = truncate(payload, LARGEST_MESSAGE_BYTES - len(pod) - len(ours) - 1)
+            self._result.oversized.append(Oversized(offset, payload, len(payload), digest))
+            message = small[:-1] + pod + ours + b"}"
+        return message
 
-    def _other(self, payload: bytes, offset: int, line: bytes, mark: Mark | None) -> None:
-        """A line that is no alert, wrapped: `{"log":…,"stream":…,"time":…,"falcowatch":{…}}`."""
+    def _add_other(self, payload: bytes, offset: int, line: bytes, mark: Mark | None) -> None:
+        """Wraps a line that is not an alert: `{"log":…,"stream":…,"time":…,"falcowatch":{…}}`."""
         if not payload.strip():
-            self._out.filtered["empty"] += 1
+            self._result.filtered["empty"] += 1
             return
         if not self._processor.ships_other_lines:
-            self._out.filtered["other_line"] += 1
+            self._result.filtered["other_line"] += 1
             return
-        stamp = self._grammar.stamp(line)
-        entry = self._grammar.text(line)
-        wrapped: dict[str, Any] = {"log": payload.decode(errors="replace"), "stream": entry[0] if entry else "unknown"}
+        stamp = self._chunk.line_format.stamp(line)
+        entry = self._chunk.line_format.text(line)
+        wrapped = {"log": payload.decode(errors="replace"), "stream": entry[0] if entry else "unknown"}
         if stamp:
             wrapped["time"] = stamp
         tail = b',"falcowatch":' + self._identity(offset, mark) + b"}"
         message = orjson.dumps(wrapped)[:-1] + tail
         if len(message) > LARGEST_MESSAGE_BYTES:
             small, digest = truncate(orjson.dumps(wrapped), LARGEST_MESSAGE_BYTES - len(tail))
-            self._out.oversized.append(Oversized(offset, payload, len(payload), digest))
+            self._result.oversized.append(Oversized(offset, payload, len(payload), digest))
             message = small[:-1] + tail
         self._ship(Lane.OTHER, self._stamp(line), message, offset)
 
-    def _oversized(self, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
-        """A record longer than is ever held: its head is shipped inside a valid event that says so."""
-        self._out.oversized.append(Oversized(offset, payload, mark.size, mark.digest))
+    def _add_overlong(self, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
+        """Ships the head of a record that was too long to keep, inside a valid event that says so."""
+        self._result.oversized.append(Oversized(offset, payload, mark.size, mark.digest))
         tail = b',"falcowatch":' + self._identity(offset, mark) + b"}"
         small, _ = truncate(payload, LARGEST_MESSAGE_BYTES - len(tail), size=mark.size, digest=mark.digest)
-        # Urgent: what it was can no longer be told, and an attacker may have wished for that.
+        # Urgent, because the record may have been an urgent alert. An attacker may have made it too long on purpose.
         self._ship(Lane.URGENT, self._stamp(line), small[:-1] + tail, offset)
 
     def _identity(self, offset: int, mark: Mark | None) -> bytes:
-        file, at = (self._file, offset) if mark is None or mark.origin is None else mark.origin
+        """The value of the `falcowatch` key."""
+        file, at = (self._chunk.file, offset) if mark is None or mark.origin is None else mark.origin
         incomplete = b',"incomplete":true' if mark is not None and mark.incomplete else b""
-        return b'{"id":"%b:%d%b%b}' % (file.encode(), at, self._processor.closing[:-2], incomplete)
+        return b'{"id":"%b:%d%b%b}' % (file.encode(), at, self._processor.ending.plain[:-2], incomplete)
 
     def _stamp(self, line: bytes) -> int:
-        """When the runtime wrote the line, else now."""
-        time_ms = self._processor.clock.moment(self._grammar.stamp(line))
-        return self._now_ms if time_ms is None else time_ms
+        """When the runtime wrote the line, or now if the line does not say."""
+        time_ms = self._processor.timestamps.parse(self._chunk.line_format.stamp(line))
+        return self._chunk.now_ms if time_ms is None else time_ms
 
     def _ship(self, lane: Lane, time_ms: int, message: bytes, offset: int) -> None:
-        self._out.spans[lane].append(max(0, time_ms), message, offset)
+        self._result.spans[lane].append(max(0, time_ms), message, offset)
 
 
-def _valid(text: bytes) -> bytes:
-    """UTF-8: each byte that is none becomes U+FFFD, which takes three. CloudWatch counts what is sent."""
+def _as_utf8(text: bytes) -> bytes:
+    """Replaces each byte that is not UTF-8 by U+FFFD, which has three bytes. CloudWatch counts the bytes it is sent."""
     try:
         text.decode()
     except UnicodeDecodeError:

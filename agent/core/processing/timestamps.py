@@ -1,4 +1,7 @@
-"""Falco's and the container runtimes' timestamps to milliseconds since 1970."""
+"""Timestamps of Falco and of container runtimes, as milliseconds since 1970.
+
+The form is `2026-11-23T07:53:51.905525426Z`, or the same with fewer decimals or with an offset such as `+00:00`.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +10,41 @@ from collections.abc import Sequence
 from typing import Final
 
 _THOUSANDTHS: Final = {f".{number:03}": number for number in range(1000)}
-"""What the first three decimals of a second are: looked up, not parsed, once an alert."""
+"""The first three decimals of a second. A lookup is faster than parsing."""
+
+_TO_THE_MILLISECOND: Final = slice(len("2026-11-23T07:53:51.905"))
+
+_MOST_KEPT: Final = 4096
 
 
-_MILLISECOND: Final = slice(len("2026-11-23T07:53:51.905"))
-"""Of a timestamp: what is remembered of it."""
+class TimestampParser:
+    """Remembers the last timestamps, because many alerts of a flood are of the same second or millisecond."""
 
-
-class Clock:
-    """Falco's and the container runtimes' timestamps → milliseconds since 1970.
-
-    `2026-11-23T07:53:51.905525426Z`, and the same with fewer decimals or `+00:00`. Seconds repeat in
-    a flood, and so do milliseconds, so the last ones are remembered.
-    """
-
-    __slots__ = ("_moments", "_seconds")
+    __slots__ = ("_milliseconds", "_seconds")
 
     def __init__(self) -> None:
         self._seconds: dict[str, int] = {}
-        self._moments: dict[str, int] = {}
+        self._milliseconds: dict[str, int] = {}
 
-    def many(self, stamps: Sequence[str]) -> list[int | None]:
-        """Of Falco's timestamps, each; None for what is none."""
-        known, moment, head = self._moments.get, self.moment, _MILLISECOND
-        return [known(stamp[head]) or moment(stamp) if stamp[-1:] == "Z" else moment(stamp) for stamp in stamps]
+    def parse_many(self, stamps: Sequence[str]) -> list[int | None]:
+        """None for each text that is not a timestamp."""
+        known, parse, head = self._milliseconds.get, self.parse, _TO_THE_MILLISECOND
+        return [known(stamp[head]) or parse(stamp) if stamp[-1:] == "Z" else parse(stamp) for stamp in stamps]
+
+    def parse(self, stamp: str) -> int | None:
+        """None for a text that is not a timestamp."""
+        try:
+            parsed = self.milliseconds(stamp)
+        except (ValueError, IndexError):
+            return None
+        if stamp[-1] == "Z" and stamp[19:23] in _THOUSANDTHS:
+            if len(self._milliseconds) > _MOST_KEPT:
+                self._milliseconds.clear()
+            self._milliseconds[stamp[_TO_THE_MILLISECOND]] = parsed
+        return parsed
 
     def milliseconds(self, stamp: str) -> int:
-        """Raises ValueError for what is no timestamp."""
+        """Raises ValueError for a text that is not a timestamp, and IndexError for an empty one."""
         second = stamp[:19]
         base = self._seconds.get(second)
         if base is None:
@@ -42,20 +53,8 @@ class Clock:
             return base + thousandths
         return base + _fraction(stamp) - _zone(stamp)
 
-    def moment(self, stamp: str) -> int | None:
-        """None for what is no timestamp."""
-        try:
-            moment = self.milliseconds(stamp)
-        except (ValueError, IndexError):
-            return None
-        if stamp[-1] == "Z" and stamp[19:23] in _THOUSANDTHS:
-            if len(self._moments) > 4096:
-                self._moments.clear()
-            self._moments[stamp[_MILLISECOND]] = moment
-        return moment
-
     def _learn(self, second: str) -> int:
-        if len(self._seconds) > 4096:
+        if len(self._seconds) > _MOST_KEPT:
             self._seconds.clear()
         base = self._seconds[second] = _whole_second(second)
         return base
@@ -63,13 +62,13 @@ class Clock:
 
 def _whole_second(text: str) -> int:
     if len(text) != 19 or text[4] + text[7] + text[10] + text[13] + text[16] != "--T::":
-        raise ValueError(f"no timestamp: {text!r}")
+        raise ValueError(f"not a timestamp: {text!r}")
     parts = (text[:4], text[5:7], text[8:10], text[11:13], text[14:16], text[17:19])
     if not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"no timestamp: {text!r}")
+        raise ValueError(f"not a timestamp: {text!r}")
     year, month, day, hour, minute, second = map(int, parts)
     if not (year >= 1970 and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
-        raise ValueError(f"no timestamp: {text!r}")
+        raise ValueError(f"not a timestamp: {text!r}")
     return calendar.timegm((year, month, day, hour, minute, second)) * 1000
 
 
@@ -78,16 +77,16 @@ def _fraction(stamp: str) -> int:
         return 0
     digits = stamp[20:].partition("Z")[0].partition("+")[0].partition("-")[0]
     if not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"no timestamp: {stamp!r}")
+        raise ValueError(f"not a timestamp: {stamp!r}")
     return int(digits[:3].ljust(3, "0"))
 
 
 def _zone(stamp: str) -> int:
-    """Milliseconds that the stamp's zone is ahead of UTC."""
+    """By how many milliseconds the stamp's zone is ahead of UTC."""
     zone = stamp[19:].lstrip(".0123456789")
     if zone in ("Z", ""):
         return 0
     if len(zone) != 6 or zone[0] not in "+-" or zone[3] != ":" or not (zone[1:3] + zone[4:]).isdigit():
-        raise ValueError(f"no timestamp: {stamp!r}")
+        raise ValueError(f"not a timestamp: {stamp!r}")
     minutes = int(zone[1:3]) * 60 + int(zone[4:])
     return minutes * 60_000 * (1 if zone[0] == "+" else -1)

@@ -1,48 +1,55 @@
-"""An event that is too big, made into a smaller valid one that says so.
+"""Makes a smaller JSON event of one that is too big. The smaller event says that it was truncated.
 
-An alert's fattest text fields are shortened first, so that rule, priority, pod and time survive;
-what is no JSON object, or would still not fit, becomes its head inside a new object. Never a cut
-string of JSON. The whole bytes go to the dead letters, found again by the digest.
+The longest text fields of an alert are shortened first, so that rule, priority, pod and time survive. If the record is
+not a JSON object, or would still not fit, its head becomes a text inside a new object. JSON is never cut in the middle.
+The whole bytes go to a dead letter, which the digest in the event identifies.
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import orjson
 
 KEPT_CHARACTERS: Final = 1024
-"""What a shortened field keeps; enough for a person to see what it was."""
+"""How much of a long field is kept: enough for a person to recognise it."""
 
 
 def truncate(payload: bytes, most_bytes: int, *, size: int = 0, digest: str = "") -> tuple[bytes, str]:
-    """A JSON object of at most `most_bytes` and the SHA-256 of the whole.
+    """A JSON object of at most `most_bytes`, and the SHA-256 of the whole record.
 
-    `size` and `digest` are those of the whole where `payload` is only its head.
+    If `payload` is only the head of the record, `size` and `digest` are those of the whole record.
     """
     digest = digest or sha256(payload).hexdigest()
     note = {"size": size or len(payload), "sha256": digest}
     if not size:
         try:
-            whole = msgspec.json.decode(payload)
+            whole: object = msgspec.json.decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             whole = None
         if isinstance(whole, dict):
-            for keep in (KEPT_CHARACTERS, 64):
-                small = msgspec.json.encode(_shortened(whole, keep) | {"truncated": note})
+            for kept_characters in (KEPT_CHARACTERS, 64):
+                small = msgspec.json.encode(_shortened_object(whole, kept_characters) | {"truncated": note})
                 if len(small) <= most_bytes:
                     return small, digest
     head = payload[: max(0, min(len(payload), most_bytes // 8))].decode(errors="replace")
     return orjson.dumps({"log": head, "truncated": note}), digest
 
 
-def _shortened(value: Any, keep: int) -> Any:
+def _shortened_object(value: dict[str, object], kept_characters: int) -> dict[str, object]:
+    return {
+        key[:kept_characters]: _shortened(inner, kept_characters)
+        for key, inner in list(value.items())[:KEPT_CHARACTERS]
+    }
+
+
+def _shortened(value: object, kept_characters: int) -> object:
     if isinstance(value, str):
-        return value if len(value) <= keep else f"{value[:keep]}…"
+        return value if len(value) <= kept_characters else f"{value[:kept_characters]}…"
     if isinstance(value, dict):
-        return {key[:keep]: _shortened(inner, keep) for key, inner in list(value.items())[:KEPT_CHARACTERS]}
+        return _shortened_object(value, kept_characters)
     if isinstance(value, list):
-        return [_shortened(inner, keep) for inner in value[:keep]]
+        return [_shortened(inner, kept_characters) for inner in value[:kept_characters]]
     return value

@@ -1,8 +1,7 @@
-"""The express scan's pure half: finding urgent alerts in bytes that nobody has read yet, and their books.
+"""Finds urgent alerts in bytes that reading has not come to yet.
 
-A search for the few byte strings that every urgent alert holds finds the lines worth decoding; whatever is unusual
-about a line (a part of a record, another spelling) is left to the ordinary pass, which reads everything. Records that
-went ahead settle as islands: the ordinary pass passes over them, and is not committed beyond one that is under way.
+Every urgent alert contains one of a few byte strings. A search for these strings finds the lines that are worth
+decoding. An unusual line, such as a part of a record or another spelling, is left to reading, which takes every line.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from agent.core.processing.alert import PRIORITIES, SEVERITY, NotAnAlert, decode_alert
-from agent.core.processing.byte_search import holds
+from agent.core.priorities import PRIORITIES, SEVERITY
+from agent.core.processing.alert import NotAnAlert, decode_alert
+from agent.core.processing.byte_search import contains
 from agent.core.reading.line_formats import Docker, LineFormat
 from agent.core.reading.records import Records
 
@@ -21,18 +21,19 @@ class UrgentMatcher:
 
     def __init__(self, urgent_priority: str) -> None:
         self._urgent: Final = SEVERITY[urgent_priority]
-        # As Falco writes them: no spaces, priorities capitalised. Inside Docker's JSON the quotes are escaped.
+        # Falco writes no spaces, and capital first letters. In Docker's JSON the quotes are escaped.
         keys = [f'"priority":"{name.capitalize()}"' for name in PRIORITIES[: self._urgent + 1]]
         self._needles = tuple(key.encode() for key in (*keys, '"source":"internal"'))
-        self._escaped = tuple(needle.replace(b'"', rb"\"") for needle in self._needles)
+        self._escaped_needles = tuple(needle.replace(b'"', rb"\"") for needle in self._needles)
 
     def find(self, window: bytes, offset: int, line_format: LineFormat, max_record_bytes: int) -> Records:
-        """The urgent records in the whole lines of `window`, which begins at `offset`; in file order."""
+        """The urgent records in the whole lines of `window`, which begins at `offset`, in the order of the file."""
         records = Records()
-        for start in sorted(self._hits(window, self._escaped if isinstance(line_format, Docker) else self._needles)):
+        needles = self._escaped_needles if isinstance(line_format, Docker) else self._needles
+        for start in sorted(_lines_with(window, needles)):
             end = window.find(b"\n", start) + 1
             if not end:
-                break  # the last line is not whole yet
+                break  # the last line is not complete yet
             line = window[start:end]
             payload = self._urgent_alert(line[:-1], line_format)
             if payload is not None and len(line) <= max_record_bytes:
@@ -41,28 +42,29 @@ class UrgentMatcher:
                 records.lines.append(line)
         return records
 
-    def _hits(self, window: bytes, needles: Sequence[bytes]) -> set[int]:
-        """Where the lines begin that hold a needle."""
-        starts = set()
-        for needle in needles:
-            if not holds(window, needle):
-                continue
-            # Backwards: CPython 3.11 searches bytes from the end in less than half the time.
-            at = window.rfind(needle)
-            while at >= 0:
-                start = window.rfind(b"\n", 0, at) + 1
-                starts.add(start)
-                at = window.rfind(needle, 0, start)
-        return starts
-
     def _urgent_alert(self, line: bytes, line_format: LineFormat) -> bytes | None:
         entry = line_format.text(line)
         if entry is None or entry[2]:
             return None
         try:
-            # The last part of a record that was cut is no whole object, so it fails here.
+            # The last part of a record is not a whole object, so decoding it fails.
             alert = decode_alert(entry[1])
         except (NotAnAlert, UnicodeDecodeError, RecursionError):
             return None
         urgent = SEVERITY.get(alert.priority.lower(), len(PRIORITIES)) <= self._urgent
         return entry[1] if urgent or alert.source == "internal" else None
+
+
+def _lines_with(window: bytes, needles: Sequence[bytes]) -> set[int]:
+    """Where the lines begin that contain a needle."""
+    starts = set()
+    for needle in needles:
+        if not contains(window, needle):
+            continue
+        # Backwards, because CPython 3.11 searches bytes from the end in less than half the time.
+        at = window.rfind(needle)
+        while at >= 0:
+            start = window.rfind(b"\n", 0, at) + 1
+            starts.add(start)
+            at = window.rfind(needle, 0, start)
+    return starts

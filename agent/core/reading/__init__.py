@@ -1,1 +1,1 @@
-"""From bytes to records, and which of them are settled."""
+"""From the bytes of a log file to records, and which of the records are settled."""

@@ -1,8 +1,8 @@
-"""Which bytes of a file are settled: the only source of progress.
+"""Which bytes of a file are settled. The ledger alone decides when an offset may move.
 
-One entry a chunk, with a count of its unsettled records. The committed offset is the end of the
-longest prefix of settled entries, so a crash at any moment reads again what was in flight and
-nothing else. Records of a chunk may settle in any order; settling a thousand costs one subtraction.
+Each chunk has one entry, with the count of its unsettled records. The committed offset is the end of the longest
+prefix of settled entries, so after a crash only the bytes that were in flight are read again. The records of a chunk
+may settle in any order. To settle a thousand records takes one subtraction.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections import deque
 
 
 class Entry:
-    """A stretch of one file: `pending` records of it are unsettled."""
+    """A range of one file, in which `pending` records are unsettled."""
 
-    __slots__ = ("_followers", "_ledger", "_tied", "end", "holds", "pending", "read_at", "start")
+    __slots__ = ("_ledger", "_tied_to", "_waiting", "end", "holds", "pending", "read_at", "start")
 
     def __init__(self, ledger: Ledger, start: int, end: int, pending: int, read_at: float) -> None:
         self._ledger = ledger
@@ -21,27 +21,27 @@ class Entry:
         self.end = end
         self.pending = pending
         self.read_at = read_at
-        """When it was read, in seconds of the monotonic clock."""
+        """When the range was read, in seconds of the monotonic clock."""
         self.holds = 0
-        """So many others, whose records lie in this stretch, have to be settled as well."""
-        self._tied: tuple[Entry, int] | None = None
-        self._followers: list[Entry] = []
-        """Entries tied to this one that wait for its turn."""
+        """How many other entries must settle before this one is committed: their records lie in this range."""
+        self._tied_to: tuple[Entry, int] | None = None
+        self._waiting: list[Entry] = []
+        """Tied entries that wait until this one is the next to be committed."""
 
     def tie(self, before: Entry, records: int) -> None:
-        """So many records that began in `before`, in the file before this one, end here.
+        """Commits `before`, an entry of the previous file, together with this one: `records` begin there and end here.
 
-        Both are committed together. They settle in `before` when this entry is committed: else a crash would find
-        their last parts without the first. And this entry waits until all that stands before `before` is settled:
-        else a crash would read the first parts again, without the last, and join them with whatever follows here.
+        These records settle in `before` only when this entry is committed. Otherwise the agent would find their last
+        parts after a crash, but not their first parts. This entry waits until everything in front of `before` is
+        settled. Otherwise the agent would read the first parts again, and would join them with the wrong last parts.
         """
-        self._tied = (before, records)
+        self._tied_to = (before, records)
         if not before._is_next:
             self.holds += 1
-            before._followers.append(self)
+            before._waiting.append(self)
 
     def settle(self, records: int) -> None:
-        """`records` more of this entry are shipped, filtered or rejected."""
+        """`records` more records of this entry are shipped, filtered or rejected."""
         if records > self.pending:
             raise ValueError(f"settled {records} of {self.pending} records at {self.start}")
         self.pending -= records
@@ -49,29 +49,29 @@ class Entry:
             self._ledger._advance()
 
     def release(self) -> None:
-        """One of those that held it is settled."""
+        """One of the entries that held this one is settled."""
         self.holds -= 1
         self._ledger._advance()
 
     @property
     def _is_next(self) -> bool:
-        """Nothing but its own records keeps it from being committed."""
+        """Only this entry's own records keep it from being committed."""
         return self._ledger._entries[0] is self and not self.holds
 
-    def _call_followers(self) -> None:
-        followers, self._followers = self._followers, []
-        for entry in followers:
+    def _release_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for entry in waiting:
             entry.release()
 
-    def _committed(self) -> None:
-        if self._tied is not None:
-            before, crossing = self._tied
-            self._tied = None
-            before.settle(crossing)
+    def _settle_tied(self) -> None:
+        if self._tied_to is not None:
+            before, records = self._tied_to
+            self._tied_to = None
+            before.settle(records)
 
 
 class Ledger:
-    """The books of one file, from `committed` on."""
+    """The entries of one file, from the committed offset on."""
 
     __slots__ = ("_entries", "committed")
 
@@ -81,7 +81,7 @@ class Ledger:
         self._entries: deque[Entry] = deque()
 
     def enter(self, end: int, records: int, read_at: float = 0.0, holds: int = 0) -> Entry:
-        """A new entry from the end of the last one to `end`. One without records and holds is settled at once."""
+        """Adds an entry from the end of the last one to `end`. Without records and holds it is settled at once."""
         start = self._entries[-1].end if self._entries else self.committed
         if end < start:
             raise ValueError(f"entry would end at {end}, before its start at {start}")
@@ -94,17 +94,17 @@ class Ledger:
 
     @property
     def in_flight(self) -> int:
-        """Unsettled records."""
+        """The number of unsettled records."""
         return sum(entry.pending for entry in self._entries)
 
     @property
     def oldest_read_at(self) -> float | None:
-        """When the oldest unsettled entry was read; None when all is settled."""
+        """When the oldest unsettled entry was read; None if everything is settled."""
         return self._entries[0].read_at if self._entries else None
 
     @property
     def end(self) -> int:
-        """The end of the last entry: where the next one starts."""
+        """The end of the last entry, where the next entry starts."""
         return self._entries[-1].end if self._entries else self.committed
 
     def _advance(self) -> None:
@@ -112,6 +112,6 @@ class Ledger:
         while entries and not entries[0].pending and not entries[0].holds:
             entry = entries.popleft()
             self.committed = entry.end
-            entry._committed()
+            entry._settle_tied()
         if entries and not entries[0].holds:
-            entries[0]._call_followers()
+            entries[0]._release_waiting()

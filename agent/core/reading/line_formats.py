@@ -1,7 +1,7 @@
-"""What a line of a log file looks like, by the runtime that wrote it.
+"""How a container runtime writes one line of a log file.
 
-Three grammars, chosen once a file by its first line: containerd's and CRI-O's (`<stamp> stdout F <text>`),
-Docker's json-file, and plain lines.
+There are three formats: CRI, which containerd and CRI-O write (`<stamp> stdout F <text>`), Docker's json-file, and
+plain lines.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ import msgspec
 _CRI: Final = re.compile(
     rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (stdout|stderr) ([FP])(?::\S*)? "
 )
-"""CRI logging format: stamp, stream, tags separated by `:` of which the first is F or P, text (may be empty)."""
+"""Kubernetes' CRI logging format: stamp, stream, tags separated by `:` of which the first is F or P, text."""
 
 
 class LineFormat(Protocol):
-    """One file format; `stream` and `stamp` read the first physical line of a record."""
+    """One format of lines."""
 
     def text(self, line: bytes) -> tuple[str, bytes, bool] | None:
-        """Stream, text, and whether the record goes on in the next line; None for a line outside the line_format."""
+        """Stream, text, and whether the record continues on the next line. None: the line is not of this format."""
         ...
 
     def stamp(self, line: bytes) -> str:
-        """When the runtime wrote the line; empty where the format does not say."""
+        """The time at which the runtime wrote the line; empty if the line does not say."""
         ...
 
     def longest_line(self, record_bytes: int) -> int:
-        """How long a line may be that holds a record of so many bytes."""
+        """How long a line may be that holds a record of `record_bytes`."""
         ...
 
 
 class Cri:
-    """containerd and CRI-O."""
+    """The format of containerd and CRI-O."""
 
     def text(self, line: bytes) -> tuple[str, bytes, bool] | None:
         match = _CRI.match(line)
         if match is None:
-            # conmon ends a record with an empty F whose trailing space an editor may have taken.
+            # conmon ends a record with an empty F line. An editor may have removed its trailing space.
             match = _CRI.match(line + b" ")
             if match is None:
                 return None
@@ -59,7 +59,7 @@ class DockerLine(msgspec.Struct, gc=False):
 
 
 class Docker:
-    """Docker's json-file. A record's last part ends in a newline."""
+    """Docker's json-file format. The text of a record's last line ends with a newline."""
 
     def __init__(self) -> None:
         self._decode = msgspec.json.Decoder(DockerLine).decode
@@ -76,17 +76,17 @@ class Docker:
         return "" if entry is None else entry.time
 
     def longest_line(self, record_bytes: int) -> int:
-        return 6 * record_bytes + 128  # a control character is written as six
+        return 6 * record_bytes + 128  # JSON escapes a control character with six bytes
 
     def _entry(self, line: bytes) -> DockerLine | None:
         try:
             return self._decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # the last: brackets a thousand deep
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # RecursionError: a thousand open brackets
             return None
 
 
 class Plain:
-    """One record a line."""
+    """One record on each line, with nothing added by a runtime."""
 
     def text(self, line: bytes) -> tuple[str, bytes, bool] | None:
         return "stdout", line, False
@@ -99,7 +99,7 @@ class Plain:
 
 
 def recognise(head: bytes) -> LineFormat:
-    """The line_format of a file by its head: the first line, or as much as is at hand of a long one."""
+    """The format of a file, from its first line, or from the beginning of a long first line."""
     line, newline, _ = head.partition(b"\n")
     if _CRI.match(line + b" "):
         return Cri()

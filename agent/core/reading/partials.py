@@ -1,52 +1,49 @@
-"""Bytes → physical lines → records: cutting at newlines, and the joining of partial lines.
+"""From physical lines to records: joins the parts of a record that the runtime wrote on several lines.
 
-A record that a runtime cut into parts is joined by stream, bytes first, since the cuts fall inside
-characters. stdout and stderr interleave, so a file may only be committed up to the start of its oldest
-open run. What a line looks like is its line_format's.
+Parts are joined per stream and as bytes: a runtime may cut a record inside a character. The lines of stdout and of
+stderr may stand between each other, so a file may only be committed up to the start of its oldest partial record.
+The methods are synchronous; one joiner belongs to one container and goes on from file to file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Set
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from agent.core.reading.line_formats import Cri, LineFormat
 from agent.core.reading.partial_record import PartialRecord
 from agent.core.reading.records import Records
 
-if TYPE_CHECKING:
-    pass
-
-
 _WHOLE: Final = b" stdout F "
-
+"""The part of a CRI line behind its stamp, if the line is a whole record of stdout."""
 
 _NEVER: Final = b"\n\n"
-"""What no line holds: while a run of stdout is open, none of its lines is whole."""
+"""No line contains it. While a record of stdout is partial, no line of stdout is a whole record."""
 
 
 class Joiner:
-    """Cuts one container's lines into records, across chunks and across the files of a rotation."""
+    """Makes records of one container's lines, across chunks and across the files of a rotation."""
 
     def __init__(self, line_format: LineFormat, max_record_bytes: int) -> None:
         self.line_format = line_format
         self._max_record_bytes = max_record_bytes
-        self._runs: dict[str, PartialRecord] = {}
+        self._partials: dict[str, PartialRecord] = {}
+        """By stream."""
 
     def feed(self, lines: list[bytes], offset: int, now: float) -> Records:
-        """The records that end in these lines, newline and all, of which the first begins at `offset`."""
+        """The records that end in these lines. The first line begins at `offset`; each line has its newline."""
         if isinstance(self.line_format, Cri):
-            return self._only_whole(lines, offset) or self._mixed(lines, offset, now)
+            return self._all_whole(lines, offset) or self._mixed(lines, offset, now)
         records = Records()
         for line in lines:
-            self._careful(line, offset, now, records)
+            self._add_line(line, offset, now, records)
             offset += len(line)
         return records
 
-    def _only_whole(self, lines: list[bytes], offset: int) -> Records | None:
-        """What a flood looks like: whole lines of stdout and nothing else. None: there is something else."""
-        if "stdout" in self._runs or not lines or max(map(len, lines)) > self._max_record_bytes:
+    def _all_whole(self, lines: list[bytes], offset: int) -> Records | None:
+        """Fast path for a chunk in which each line is a whole record of stdout. None if a line is not."""
+        if "stdout" in self._partials or not lines or max(map(len, lines)) > self._max_record_bytes:
             return None
         payloads = [
             line[space + 10 : -1] for line in lines if line[(space := line.find(b" ", 20)) : space + 10] == _WHOLE
@@ -56,11 +53,11 @@ class Joiner:
         return Records(payloads, [*accumulate(map(len, lines[:-1]), initial=offset)], lines)
 
     def _mixed(self, lines: list[bytes], offset: int, now: float) -> Records:
-        """The same where parts of records, lines of stderr or overlong ones stand between them."""
+        """The same for a chunk that also has parts of records, lines of stderr or overlong lines."""
         records = Records()
         payloads, offsets, firsts = records.payloads, records.offsets, records.lines
         longest = self._max_record_bytes
-        whole = _WHOLE if "stdout" not in self._runs else _NEVER
+        whole = _WHOLE if "stdout" not in self._partials else _NEVER
         for line in lines:
             space = line.find(b" ", 20)
             if line[space : space + 10] == whole and len(line) <= longest:
@@ -68,61 +65,64 @@ class Joiner:
                 offsets.append(offset)
                 firsts.append(line)
             else:
-                self._careful(line, offset, now, records)
-                whole = _WHOLE if "stdout" not in self._runs else _NEVER
+                self._add_line(line, offset, now, records)
+                whole = _WHOLE if "stdout" not in self._partials else _NEVER
             offset += len(line)
         return records
 
     def committable(self, end: int) -> int:
-        """Up to where the file may be committed, when lines up to `end` have been fed."""
-        return min((run.anchor for run in self._runs.values()), default=end)
+        """The offset up to which the file may be committed, after the lines up to `end` were fed."""
+        return min((partial.committable for partial in self._partials.values()), default=end)
 
     @property
-    def open_runs(self) -> int:
-        return len(self._runs)
+    def open_records(self) -> int:
+        """The number of partial records: one for each stream at most."""
+        return len(self._partials)
 
     @property
     def waiting_since(self) -> float | None:
-        """When the oldest open run began."""
-        return min((run.since for run in self._runs.values()), default=None)
+        """When the oldest partial record began, in seconds of the monotonic clock."""
+        return min((partial.since for partial in self._partials.values()), default=None)
 
-    def give_up(self) -> Records:
-        """The open runs as they are, marked: their last part never came."""
+    def close_incomplete(self) -> Records:
+        """Ends the partial records without their last part. They are marked as incomplete."""
         records = Records()
-        for run in sorted(self._runs.values(), key=lambda run: run.start):
-            run.close(records, self._max_record_bytes, incomplete=True)
-        self._runs.clear()
+        for partial in sorted(self._partials.values(), key=lambda partial: partial.start):
+            partial.close(records, self._max_record_bytes, incomplete=True)
+        self._partials.clear()
         return records
 
-    def cross(self, file_id: str, settled: Set[int] = frozenset()) -> int:
-        """The next lines come from the next file. Returns how many open runs had crossed before.
+    def start_next_file(self, file_id: str, settled: Set[int] = frozenset()) -> int:
+        """The next lines come from the next file; `file_id` is the file that ends here.
 
-        `settled` holds where records of the file that ends here begin that are done already.
+        `settled` holds the offsets of that file at which settled records begin. Returns the number of partial records
+        that had begun in an even older file.
         """
-        before = sum(run.origin is not None for run in self._runs.values())
-        for run in self._runs.values():
-            if run.origin is None:
-                run.origin = (file_id, run.start)
-                run.settled = run.start in settled
-            run.start = run.anchor = 0
-        return before
+        from_older_files = sum(partial.origin is not None for partial in self._partials.values())
+        for partial in self._partials.values():
+            if partial.origin is None:
+                partial.origin = (file_id, partial.start)
+                partial.settled = partial.start in settled
+            partial.start = partial.committable = 0
+        return from_older_files
 
-    def _careful(self, line: bytes, offset: int, now: float, records: Records) -> None:
+    def _add_line(self, line: bytes, offset: int, now: float, records: Records) -> None:
+        """The general case: any line, one by one."""
         written = line[:-1]
         entry = self.line_format.text(written)
         if entry is None:
-            stream, text, more = "stdout", written, False
-            run = None
+            stream, text, continues = "stdout", written, False
+            partial = None
         else:
-            stream, text, more = entry
-            run = self._runs.get(stream)
-        if run is None:
-            run = PartialRecord(offset, line, now)
-            if more:
-                self._runs[stream] = run
-        run.add(text, self._max_record_bytes)
-        if not more:
-            if entry is not None and self._runs.pop(stream, None) is not None:
-                for other in self._runs.values():
-                    other.anchor = min(other.anchor, run.anchor)
-            run.close(records, self._max_record_bytes)
+            stream, text, continues = entry
+            partial = self._partials.get(stream)
+        if partial is None:
+            partial = PartialRecord(offset, line, now)
+            if continues:
+                self._partials[stream] = partial
+        partial.add(text, self._max_record_bytes)
+        if not continues:
+            if entry is not None and self._partials.pop(stream, None) is not None:
+                for other in self._partials.values():
+                    other.committable = min(other.committable, partial.committable)
+            partial.close(records, self._max_record_bytes)

@@ -1,8 +1,8 @@
-"""The names kubelet gives to log files.
+"""The names that kubelet gives to log files.
 
-`<namespace>_<pod>_<uid>/<container>/<n>.log`, where n counts the container's restarts; kubelet
-renames a full file to `<n>.log.<YYYYMMDD-HHMMSS>` and gzips it a round later (kubelet's log manager,
-seen on 1.31 to 1.35). A name outside this line_format is not kubelet's, so it is not read.
+A log file is `<namespace>_<pod>_<uid>/<container>/<n>.log`; n counts the container's restarts. Kubelet renames a full
+file to `<n>.log.<YYYYMMDD-HHMMSS>`, and compresses it at the next rotation (kubelet's log manager, seen on 1.31 to
+1.35). The agent does not read files with other names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOG_FILE: Final = re.compile(r"(0|[1-9][0-9]{0,8})\.log(?:\.([0-9]{8}-[0-9]{6})
 
 @dataclass(frozen=True, slots=True)
 class PodDirectory:
-    """Whose logs a directory below the root holds."""
+    """The pod whose logs a directory below the root holds."""
 
     namespace: str
     pod: str
@@ -30,7 +30,7 @@ class PodDirectory:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LogName:
-    """One file of a container: its restart, and when kubelet rotated it (empty: not yet)."""
+    """One file of a container: the restart, and when kubelet rotated the file (empty: not rotated)."""
 
     restart: int
     rotated: str
@@ -48,7 +48,7 @@ def parse_log_name(name: str) -> LogName | None:
 
 
 class Selection:
-    """Which containers are read: globs over namespace, pod and container."""
+    """Which containers are read: globs for namespace, pod and container."""
 
     __slots__ = ("_container", "_namespace", "_pod")
 

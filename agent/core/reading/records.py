@@ -1,65 +1,62 @@
-"""Records of a chunk by columns, and the marks of unusual ones. Values only."""
+"""The records of a chunk, as columns, and the marks of unusual records. Values only."""
 
 from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is unusual about a record."""
+    """The ways in which a record is unusual."""
 
     incomplete: bool = False
     """Its last part never came."""
     size: int = 0
-    """Its whole size where only the head was kept; 0: all of it is here."""
+    """The size of the whole record if only its head was kept; 0 if all of it was kept."""
     digest: str = ""
-    """SHA-256 of the whole, where only the head was kept."""
+    """The SHA-256 of the whole record if only its head was kept."""
     origin: tuple[str, int] | None = None
-    """File id and offset of its first byte, where that lies in the file before this one."""
+    """File id and offset of its first byte, if the record began in the previous file."""
     settled: bool = False
-    """It was settled before, when the file before this one was read for the first time."""
+    """The record began in the previous file, and an earlier run of the agent settled it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
-    """An unusual record."""
+class UnusualRecord:
+    """A record with a mark."""
 
     payload: bytes
     offset: int
     line: bytes
+    """Its first physical line."""
     mark: Mark
 
 
 @dataclass(slots=True)
 class Records:
-    """The records of one chunk, by columns."""
+    """The records of one chunk, as columns."""
 
     payloads: list[bytes] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
-    """Where each begins in the file."""
+    """Where each record begins in the file."""
     lines: list[bytes] = field(default_factory=list)
-    """The first physical line of each, newline and all."""
-    odd: list[Odd] = field(default_factory=list)
-    """The few that are unusual; not in the columns."""
-    crossed: int = 0
-    """How many began in the file before."""
+    """The first physical line of each record, with its newline."""
+    unusual: list[UnusualRecord] = field(default_factory=list)
+    """The few unusual records. They are not in the columns."""
+    from_previous_file: int = 0
+    """How many of the records began in the previous file."""
 
     def __len__(self) -> int:
-        return len(self.payloads) + len(self.odd)
+        return len(self.payloads) + len(self.unusual)
 
 
 def without(records: Records, offsets: Set[int]) -> Records:
-    """The same but for those that begin there; the unusual ones stay."""
-    left = Records(odd=records.odd, crossed=records.crossed)
+    """The records except those that begin at one of the offsets. The unusual records stay."""
+    rest = Records(unusual=records.unusual, from_previous_file=records.from_previous_file)
     for payload, offset, line in zip(records.payloads, records.offsets, records.lines, strict=True):
         if offset not in offsets:
-            left.payloads.append(payload)
-            left.offsets.append(offset)
-            left.lines.append(line)
-    return left
+            rest.payloads.append(payload)
+            rest.offsets.append(offset)
+            rest.lines.append(line)
+    return rest

@@ -1,4 +1,8 @@
-"""Records that the urgent scan shipped ahead of the ordinary pass, and when they are settled."""
+"""The records of one file that the urgent scan shipped before reading came to them, and when they are settled.
+
+These are out-of-order acknowledgements: reading later skips the records, and the file is not committed beyond a record
+that is still in flight.
+"""
 
 from __future__ import annotations
 
@@ -10,54 +14,55 @@ from agent.core.reading.records import Records, without
 
 
 class ScanEntry:
-    """Records that went ahead together and settle together."""
+    """Records that the urgent scan shipped together."""
 
-    __slots__ = ("_waiting", "offsets", "pending", "read_at")
+    __slots__ = ("_held", "offsets", "pending", "read_at")
 
     def __init__(self, offsets: Sequence[int], read_at: float) -> None:
         self.offsets = offsets
-        """Where they begin, ascending."""
+        """Where the records begin, ascending."""
         self.pending = len(offsets)
         self.read_at = read_at
-        """Seconds of the monotonic clock."""
-        self._waiting: list[Entry] = []
+        """When they were read, in seconds of the monotonic clock."""
+        self._held: list[Entry] = []
 
     def settle(self, records: int) -> None:
-        """`records` more of them are shipped, filtered or rejected."""
+        """`records` more of the records are shipped, filtered or rejected."""
         if records > self.pending:
-            raise ValueError(f"settled {records} of {self.pending} express records at {self.offsets[0]}")
+            raise ValueError(f"settled {records} of {self.pending} scanned records at {self.offsets[0]}")
         self.pending -= records
         if not self.pending:
-            for entry in self._waiting:
+            for entry in self._held:
                 entry.release()
-            self._waiting.clear()
+            self._held.clear()
 
     def hold(self, entry: Entry) -> None:
-        """The ordinary pass has come by: its entry waits until these are settled."""
-        self._waiting.append(entry)
+        """Reading has come to these records: the ledger's entry waits until they are settled."""
+        self._held.append(entry)
 
 
 class ScanLedger:
-    """What of one file went ahead of the ordinary pass."""
+    """What the urgent scan has done in one file."""
 
     def __init__(self) -> None:
         self.scanned = 0
-        """Up to where the file was scanned."""
+        """The offset up to which the file was scanned."""
         self._entries: deque[ScanEntry] = deque()
         self._ahead: deque[tuple[int, ScanEntry]] = deque()
-        """What the ordinary pass has not come to yet, in file order."""
+        """The records that reading has not come to yet, in the order of the file."""
 
     def enter(self, offsets: Sequence[int], read_at: float) -> ScanEntry:
-        """New ones, beyond all that were entered before."""
+        """Adds records. They lie behind all records that were added before."""
         entry = ScanEntry(offsets, read_at)
         self._entries.append(entry)
         self._ahead.extend((offset, entry) for offset in offsets)
         return entry
 
-    def pass_over(self, records: Records, end: int) -> tuple[Records, list[ScanEntry]]:
-        """What is left of these records, the file's up to `end`; and the entries that are still under way among them.
+    def skip_scanned(self, records: Records, end: int) -> tuple[Records, list[ScanEntry]]:
+        """Removes scanned records from those that were read up to `end`.
 
-        A line that the ordinary pass takes for a part of some other record is not waited for: it ships as that too.
+        Returns the records that are left, and the entries with removed records that are still in flight. If reading
+        takes a scanned line for a part of another record, nothing waits for the scanned line: both are shipped.
         """
         if not self._ahead or self._ahead[0][0] >= end:
             return records, []
@@ -65,21 +70,21 @@ class ScanLedger:
         while self._ahead and self._ahead[0][0] < end:
             offset, entry = self._ahead.popleft()
             passed[offset] = entry
-        under_way = {
-            id(ahead): ahead
+        in_flight = {
+            id(scanned): scanned
             for offset in records.offsets
-            if (ahead := passed.get(offset)) is not None and ahead.pending
+            if (scanned := passed.get(offset)) is not None and scanned.pending
         }
-        return without(records, passed.keys()), list(under_way.values())
+        return without(records, passed.keys()), list(in_flight.values())
 
     def forget(self, committed: int) -> None:
-        """The ordinary pass is settled up to there."""
+        """Drops settled entries before the committed offset."""
         while self._entries and not self._entries[0].pending and self._entries[0].offsets[-1] < committed:
             self._entries.popleft()
 
     @property
     def settled(self) -> Iterable[int]:
-        """Where those begin that are settled and not forgotten."""
+        """The offsets of settled records that were not dropped."""
         return (offset for entry in self._entries if not entry.pending for offset in entry.offsets)
 
     @property
@@ -87,5 +92,5 @@ class ScanLedger:
         return sum(entry.pending for entry in self._entries)
 
     def __len__(self) -> int:
-        """How many are remembered."""
+        """The number of records that are kept."""
         return sum(len(entry.offsets) for entry in self._entries)

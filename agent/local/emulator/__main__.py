@@ -1,4 +1,7 @@
-"""The embedded CloudWatch as a process of its own: `python -m agent.local.emulator --port 0 --data DIR`."""
+"""The embedded CloudWatch Logs as a process: `python -m agent.local.emulator --port 0 --data DIR`.
+
+It serves until SIGINT or SIGTERM. The first line it prints is `listening on URL`.
+"""
 
 import argparse
 import asyncio
@@ -13,15 +16,24 @@ from agent.local.emulator.faults import Faults, fault_of
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m agent.local.emulator", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--data", type=Path, help="keep events here; without it they are removed at the end")
-    parser.add_argument("--sequence-tokens", action="store_true", help="enforce them, as AWS did before 2023")
-    parser.add_argument("--discard", action="store_true", help="validate and count events, store none")
-    parser.add_argument("--tls", type=Path, nargs=2, metavar=("CERTIFICATE", "KEY"))
-    parser.add_argument("--fault", action="append", default=[], metavar="JSON", help="a fault to start with")
-    parser.add_argument("--seed", type=int, default=0, help="of faults with a probability")
+    parser = argparse.ArgumentParser(
+        prog="python -m agent.local.emulator",
+        description="A CloudWatch Logs endpoint for demos and tests. It checks requests as AWS does.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0: any free port (default)")
+    parser.add_argument("--data", type=Path, help="directory that keeps the events (default: temporary)")
+    parser.add_argument("--sequence-tokens", action="store_true", help="require them, as AWS did before 2023")
+    parser.add_argument("--discard", action="store_true", help="check and count events, but store none")
+    parser.add_argument("--tls", type=Path, nargs=2, metavar=("CERTIFICATE", "KEY"), help="serve HTTPS")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help='such as {"kind": "throttle"}; repeatable',
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed for faults with a probability (default: 0)")
     given = parser.parse_args()
     try:
         faults = Faults([fault_of(orjson.loads(text)) for text in given.fault], seed=given.seed)
@@ -37,7 +49,7 @@ def main() -> int:
             )
         )
     except orjson.JSONDecodeError as error:
-        print(f"--fault: not JSON: {error}", file=sys.stderr)
+        print(f"--fault is not valid JSON: {error}", file=sys.stderr)
         return 1
     except (FalcowatchError, OSError) as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""How groups and streams are shown to a client: the members of the Describe operations, and their pages."""
+"""The replies of the Describe operations: the members of a group and of a stream, and pages of a list."""
 
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def cut(keyed: list[tuple[str, T]], asked: Parameters, *, descending: bool) -> tuple[list[T], str | None]:
-    """The page of a sorted list that `limit` and `nextToken` ask for; a token is the key of the last item shown."""
+    """The page of a sorted list for `limit` and `nextToken`, and the next token: the key of the page's last item."""
     limit = asked.integer("limit", minimum=1, maximum=MAX_DESCRIBED) or MAX_DESCRIBED
     after = asked.text("nextToken", max_length=4096)
     if after is not None:
@@ -59,5 +59,5 @@ def described_stream(group: Group, stream: Stream, region: str) -> Reply:
 
 
 def next_token(stream: Stream) -> str:
-    """56 digits as AWS's; they follow from the stream alone, so they hold over a restart."""
+    """56 digits as AWS's tokens have. Derived from the stream's data only, so a token is valid after a restart."""
     return f"49{stream.created_ms % 10**14:014d}{stream.log.batches:040d}"

@@ -1,7 +1,7 @@
-"""The endpoint as one object to start and stop: in a test, inside the demo, or alone as a command.
+"""The embedded CloudWatch as an object that a test or the demo starts and stops, and as a command.
 
-Promises that leaving it closes every socket and that a temporary data directory is gone afterwards; a data directory
-that was given stays, and the next start finds in it what was accepted.
+Stopping it closes every socket and removes a temporary data directory. A data directory that the caller named stays,
+and the next start loads the accepted events from it.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from agent.local.emulator.store import Follower, Store, StoredEvent
 
 
 class DataInUseError(FalcowatchError):
-    """Another endpoint keeps its events in the data directory."""
+    """Another embedded CloudWatch uses the data directory."""
 
 
 class EmbeddedCloudWatch:
-    """See the package's docstring.
+    """The package's docstring explains the arguments and shows an example.
 
-    Entering raises PortUnavailable, DataInUseError, CorruptDataError or OSError when it cannot start.
+    Entering raises PortUnavailable, DataInUseError, CorruptDataError or OSError when the endpoint cannot start.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class EmbeddedCloudWatch:
         await self.stop()
 
     async def stop(self) -> None:
-        """Stop before the block ends: connections are cut, the data directory is let go."""
+        """Stop before the `async with` block ends: closes connections and unlocks the data directory."""
         await self._exit.aclose()
 
     @property
@@ -111,19 +111,19 @@ class EmbeddedCloudWatch:
         return {name: list(group.streams) for name, group in self._store.groups.items()}
 
     def events(self, group: str, stream: str | None = None) -> Iterator[StoredEvent]:
-        """Stream by stream in order of arrival, read from disk; empty for what does not exist."""
+        """The stored events, stream by stream in order of arrival. Empty for a missing group or stream."""
         return self._store.events(group, stream)
 
     def count(self, group: str, stream: str | None = None) -> int:
-        """How many events are stored, without reading them."""
+        """The number of stored events, from the index."""
         return sum(found.log.events for found in self._store.streams(group, stream))
 
     def follow(self, group: str) -> Follower:
-        """A reader whose `new_events()` hands out each event once, as it arrives; the group need not exist yet."""
+        """A reader whose `new_events()` returns each event once. The group need not exist yet."""
         return self._store.follow(group)
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        """Wait until `reached()` is true; asked again after each request. Bound it with `asyncio.timeout`."""
+        """Wait until `reached()` is true. It is called after each request; limit the wait with `asyncio.timeout`."""
         while not reached():
             await self._changed.wait()
 
@@ -141,13 +141,13 @@ class EmbeddedCloudWatch:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Two endpoints that append to the same files would ruin them."""
+    """Hold the directory's lock, because two processes that append to the same files would corrupt them."""
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataInUseError(
-                f"{folder}: another embedded CloudWatch keeps its events here; stop it or choose another data directory"
+                f"{folder}: another embedded CloudWatch uses this directory; stop it or choose another data directory"
             ) from error
         yield
 
@@ -162,7 +162,7 @@ async def serve(
     tls: tuple[Path, Path] | None = None,
     faults: Faults | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. The first line printed is `listening on URL`, for programs that start this."""
+    """Serve until SIGINT or SIGTERM. The first printed line is `listening on URL`, which other programs parse."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     endpoint = EmbeddedCloudWatch(
@@ -185,15 +185,15 @@ def _explain(url: str, data_dir: Path | None, discard: bool) -> None:
     kept = "counted and discarded" if discard else f"kept in {data_dir}" if data_dir else "removed at the end"
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"""
-[bold]Embedded CloudWatch Logs[/bold], strict as AWS is; events are {kept}. Ctrl-C stops it.
+[bold]Embedded CloudWatch Logs[/bold]: checks requests as AWS does; events are {kept}. Ctrl-C stops it.
 
-  [dim]# point the agent or the AWS CLI at it; any well-formed key pair will do[/dim]
+  [dim]# settings for the agent or the AWS CLI; any well-formed key pair is accepted[/dim]
   export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION=eu-central-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
   aws logs describe-log-groups
   aws logs tail falco --follow   [dim]# AWS CLI 2[/dim]
   aws logs filter-log-events --log-group-name falco --filter-pattern '{{ $.priority = "Critical" }}'
 
-  [dim]# faults on request, and what was asked[/dim]
+  [dim]# set faults, clear them, and show request statistics[/dim]
   curl -X PUT {url}/_faults -d '{{"kind": "throttle", "operation": "PutLogEvents", "probability": 0.3}}'
   curl -X DELETE {url}/_faults
   curl {url}/_stats

@@ -1,7 +1,7 @@
-"""Misbehaviour on request: which call is hit by which fault, decided before the call is answered.
+"""Faults on request: decides for each call whether a fault hits it, and which one.
 
-A fault is a value; `Faults` keeps those that are set, counts their hits and draws from a seeded generator, so a run can
-be repeated. It decides only: waiting, cutting and answering are the server's.
+A fault is a value. `Faults` holds the faults that are set, counts their hits, and draws from a seeded generator, so a
+run can be repeated. This module only decides; the server waits, cuts the connection or answers.
 """
 
 import random
@@ -16,17 +16,17 @@ KINDS = ("throttle", "error", "slow", "hang", "reset", "close", "denied", "expir
 
 
 class FaultError(FalcowatchError):
-    """What was asked for is no fault."""
+    """A fault was requested that does not exist, or with an invalid value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of misbehaviour and the calls it hits: those matching the globs, after `skip`, `count` times at most.
+    """One kind of fault and the calls that it hits: calls that match the globs, after `skip` of them, `count` at most.
 
-    `throttle` with `per_second` is a quota (a token bucket of one second) and hits only what exceeds it. `slow` waits
-    `seconds` and lets the call go on; every other kind ends it, `reset` with a TCP reset, `close` with an orderly end.
-    With `accepted` the call takes effect first, so only its answer is lost, late or wrong: what makes a shipper send
-    twice.
+    `throttle` with `per_second` is a quota (a token bucket of one second) and hits only calls above it. `slow` waits
+    `seconds` and then performs the call. Every other kind ends the call: `reset` with a TCP reset, `close` with a FIN.
+    With `accepted` the call takes effect first, and only its answer is lost, late or wrong, so a shipper sends its
+    events again.
     """
 
     kind: str
@@ -46,15 +46,17 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise FaultError(f"kind: {self.kind!r} is no fault; expected one of {', '.join(KINDS)}")
+            raise FaultError(f"kind: {self.kind!r} is not a kind of fault; use one of {', '.join(KINDS)}")
         if not 0 <= self.probability <= 1:
             raise FaultError(f"probability: {self.probability} is not between 0 and 1")
         if self.per_second is not None and (self.kind != "throttle" or self.per_second <= 0):
-            raise FaultError(f"per_second: {self.per_second} needs kind throttle and a positive number")
+            raise FaultError(
+                f"per_second: must be a positive number with kind throttle, got {self.per_second} with {self.kind}"
+            )
         if self.seconds < 0 or self.skip < 0 or (self.count is not None and self.count < 1):
             raise FaultError("seconds and skip must not be negative, count must be at least 1")
         if not 400 <= self.status <= 599:
-            raise FaultError(f"status: {self.status} is not an error (400 to 599)")
+            raise FaultError(f"status: {self.status} is not an error status (400 to 599)")
 
     def matches(self, operation: str, group: str | None, stream: str | None) -> bool:
         return (
@@ -64,7 +66,7 @@ class Fault:
         )
 
     def error(self, operation: str) -> ServiceError:
-        """What the kinds that answer answer with."""
+        """The error response, for the kinds that answer with one."""
         match self.kind:
             case "throttle":
                 return ServiceError("ThrottlingException", "Rate exceeded")
@@ -85,13 +87,13 @@ class Fault:
 
 
 def fault_of(values: object) -> Fault:
-    """The fault that a JSON object describes, with the names of `Fault`'s fields. Raises FaultError."""
+    """The fault of a JSON object whose keys are the field names of `Fault`. Raises FaultError."""
     if not isinstance(values, Mapping):
         raise FaultError('a fault is an object such as {"kind": "throttle", "count": 3}')
     known = {field.name: field for field in fields(Fault)}
     unknown = sorted(set(values) - set(known))
     if unknown or "kind" not in values:
-        raise FaultError(f"unknown or missing: {', '.join(unknown) or 'kind'}; known are {', '.join(known)}")
+        raise FaultError(f"unknown or missing key: {', '.join(unknown) or 'kind'}; the keys are {', '.join(known)}")
     types: dict[str, tuple[type, ...]] = {
         "kind": (str,),
         "operation": (str,),
@@ -108,7 +110,7 @@ def fault_of(values: object) -> Fault:
     }
     for name, value in values.items():
         if type(value) not in types[name]:
-            raise FaultError(f"{name}: {value!r} is of the wrong type")
+            raise FaultError(f"{name}: {value!r} has the wrong type")
     return Fault(**values)
 
 
@@ -146,7 +148,7 @@ class _Armed:
 
 
 class Faults:
-    """The faults that are set, first set first tried."""
+    """The faults that are set, tried in the order in which they were set."""
 
     def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
         self._generator = random.Random(seed)
@@ -156,7 +158,7 @@ class Faults:
         self._armed += [_Armed(fault) for fault in faults]
 
     def replace(self, *faults: Fault, seed: int | None = None) -> None:
-        """Set exactly these; with a seed, also start the generator anew."""
+        """Set exactly these faults. A seed restarts the generator."""
         if seed is not None:
             self._generator.seed(seed)
         self._armed = [_Armed(fault) for fault in faults]
@@ -168,7 +170,7 @@ class Faults:
         return sum(armed.hits for armed in self._armed if kind is None or armed.fault.kind == kind)
 
     def decide(self, operation: str, group: str | None, stream: str | None, at: float) -> Fault | None:
-        """The fault of this call. Delays that come before another fault are added to it."""
+        """The fault that hits this call, or None. Delays of `slow` faults are added to the fault that follows them."""
         delay: Fault | None = None
         for armed in self._armed:
             if armed.fault.matches(operation, group, stream) and armed.hit(at, self._generator):

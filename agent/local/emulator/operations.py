@@ -1,7 +1,7 @@
-"""The operations of CloudWatch Logs over the store: a decoded request in, the reply's members out.
+"""The operations of CloudWatch Logs on the store: each takes the decoded request and returns the reply's members.
 
-Each operation is one synchronous method named in `OPERATIONS`; it raises ServiceError to refuse. Reading events is in
-`queries`, HTTP and signatures are the server's.
+Each operation is one synchronous method, listed in `OPERATIONS`, and raises ServiceError to refuse a request. Events
+are read in `queries`; the server handles HTTP and signatures.
 """
 
 import hashlib
@@ -168,7 +168,7 @@ class Operations:
 
 
 def _check_token(stream: Stream, token: str | None, batch: Batch) -> None:
-    """Before 2023: none for a stream's first put, then the one that the last put returned."""
+    """The rule before 2023: no token for a stream's first put, then the token that the last put returned."""
     expected = next_token(stream) if stream.log.batches else None
     digest = hashlib.sha256(repr((batch.timestamps, batch.lengths)).encode() + batch.payload).digest()
     if token != expected:

@@ -1,7 +1,7 @@
 """One page of events in time order, from any number of streams whose batches may overlap in time.
 
-GetLogEvents and FilterLogEvents are both this: walk the segments from one end of the time range, keep the nearest
-events beyond the cursor, and stop as soon as no segment left can hold a nearer one. Memory is one page and one block.
+Both GetLogEvents and FilterLogEvents use it: read the segments from one end of the time range, keep the events nearest
+to the cursor, and stop when no remaining segment can contain a nearer event. Memory use is one page and one block.
 """
 
 from bisect import bisect_left
@@ -17,11 +17,11 @@ from agent.local.emulator.streamlog import StreamLog
 MAX_PAGE_BYTES = 1_048_576
 MAX_PAGE_EVENTS = 10_000
 MAX_SCANNED_BYTES = 64 * 1024 * 1024
-"""A page that found little ends here: AWS too returns part of a page, or none, with a token to go on."""
+"""A search that found little stops here. AWS also returns a partial or empty page with a token to continue."""
 
 
 class Key(NamedTuple):
-    """The place of an event in the order of a log group: time, arrival, stream, place in the stream."""
+    """Sort key of an event in a log group: time, arrival, stream, position in the stream."""
 
     timestamp: int
     ingested: int
@@ -40,7 +40,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What is asked for: events with start_ms <= timestamp < end_ms beyond `cursor` that match."""
+    """The requested events: start_ms <= timestamp < end_ms, beyond `cursor`, and matching."""
 
     start_ms: int
     end_ms: int
@@ -52,14 +52,14 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events in the order walked. `resume` is the cursor for the next page, None when nothing is left."""
+    """Events in reading order. `resume` is the cursor of the next page; None: there is no next page."""
 
     found: list[Found]
     resume: Key | None
 
 
 class Place(NamedTuple):
-    """A stretch of one stream's file that may hold events asked for."""
+    """A part of one stream's file that may contain requested events."""
 
     segment: Segment
     stream: str
@@ -67,7 +67,7 @@ class Place(NamedTuple):
 
 
 def places_of(streams: Iterable[tuple[str, StreamLog]], asked: Range) -> list[Place]:
-    """Where to look, nearest first. Reads the indexes, so it belongs on the thread that changes them."""
+    """The parts of files to read, nearest first. Reads the indexes, so call it on the thread that changes them."""
     places = [
         Place(segment, name, log)
         for name, log in streams
@@ -79,14 +79,14 @@ def places_of(streams: Iterable[tuple[str, StreamLog]], asked: Range) -> list[Pl
 
 
 def page_of(places: Sequence[Place], asked: Range) -> Page:
-    """Only reads files, so it may run on any thread."""
+    """The page. Reads files only, so it may run on any thread."""
     found: list[Found] = []
     scanned = 0
     for number, (segment, name, log) in enumerate(places):
         horizon = _nearest_ms(segment, asked.backward)
         settled, size = _settled(found, horizon, asked.backward), _page_size(found, asked.limit)
         if settled >= size and (size == asked.limit or size < len(found)):
-            # The page is full, and no segment from here on can hold an event that belongs into it.
+            # The page is full, and no later segment can contain an event that belongs on it.
             return Page(found[:size], found[size - 1].key)
         if scanned >= MAX_SCANNED_BYTES:
             resume = Key(horizon + 1, -1, "", -1) if asked.backward else Key(horizon - 1, 2**63, "", -1)
@@ -105,7 +105,7 @@ def _nearest_ms(segment: Segment, backward: bool) -> int:
 
 
 def _settled(found: list[Found], horizon_ms: int, backward: bool) -> int:
-    """How many of the events found lie nearer than anything at or beyond the horizon."""
+    """The number of found events that are nearer than every event at or beyond the horizon."""
     if backward:
         return bisect_left(found, -horizon_ms, key=lambda item: -item.key.timestamp)
     return bisect_left(found, horizon_ms, key=lambda item: item.key.timestamp)

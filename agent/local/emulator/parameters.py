@@ -1,7 +1,7 @@
 """The parameters of a request, checked member by member against the API reference (read 2026-11).
 
-`Parameters` wraps a decoded body and hands out typed values; what is missing, of the wrong JSON type or outside its
-constraint raises the error AWS would answer with. It knows no groups and no streams.
+`Parameters` wraps a decoded body and returns typed values. A missing member, a wrong JSON type or a violated constraint
+raises the error that AWS would answer with. Whether a group or stream exists is checked elsewhere.
 """
 
 import re
@@ -23,7 +23,7 @@ MAX_TAGS = 50
 
 
 class Parameters:
-    """One request's members. A reader returns None for an absent optional member, and raises for an absent required."""
+    """One request's members. Each method returns None for an absent optional member and raises for a required one."""
 
     def __init__(self, body: Mapping[str, object]) -> None:
         self._body = body
@@ -99,7 +99,7 @@ class Parameters:
         return name
 
     def named_group(self) -> str:
-        """The group of a reading operation: by logGroupName or by logGroupIdentifier (name or ARN), never both."""
+        """The group of a read operation: from logGroupName or logGroupIdentifier (name or ARN), but not both."""
         name, identifier = self.text("logGroupName", pattern=GROUP_NAME), self.identifier("logGroupIdentifier")
         if name is not None and identifier is not None:
             raise invalid_parameter("LogGroup name and LogGroup identifier are mutually exclusive parameters.")

@@ -1,7 +1,7 @@
-"""CloudWatch's filter patterns, as far as a reader of alerts needs them: terms, phrases and JSON conditions.
+"""CloudWatch's filter patterns, for readers of alerts: terms, phrases and JSON conditions.
 
-`ERROR -debug "two words"`, `?ERROR ?WARN`, `{ $.priority = "Crit*" && $.output_fields['evt.num'] >= 5 }`. Regular
-expressions and space-delimited patterns are refused by name rather than matched wrongly.
+Examples: `ERROR -debug "two words"`, `?ERROR ?WARN`, `{ $.priority = "Crit*" && $.output_fields['evt.num'] >= 5 }`.
+Regular expressions and space-delimited patterns are not implemented and are refused with a message that says so.
 """
 
 import re
@@ -27,14 +27,14 @@ _MISSING = object()
 
 
 def matcher(pattern: str) -> Matches | None:
-    """None when every event matches. Raises InvalidParameterException for a pattern that cannot be read."""
+    """The test of a pattern, or None when every event matches. Raises InvalidParameterException for an invalid one."""
     pattern = pattern.strip()
     if not pattern:
         return None
     if pattern.startswith("{"):
         return _json_matcher(pattern)
     if pattern.startswith("[") or "%" in re.sub(r'"[^"]*"', "", pattern):
-        raise _invalid(pattern, "the embedded CloudWatch knows no regular expressions and no space-delimited patterns")
+        raise _invalid(pattern, "the embedded CloudWatch has no regular expressions and no space-delimited patterns")
     return _term_matcher(pattern)
 
 
@@ -50,7 +50,7 @@ def _term_matcher(pattern: str) -> Matches:
         at = found.end()
     required, excluded, optional = terms[""], terms["-"], terms["?"]
     if required:
-        optional = []  # AWS ignores ?terms beside plain ones
+        optional = []  # AWS ignores ?terms when there are plain terms
 
     def matches(message: bytes) -> bool:
         return (
@@ -77,7 +77,7 @@ def _json_matcher(pattern: str) -> Matches:
 
 
 class _JsonParser:
-    """Recursive descent: or, and, comparison."""
+    """A recursive descent parser; the levels are or, and, comparison."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern

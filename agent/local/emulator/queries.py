@@ -1,7 +1,7 @@
-"""GetLogEvents and FilterLogEvents: what they accept, and pages of events with the tokens that lead to the next.
+"""GetLogEvents and FilterLogEvents: their parameters, and pages of events with tokens for the neighbouring pages.
 
-Each is split in two: it reads parameters and state on the loop's thread and returns the rest of the work, a function
-that only reads files, so that a long search can run beside the puts.
+Each operation has two parts. The first reads parameters and indexes on the event loop's thread. It returns the second,
+a function that only reads files, so that a long search can run on another thread while puts go on.
 """
 
 import base64
@@ -32,7 +32,7 @@ from agent.local.emulator.streamlog import StreamLog
 
 FOR_EVER_MS = 2**62
 NEWEST_FIRST_SINCE_MS = 1_704_067_200_000
-"""FilterLogEvents reads newest first only from 2024-01-01 on (API reference)."""
+"""FilterLogEvents can read newest first only from 2024-01-01 on (API reference, read 2026-11)."""
 
 Work = Callable[[], Reply]
 
@@ -128,11 +128,11 @@ def _kept_since_ms(group: Group, now_ms: int) -> int:
 
 
 def _both_ends(page: Page, found: list[Found], forward: bool, known: Key | None) -> tuple[Key, Key]:
-    """The cursors behind and before a page. A walk that came to its end gets the token it brought, as AWS promises."""
+    """The cursors after and before a page. At the end of the stream the caller gets its own token back, as with AWS."""
     if found:
         ahead, behind = found[-1].key, found[0].key
     elif known is None:
-        ahead = behind = BEFORE_ALL  # so that a reader of an empty stream sees what arrives later
+        ahead = behind = BEFORE_ALL  # so that a reader of an empty stream sees later events
     elif forward:
         ahead, behind = known, known._replace(position=known.position + 1)
     else:
@@ -143,7 +143,7 @@ def _both_ends(page: Page, found: list[Found], forward: bool, known: Key | None)
 
 
 def _messages(logs: dict[str, StreamLog], found: list[Found]) -> Iterable[str]:
-    """The messages of `found` in its order, each stream's file opened once."""
+    """The messages of `found`, in its order. Each stream's file is opened once."""
     by_stream: dict[str, list[tuple[int, int]]] = {}
     for item in found:
         by_stream.setdefault(item.key.stream, []).append((item.key.position, item.length))
@@ -152,7 +152,7 @@ def _messages(logs: dict[str, StreamLog], found: list[Found]) -> Iterable[str]:
 
 
 def _event_id(key: Key) -> str:
-    """56 digits as AWS's, unique for an event and in the events' order as far as time goes."""
+    """56 digits as AWS's ids have, unique for each event, sorted by the event's time."""
     return f"{key.timestamp:014d}{zlib.crc32(key.stream.encode()):010d}{key.position:032d}"
 
 

@@ -1,7 +1,7 @@
 """The errors of the service as CloudWatch Logs words them.
 
-Each is raised by name where a rule is broken and becomes an HTTP answer in one place, the server. The texts follow
-AWS's own as far as they are publicly known; clients must rely on the code alone.
+A module that finds a broken rule raises the error; the server turns it into an HTTP response. The texts follow AWS's
+own texts where those are publicly known. Clients must rely on the code alone.
 """
 
 
@@ -28,7 +28,7 @@ def invalid_member(value: object, name: str, constraint: str) -> ServiceError:
 
 
 def serialization(message: str) -> ServiceError:
-    """The body is not what the protocol allows: broken JSON, or a JSON type other than the member's."""
+    """The body violates the protocol: invalid JSON, or a wrong JSON type of a member."""
     return ServiceError("SerializationException", message)
 
 

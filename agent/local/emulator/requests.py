@@ -1,7 +1,7 @@
-"""What was asked of the endpoint: counters for ever, the last requests one by one.
+"""The request log of the endpoint: counters of all requests, and records of the last ones.
 
-Answers which operations a client uses (and so which permissions it needs), how many puts a second it makes, and which
-refusals it met. Bounded: the records are a ring, the counters have a key for each operation and outcome.
+It shows which operations a client uses (and so which permissions it needs), its puts a second, and the errors it got.
+Its memory is bounded: the records are a ring, and there is one counter for each operation and outcome.
 """
 
 from collections import Counter, deque
@@ -15,18 +15,18 @@ MAX_SECONDS = 3_600
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
     at: float
-    """Seconds since the epoch by the endpoint's clock, when the answer was decided."""
+    """Time of the response by the endpoint's clock, in seconds since the epoch."""
     operation: str
     group: str | None
     stream: str | None
     events: int
     """Events accepted (PutLogEvents only)."""
     bytes: int
-    """Bytes of the body as received, after decompression."""
+    """Size of the body after decompression."""
     status: int
     """The HTTP status; 0 when the connection was cut instead."""
     code: str | None
-    """The error code answered, None for success."""
+    """The error code of the response; None: success."""
     fault: str | None
     """The kind of the fault that was injected, if any."""
 
@@ -65,7 +65,7 @@ class RequestLog:
         status: int | None = None,
         code: str | None = None,
     ) -> int:
-        """How many of the records still held match everything given."""
+        """The number of kept records that match all given arguments."""
         return sum(
             (operation is None or record.operation == operation)
             and (stream is None or record.stream == stream)
@@ -75,7 +75,7 @@ class RequestLog:
         )
 
     def operations(self) -> set[str]:
-        """Every operation ever asked for."""
+        """All operations that were requested since the start or the last `clear`."""
         return {operation for operation, _ in self._outcomes}
 
     def clear(self) -> None:

@@ -1,7 +1,7 @@
-"""The limits of PutLogEvents, as a function on values: one batch in, its accepted part or the refusal out.
+"""The limits of PutLogEvents, as a function on values: it takes one batch and returns the accepted part, or raises.
 
-Promises AWS's semantics for every limit of the API reference (read 2026-11): whole-batch refusals raise, events too
-old, too new or expired are cut off by index. Names, tags and the other parameters are in `parameters`.
+It follows the API reference (read 2026-11) in every limit: a refusal of the whole batch raises; events that are too
+old, too new or expired are cut off by index. Names, tags and the other parameters are checked in `parameters`.
 """
 
 from bisect import bisect_left, bisect_right
@@ -30,7 +30,7 @@ ENTITY_TYPES = frozenset({"Service", "RemoteService", "Resource", "AWS::Service"
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Which events of a batch AWS refuses by age: [0, too_old_end), [0, expired_end), [too_new_start, n)."""
+    """The index ranges that AWS rejects by age: [0, too_old_end), [0, expired_end), [too_new_start, n)."""
 
     too_old_end: int | None
     too_new_start: int | None
@@ -62,12 +62,14 @@ class Batch:
 def check_batch(log_events: object, *, now_ms: int, retention_days: int | None) -> Batch:
     """Raises InvalidParameterException or SerializationException when AWS would refuse the whole batch.
 
-    The common case makes no Python-level step per event: each rule is one pass in C over a list.
+    Valid batches need no Python-level step for each event: each rule is one pass over a list in C.
     """
     timestamps, messages = _columns(log_events)
     payload = "\n".join(messages).encode()
     lengths = list(map(len, messages))
-    if sum(lengths) + len(messages) - 1 != len(payload):  # some text is not ASCII: characters are not bytes
+    if sum(lengths) + len(messages) - 1 != len(
+        payload
+    ):  # some message is not ASCII, so its length in characters is not its length in bytes
         lengths = [len(message.encode()) for message in messages]
     _check_sizes(lengths)
     if not all(map(le, timestamps, islice(timestamps, 1, None))):
@@ -82,9 +84,9 @@ def check_batch(log_events: object, *, now_ms: int, retention_days: int | None) 
 
 
 def check_entity(entity: object, log_class: str) -> str | None:
-    """The `errorType` for which AWS refuses the entity (the events are still taken), or None when it is good.
+    """The `errorType` with which AWS rejects the entity (it still accepts the events), or None for a valid entity.
 
-    The order of the checks is ours; AWS does not document which of several faults it names.
+    AWS does not document the order of its checks, so the order here is a choice.
     """
     if entity is None:
         return None
@@ -159,7 +161,7 @@ def _check_sizes(lengths: list[int]) -> None:
 
 
 def _check_ages(timestamps: list[int], now_ms: int, retention_days: int | None) -> Rejected | None:
-    """The timestamps are sorted by now, so each limit is one index and the valid events are one slice."""
+    """The timestamps are known to be sorted, so each limit is one index and the valid events are one slice."""
     too_old_end = bisect_left(timestamps, now_ms - MAX_AGE_MS)
     too_new_start = bisect_right(timestamps, now_ms + MAX_FUTURE_MS)
     expired_end = 0 if retention_days is None else bisect_left(timestamps, now_ms - retention_days * DAY_MS)

@@ -1,8 +1,7 @@
-"""Where in a stream's file to look for events of some time, in memory that does not grow with the file.
+"""An index of a stream's file by time, whose size does not grow with the file.
 
-The index covers the file with consecutive segments and knows the oldest and the newest event of each. When it is full,
-neighbours are merged and segments become twice as long, so a reader reads more bytes and the index never more than
-`MAX_SEGMENTS` entries.
+The index divides the file into consecutive segments and stores the oldest and the newest time of each. When it has
+`MAX_SEGMENTS` entries, neighbours are merged and segments become twice as long: a reader then reads more bytes.
 """
 
 from array import array
@@ -38,7 +37,7 @@ class SegmentIndex:
         return map(Segment, list(self._starts), ends, list(self._oldest), list(self._newest))
 
     def add(self, start: int, end: int, oldest_ms: int, newest_ms: int) -> None:
-        """Extend the index by the block [start, end), which must begin where the last one ended."""
+        """Add the block [start, end), which must begin at the end of the last block."""
         if self._starts and self._end - self._starts[-1] < self._segment_bytes:
             self._oldest[-1] = min(self._oldest[-1], oldest_ms)
             self._newest[-1] = max(self._newest[-1], newest_ms)

@@ -1,7 +1,7 @@
-"""The HTTP side: AWS's JSON 1.1 protocol on `POST /`, faults where they are set, and our own pages under `/_…`.
+"""The HTTP server: AWS's JSON 1.1 protocol on `POST /`, faults that are set, and control pages under `/_…`.
 
-Promises that a put is decided in one step between reading the request and writing the answer, so a cancelled or cut
-connection never leaves half a batch. What the operations mean is `operations` and `queries`.
+A put is performed in one synchronous step between reading the request and writing the response, so a cancelled or cut
+connection never leaves half a batch. `operations` and `queries` implement the operations.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from agent.local.emulator.streamlog import CorruptDataError
 
 TARGET_PREFIX = "Logs_20140328."
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""1 MiB of messages may grow sixfold by JSON escapes, and 10,000 events carry some 60 bytes of JSON each."""
+"""JSON escapes can make 1 MiB of messages six times as long, and each of 10,000 events adds about 60 bytes of JSON."""
 QUERIES = {"GetLogEvents": get_log_events, "FilterLogEvents": filter_log_events}
 
 
@@ -49,7 +49,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back; status 0 means that the connection is cut instead."""
+    """The response. Status 0: the connection is cut instead."""
 
     status: int
     body: bytes = b""
@@ -97,7 +97,7 @@ class Server:
         return application
 
     def close(self) -> None:
-        """Let go of every call that a fault holds, so that the server can stop."""
+        """Release all calls that a fault is holding, so that the server can stop."""
         self._closing.set()
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
@@ -143,7 +143,7 @@ class Server:
         self._changed()
         try:
             return await self._misbehaved(call, fault, performed)
-        except asyncio.CancelledError:  # the client did not wait for the end of it
+        except asyncio.CancelledError:  # the client closed the connection first
             self._record(call.operation, call, Answer(0, events=performed.events if performed else 0, fault=fault.kind))
             raise
 
@@ -167,7 +167,7 @@ class Server:
                 return Answer(refused.status, refused.body, refused.code, events, fault.kind)
 
     async def _performed(self, call: Call) -> Answer:
-        """Puts finish without yielding to the loop; searches read files on another thread."""
+        """Perform the operation: a put without yielding to the event loop, a search on another thread."""
         asked = Parameters(call.body)
         try:
             query = QUERIES.get(call.operation)
@@ -222,7 +222,7 @@ class Server:
         return _json(self._faults.as_json())
 
     async def _set_faults(self, request: web.Request) -> web.Response:
-        """PUT sets exactly these, POST adds, DELETE clears. The body is one fault or a list; `?seed=N` starts anew."""
+        """PUT replaces the faults, POST adds, DELETE clears. The body is a fault or a list; `?seed=N` sets the seed."""
         if request.method == "DELETE":
             self._faults.clear()
             return _json([])
@@ -271,7 +271,7 @@ def _refused(error: ServiceError) -> Answer:
 
 
 def _cut(request: web.Request, *, orderly: bool) -> web.Response:
-    """End the connection without an answer. Lingering for no time makes the kernel send RST instead of FIN."""
+    """Close the connection without a response. With SO_LINGER of 0 seconds the kernel sends RST instead of FIN."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         if connection is not None and not orderly:

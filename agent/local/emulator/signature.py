@@ -1,7 +1,7 @@
-"""The SigV4 header of a request, as far as it can be judged without knowing anyone's secret key.
+"""Checks of a request's SigV4 header that need no secret key.
 
-Promises that a request without a well-formed signature for the right service is refused as AWS refuses it. The
-signature itself is not verified.
+A request without a well-formed signature for the right service is refused as AWS refuses it. The signature itself is
+not verified.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Final
 from agent.local.emulator.replies import ServiceError
 
 LONGEST_SKEW_SECONDS: Final = 300
-"""Between the caller's clock and ours (Signature Version 4, read 2026-11)."""
+"""Longest difference between the caller's clock and ours (Signature Version 4, read 2026-11)."""
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _AUTHORIZATION = re.compile(
@@ -29,7 +29,7 @@ class Caller:
 
 
 def caller_of(authorization: str | None, date: str | None, service: str) -> Caller:
-    """Who signed. Raises the error AWS answers to a missing or malformed signature."""
+    """The caller that signed the request. Raises AWS's error for a missing or malformed signature."""
     if authorization is None:
         raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token")
     found = _AUTHORIZATION.fullmatch(authorization)
@@ -56,10 +56,10 @@ def _refuse_skew(date: str) -> None:
     now = int(time.time())
     if abs(now - signed_at) > LONGEST_SKEW_SECONDS:
         is_late = now > signed_at
-        said, compared = ("expired", "earlier") if is_late else ("not yet current", "later")
+        state, compared = ("expired", "earlier") if is_late else ("not yet current", "later")
         bound = time.strftime(_STAMP, time.gmtime(now + LONGEST_SKEW_SECONDS * (-1 if is_late else 1)))
         here, sign = time.strftime(_STAMP, time.gmtime(now)), "-" if is_late else "+"
         raise ServiceError(
             "InvalidSignatureException",
-            f"Signature {said}: {date} is now {compared} than {bound} ({here} {sign} 5 min.)",
+            f"Signature {state}: {date} is now {compared} than {bound} ({here} {sign} 5 min.)",
         )

@@ -1,7 +1,7 @@
-"""The log groups and streams of one account, kept on disk under one directory and read back at the next start.
+"""The log groups and streams of one account, stored in one directory and loaded at the next start.
 
-Promises that what a method returned without an error survives the end of the process. It knows no requests and no
-limits; a name that is missing or taken raises the error AWS would answer with.
+A change whose method returned without an error survives the end of the process. The store does not check limits; a
+missing or existing name raises the error that AWS would answer with.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class Stream:
     created_ms: int
     log: StreamLog
     last_batch: bytes = b""
-    """Digest of the batch last accepted, for DataAlreadyAccepted; not kept over a restart."""
+    """Digest of the last accepted batch, for DataAlreadyAccepted. It is not kept over a restart."""
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Group:
 
 
 class Store:
-    """Everything happens in synchronous methods on one thread, so a reader never sees half a change."""
+    """All methods are synchronous and run on one thread, so a reader never sees an incomplete change."""
 
     def __init__(self, folder: Path, *, discard: bool = False) -> None:
         """Raises OSError or CorruptDataError when the folder cannot be used."""
@@ -89,7 +89,7 @@ class Store:
         if name in self.groups:
             raise already_exists("log group")
         group = Group(name, self._folder / _file_name(name), settings)
-        if group.folder.exists():  # a deletion that the end of the process cut short
+        if group.folder.exists():  # the process ended in the middle of a deletion
             shutil.rmtree(group.folder)
         group.folder.mkdir()
         _save_group(group)
@@ -123,7 +123,7 @@ class Store:
         self.accepted_events += len(batch.lengths)
 
     def events(self, group: str, stream: str | None = None) -> Iterator[StoredEvent]:
-        """Each stream's events in order of arrival; nothing for a group or stream that does not exist."""
+        """The events of each stream in order of arrival. Empty for a missing group or stream."""
         for found in self.streams(group, stream):
             yield from _events_of(found, None, found.log.end)
 
@@ -131,13 +131,13 @@ class Store:
         return Follower(self, group)
 
     def streams(self, group: str, stream: str | None = None) -> list[Stream]:
-        """The streams of a group, or the one that is named; none where nothing exists."""
+        """All streams of a group, or the named one. Empty for a missing group or stream."""
         streams = self.groups[group].streams if group in self.groups else {}
         return [found for name, found in streams.items() if stream in (None, name)]
 
 
 class Follower:
-    """Hands out each event of a group once, however often it is asked: what a live view reads."""
+    """Returns each event of a group once, for a live view."""
 
     def __init__(self, store: Store, group: str) -> None:
         self._store = store
@@ -145,7 +145,7 @@ class Follower:
         self._read_until: dict[Path, int] = {}
 
     def new_events(self) -> Iterator[StoredEvent]:
-        """What arrived since the last call, which must have been read to its end."""
+        """The events since the last call. The iterator of the last call must be exhausted."""
         for stream in self._store.streams(self._group):
             path, end = stream.log.path, stream.log.end
             yield from _events_of(stream, self._read_until.get(path), end)
@@ -161,7 +161,7 @@ def _events_of(stream: Stream, start: int | None, end: int) -> Iterator[StoredEv
 
 
 def _file_name(name: str) -> str:
-    """Names hold slashes, any script and up to 512 characters; files show what they can, and a digest tells apart."""
+    """A safe file name, which ends in a digest. Names of groups and streams have slashes and up to 512 characters."""
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
     return f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)[:80].lstrip('.')}-{digest}"
 

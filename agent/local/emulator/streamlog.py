@@ -1,8 +1,8 @@
 """The events of one stream in one append-only file, readable by a person and read back after a restart.
 
-The file is a line that names the stream, then one block a batch: a JSON line with the times and byte lengths, and the
-messages themselves, each ended by a newline. A block is written by one call; a torn last block (the process was
-killed) is cut off when the file is opened, anything else that does not parse is refused as corrupt.
+The file begins with a line that names the stream. Each batch adds one block: a JSON line with times and byte lengths,
+then the messages, each followed by a newline. One system call writes a block. Loading the file cuts off an incomplete
+last block (the process was killed) and refuses every other damage.
 """
 
 import os
@@ -18,12 +18,12 @@ from agent.local.emulator.segments import SegmentIndex
 
 
 class CorruptDataError(FalcowatchError):
-    """A file of the data directory does not hold what we wrote."""
+    """A file in the data directory is damaged, or was not written by the embedded CloudWatch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One accepted batch as it lies in the file; `position` is where its first message begins."""
+    """One accepted batch in the file. `position` is the offset of its first message."""
 
     ingested_ms: int
     timestamps: list[int]
@@ -36,7 +36,7 @@ class Block:
 
 
 class StreamLog:
-    """Appends batches and keeps the totals. The file is opened for each call: streams are many, descriptors are few."""
+    """Appends batches and keeps totals. The file is opened for each call, so many streams need few descriptors."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,7 +55,7 @@ class StreamLog:
         self.end = len(line)
 
     def append(self, batch: Batch, ingested_ms: int) -> None:
-        """Raises OSError when the disk refuses; the file is then as it was before."""
+        """Append a batch. Raises OSError when the write fails; the file is then unchanged."""
         head = orjson.dumps({"ingested": ingested_ms, "timestamps": batch.timestamps, "lengths": batch.lengths})
         start = self.end
         length = len(head) + len(batch.payload) + 2
@@ -70,12 +70,12 @@ class StreamLog:
         self._account(start, Block(ingested_ms, list(batch.timestamps), list(batch.lengths), start + len(head) + 1))
 
     def count(self, batch: Batch, ingested_ms: int) -> None:
-        """Keep the totals of a batch without keeping the batch."""
+        """Add a batch to the totals without storing it."""
         self._account_totals(batch.timestamps[0], batch.timestamps[-1], len(batch.lengths), sum(batch.lengths))
         self.last_ingested_ms = ingested_ms
 
     def load(self) -> dict[str, object]:
-        """Read the file's heads back and return the header. Raises CorruptDataError."""
+        """Load the index from the heads of all blocks and return the file's header. Raises CorruptDataError."""
         with self.path.open("rb") as file:
             line = file.readline()
             if not line.endswith(b"\n"):
@@ -103,7 +103,7 @@ class StreamLog:
         return header
 
     def blocks(self, start: int | None = None, end: int | None = None) -> Iterator[tuple[Block, bytes]]:
-        """The blocks of [start, end) in order of arrival, each with its bytes from the first message on."""
+        """The blocks of [start, end) in order of arrival, each with the bytes of its messages."""
         with self.path.open("rb") as file:
             if start is None:
                 file.readline()
@@ -118,7 +118,7 @@ class StreamLog:
                 start = block.end
 
     def messages(self, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:
-        """The messages at the given positions and lengths."""
+        """The messages at these positions, with these lengths."""
         with self.path.open("rb", buffering=0) as file:
             for position, length in places:
                 yield os.pread(file.fileno(), length, position)

@@ -1,4 +1,4 @@
-"""Just enough of STS (query protocol) that credential probes and assumed roles work against the embedded endpoint."""
+"""The part of STS (query protocol) that credential probes and assumed roles need."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ UNSIGNED = frozenset({"AssumeRoleWithWebIdentity"})
 
 
 def answer(form: Mapping[str, str], access_key: str, now: float, request_id: str) -> bytes:
-    """The reply to GetCallerIdentity, AssumeRole or AssumeRoleWithWebIdentity. Raises ServiceError for the rest."""
+    """The reply to GetCallerIdentity, AssumeRole or AssumeRoleWithWebIdentity. Raises ServiceError otherwise."""
     action = form.get("Action", "")
     if action == "GetCallerIdentity":
         role = access_key == ASSUMED_KEY

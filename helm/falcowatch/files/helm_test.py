@@ -1,7 +1,8 @@
-"""Prints one synthetic alert as Falco does, then waits until the agent on this node has had it acknowledged.
+"""Prints one test alert in Falco's format, then waits until CloudWatch has acknowledged it.
 
-The proof, from the agent's metrics alone: the alert was read (its rule's counter rose), its lane shipped something
-since, nothing was rejected, and whatever is still unacknowledged was read after it. Standard library only.
+It uses only the metrics of the agent on this node. The alert is acknowledged when the counter of its rule has
+increased, its lane has shipped a record since then, no record was rejected, and every unacknowledged record was read
+after the alert. The program needs only the standard library.
 """
 
 import json
@@ -25,31 +26,31 @@ def main() -> int:
     deadline = time.monotonic() + float(os.environ["TIMEOUT_SECONDS"])
     before = _until(deadline, lambda: _scrape(url))
     if before is None:
-        return _verdict(f"no agent answers on node {os.environ['NODE_NAME']}: {url}; is its pod running there?")
+        return _fail(f"no agent answers on node {os.environ['NODE_NAME']} ({url}); check that its pod runs there")
     read, shipped = f'alerts_by_rule_total{{rule="{RULE}"}}', f'records_shipped_total{{lane="{lane}"}}'
     oldest = f'oldest_unacknowledged_seconds{{lane="{lane}"}}'
-    _say(_alert(time.time_ns()))
+    _print(_alert(time.time_ns()))
 
     began = time.monotonic()
     if _until(deadline, lambda: _value(_scrape(url), read) > _value(before, read)) is None:
-        return _verdict("the agent did not read the alert; compare its tail.* settings with this pod's place")
+        return _fail("the agent did not read the alert; check that its tail.* settings match this pod")
     seen = time.monotonic()
     if _until(deadline, lambda: _settled(_scrape(url), before, shipped, oldest, time.monotonic() - seen)) is None:
-        return _verdict("the alert was read, and CloudWatch has not acknowledged it; see the agent's log and /readyz")
+        return _fail("CloudWatch has not acknowledged the alert, which the agent read; see its log and /readyz")
     if _total(_scrape(url), "records_rejected_total") > _total(before, "records_rejected_total"):
-        return _verdict("a record was rejected meanwhile; see records_rejected_total and the dead letters")
-    _say(f"acknowledged {time.monotonic() - began:.1f} s after it was written")
+        return _fail("CloudWatch rejected a record during the test; see records_rejected_total and the dead letters")
+    _print(f"acknowledged {time.monotonic() - began:.1f} s after it was written")
     return 0
 
 
 def _alert(now_ns: int) -> str:
-    """Keys, order and form as captured from Falco 0.44."""
+    """Returns an alert with the keys, their order and the format of Falco 0.44."""
     seconds, fraction = divmod(now_ns, 10**DIGITS_OF_NANOSECONDS)
     clock = time.strftime("%H:%M:%S", time.gmtime(seconds)) + f".{fraction:0{DIGITS_OF_NANOSECONDS}d}"
     priority = os.environ["PRIORITY"].capitalize()
     alert = {
         "hostname": os.environ["NODE_NAME"],
-        "output": f"{clock}: {priority} A test of the way from this node to CloudWatch, printed by helm test",
+        "output": f"{clock}: {priority} Test of the delivery from this node to CloudWatch, printed by helm test",
         "output_fields": {
             "evt.time": now_ns,
             "k8s.ns.name": os.environ["POD_NAMESPACE"],
@@ -65,14 +66,14 @@ def _alert(now_ns: int) -> str:
 
 
 def _settled(samples: Samples | None, before: Samples, shipped: str, oldest: str, seconds_since_seen: float) -> bool:
-    """What is unacknowledged now was read after the alert was; so the alert is acknowledged, or was rejected."""
+    """True if every unacknowledged record was read after the alert: the alert is then acknowledged or rejected."""
     if samples is None or _value(samples, shipped) <= _value(before, shipped):
         return False
     return _value(samples, oldest) < seconds_since_seen
 
 
 def _scrape(url: str) -> Samples | None:
-    """Samples by name with labels, without the prefix; None while the agent cannot be reached."""
+    """Returns samples by name and labels, without the prefix, or None if the agent cannot be reached."""
     try:
         with urllib.request.urlopen(url, timeout=5) as reply:
             lines = reply.read().decode().splitlines()
@@ -91,7 +92,7 @@ def _total(samples: Samples | None, family: str) -> float:
 
 
 def _until(deadline: float, attempt: Callable[[], Result]) -> Result | None:
-    """The first result that counts; None when the deadline has passed."""
+    """Repeats the attempt until its result is true, and returns this result. Returns None after the deadline."""
     while True:
         if result := attempt():
             return result
@@ -100,13 +101,13 @@ def _until(deadline: float, attempt: Callable[[], Result]) -> Result | None:
         time.sleep(POLL_SECONDS)
 
 
-def _verdict(problem: str) -> int:
-    _say(problem)
+def _fail(problem: str) -> int:
+    _print(problem)
     return 1
 
 
-def _say(line: str) -> None:
-    """On stdout: the container's log, which the agent reads."""
+def _print(line: str) -> None:
+    """Prints to stdout, which becomes the log of the container, which the agent reads."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

@@ -1,37 +1,37 @@
-{{/* What the schema cannot say: values that contradict one another. Each message names the keys and the way out. */}}
+{{/* Fails if values contradict each other. The schema cannot express this. Each message names the keys and the fix. */}}
 
 {{- define "falcowatch.checks" -}}
 {{- $effective := include "falcowatch.effective" . | fromJson -}}
 {{- $drain := $effective.drain_seconds -}}
 {{- $grace := .Values.terminationGracePeriodSeconds -}}
 {{- if ge (float64 $drain) (float64 $grace) -}}
-{{- fail (printf "config.drain_seconds (%v) must be less than terminationGracePeriodSeconds (%v): kubelet would kill the agent amid its drain" $drain $grace) -}}
+{{- fail (printf "config.drain_seconds (%v) must be less than terminationGracePeriodSeconds (%v); otherwise kubelet kills the agent before it has drained" $drain $grace) -}}
 {{- end -}}
 {{- if not $effective.http.port -}}
-{{- fail "config.http.port (0): probes and scrapes need a port that is known; set one, or leave the default" -}}
+{{- fail "config.http.port (0): probes and Prometheus need a fixed port; set one, or leave the default" -}}
 {{- end -}}
 {{- if has $effective.http.host (list "127.0.0.1" "localhost" "::1") -}}
-{{- fail (printf "config.http.host (%s): kubelet's probes come from outside the pod; leave the default" $effective.http.host) -}}
+{{- fail (printf "config.http.host (%s): kubelet probes the agent from outside the pod; leave the default" $effective.http.host) -}}
 {{- end -}}
 {{- $chartMustKnow := dict "DRAIN_SECONDS" "drain_seconds" "STATE_DIR" "state_dir" "MEMORY_BUDGET_BYTES" "memory_budget_bytes" "HTTP__PORT" "http.port" "HTTP__HOST" "http.host" "TAIL__ROOT" "tail.root" "TAIL__FOLLOW_LINKS_INTO" "tail.follow_links_into" "ENRICH__MODE" "enrich.mode" "ENRICH__FILE" "enrich.file" -}}
 {{- $clusterFromEnv := false -}}
 {{- range .Values.env -}}
 {{- if eq .name "FALCOWATCH_CLUSTER_NAME" -}}{{- $clusterFromEnv = true -}}{{- end -}}
 {{- with get $chartMustKnow (trimPrefix "FALCOWATCH_" .name) -}}
-{{- fail (printf "env: the chart derives objects from this setting; set config.%s instead of FALCOWATCH_%s" . (. | upper | replace "." "__")) -}}
+{{- fail (printf "env: the chart must know this setting; set config.%s instead of FALCOWATCH_%s" . (. | upper | replace "." "__")) -}}
 {{- end -}}
 {{- end -}}
 {{- if not (or $effective.cluster_name $clusterFromEnv) -}}
 {{- range $key := list "log_group" "log_stream" -}}
 {{- if contains "{cluster}" (default "" (get $effective.cloudwatch $key)) -}}
-{{- fail (printf "config.cloudwatch.%s names {cluster}, and clusterName is empty: set it" $key) -}}
+{{- fail (printf "config.cloudwatch.%s contains {cluster}, but clusterName is empty; set clusterName" $key) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
-{{- fail "serviceMonitor.enabled and podMonitor.enabled: each agent would be scraped twice; enable one" -}}
+{{- fail "serviceMonitor.enabled and podMonitor.enabled are both true, so Prometheus would scrape each agent twice; enable one" -}}
 {{- end -}}
 {{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) -}}
-{{- fail "serviceMonitor.enabled needs service.enabled; or enable podMonitor instead" -}}
+{{- fail "serviceMonitor.enabled requires service.enabled; set it, or enable podMonitor instead" -}}
 {{- end -}}
 {{- end -}}

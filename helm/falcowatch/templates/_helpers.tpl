@@ -1,4 +1,4 @@
-{{/* Names, labels, and the configuration as the agent will see it: values.config over the model's defaults. */}}
+{{/* Names, labels, and the effective configuration of the agent. */}}
 
 {{- define "falcowatch.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
@@ -30,7 +30,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "falcowatch.fullname" .) .Values.serviceAccount.name -}}
 {{- else -}}
-{{- required "serviceAccount.name must name an account that exists, since serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.create is false, so serviceAccount.name must name an existing service account" .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -42,26 +42,26 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* What goes into config.yaml: values.config, with the two convenience values in their places. */}}
+{{/* The content of config.yaml: values.config with clusterName and region added. */}}
 {{- define "falcowatch.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- with .Values.clusterName -}}
 {{- if and $config.cluster_name (ne $config.cluster_name .) -}}
-{{- fail (printf "clusterName (%s) and config.cluster_name (%s) differ: set one of them" . $config.cluster_name) -}}
+{{- fail (printf "clusterName (%s) and config.cluster_name (%s) differ; set only one of them" . $config.cluster_name) -}}
 {{- end -}}
 {{- $_ := set $config "cluster_name" . -}}
 {{- end -}}
 {{- with .Values.region -}}
 {{- $cloudwatch := default dict $config.cloudwatch -}}
 {{- if and $cloudwatch.region (ne $cloudwatch.region .) -}}
-{{- fail (printf "region (%s) and config.cloudwatch.region (%s) differ: set one of them" . $cloudwatch.region) -}}
+{{- fail (printf "region (%s) and config.cloudwatch.region (%s) differ; set only one of them" . $cloudwatch.region) -}}
 {{- end -}}
 {{- $_ := set $config "cloudwatch" (set $cloudwatch "region" .) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* The same over the model's defaults (files/settings-defaults.json, generated): what the chart derives things from. */}}
+{{/* The effective configuration: config.yaml merged over the agent's defaults (files/settings-defaults.json). */}}
 {{- define "falcowatch.effective" -}}
 {{- $defaults := .Files.Get "files/settings-defaults.json" | fromJson -}}
 {{- toJson (mergeOverwrite $defaults (include "falcowatch.config" . | fromYaml)) -}}
@@ -72,7 +72,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (ne $enrich.mode "none") (not $enrich.file) -}}true{{- end -}}
 {{- end -}}
 
-{{/* 128 MiB for the program with enrichment, and four times the bytes in flight: as read, as events, as a body, on the wire. */}}
+{{/* The memory limit: 128 MiB for the program with enrichment, plus four times the bytes in flight. They exist as read,
+as events, as request bodies and in the buffers of connections. */}}
 {{- define "falcowatch.resources" -}}
 {{- $budget := int64 (include "falcowatch.effective" . | fromJson).memory_budget_bytes -}}
 {{- $limit := printf "%dMi" (add 128 (div (add (mul 4 $budget) 1048575) 1048576)) -}}

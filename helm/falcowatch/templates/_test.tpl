@@ -1,4 +1,4 @@
-{{/* Where the pod of `helm test` must stand, so that the agent takes its log for Falco's. */}}
+{{/* Namespace and names of the pod of `helm test`. They match config.tail, so that the agent reads its log. */}}
 
 {{- define "falcowatch.test.labels" -}}
 app.kubernetes.io/name: {{ include "falcowatch.name" . }}-test
@@ -21,26 +21,26 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- include "falcowatch.test.place" (dict "key" "containerName" "glob" $glob "given" .Values.test.containerName "default" (replace "*" "test" $glob)) -}}
 {{- end -}}
 
-{{/* The given name or the default, which must be a DNS label and match the glob; [sets] are left to the agent. */}}
+{{/* The given name or the default. It must be a DNS label and match the glob. Globs with [sets] are not checked. */}}
 {{- define "falcowatch.test.place" -}}
 {{- $name := default .default .given -}}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name) -}}
-{{- fail (printf "test.%s: no name can be made of the glob %q; set one, or test.enabled: false" .key .glob) -}}
+{{- fail (printf "test.%s: no valid name can be derived from the glob %q; set a name, or set test.enabled to false" .key .glob) -}}
 {{- end -}}
 {{- $pattern := printf "^%s$" (.glob | replace "." "\\." | replace "*" ".*" | replace "?" ".") -}}
 {{- if and (not (contains "[" .glob)) (not (regexMatch $pattern $name)) -}}
-{{- fail (printf "test.%s (%s) does not match what the agent reads (%s): set one that does, or test.enabled: false" .key $name .glob) -}}
+{{- fail (printf "test.%s (%s) does not match the glob %s, so the agent would not read the log of the pod; set a name that matches, or set test.enabled to false" .key $name .glob) -}}
 {{- end -}}
 {{- $name -}}
 {{- end -}}
 
-{{/* `urgent` or `routine`: the lane in which the agent will ship an alert of test.priority. */}}
+{{/* The lane (`urgent` or `routine`) in which the agent ships an alert of test.priority. */}}
 {{- define "falcowatch.test.lane" -}}
 {{- $ranks := dict "emergency" 0 "alert" 1 "critical" 2 "error" 3 "warning" 4 "notice" 5 "informational" 6 "info" 6 "debug" 7 -}}
 {{- $falco := (include "falcowatch.effective" . | fromJson).falco -}}
 {{- $rank := get $ranks (lower .Values.test.priority) -}}
 {{- if gt $rank (get $ranks (lower $falco.minimum_priority)) -}}
-{{- fail (printf "test.priority (%s) is below config.falco.minimum_priority (%s): the agent would filter the test alert; raise it" .Values.test.priority $falco.minimum_priority) -}}
+{{- fail (printf "test.priority (%s) is below config.falco.minimum_priority (%s): the agent would filter the test alert; set a higher test.priority" .Values.test.priority $falco.minimum_priority) -}}
 {{- end -}}
 {{- ternary "urgent" "routine" (le $rank (get $ranks (lower $falco.urgent_priority))) -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-"""Identical alerts beyond the limit fold; each alert ships or is in exactly one fold, and settles once."""
+"""Identical alerts beyond the limit form groups. Each alert ships or is in exactly one group, and settles once."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from agent.core.processing.alert import decode_alert
 from agent.core.processing.dedup import GRACE_MS, MINUTE_MS, MOST_IDS, MOST_RECORDS, MOST_WINDOWS, Deduplicator, Group
+from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
-from agent.core.processing.result import HOST, FindFragment, Policy, ProcessingResult
+from agent.core.processing.result import HOST, FindFragment, ProcessingResult
 from agent.core.reading.ledger import Ledger
 from agent.core.reading.line_formats import Cri
 from agent.core.reading.records import Records
@@ -27,32 +28,34 @@ def line(*, rule: str = "R", priority: str = "Notice", fields: object = None) ->
     return orjson.dumps({"rule": rule, "priority": priority, "source": "syscall", "output_fields": fields})
 
 
-def folded(storm: Deduplicator, *alerts: tuple[bytes, int], file: str = "f", now_ms: int = NOW_MS) -> list[bool]:
-    """Passes them in one chunk, which counts."""
-    draft = storm.draft(file)
+def grouped(
+    deduplicator: Deduplicator, *alerts: tuple[bytes, int], file: str = "f", now_ms: int = NOW_MS
+) -> list[bool]:
+    """Which of the alerts, in one chunk, join a group."""
+    draft = deduplicator.draft(file)
     answers = [
-        draft.folds(decode_alert(payload), payload, time_ms, offset) for offset, (payload, time_ms) in enumerate(alerts)
+        draft.takes(decode_alert(payload), payload, time_ms, offset) for offset, (payload, time_ms) in enumerate(alerts)
     ]
-    storm.keep(draft, now_ms)
+    deduplicator.keep(draft, now_ms)
     return answers
 
 
-def test_alerts_beyond_the_limit_of_a_minute_fold_and_the_next_minute_begins_anew() -> None:
-    storm = Deduplicator(2, KEYS)
+def test_alerts_beyond_the_limit_of_a_minute_are_grouped_and_the_next_minute_starts_again() -> None:
+    deduplicator = Deduplicator(2, KEYS)
 
-    answers = folded(storm, *[(line(), NOW_MS + second * 1000) for second in range(0, 120, 20)])
+    answers = grouped(deduplicator, *[(line(), NOW_MS + second * 1000) for second in range(0, 120, 20)])
 
     assert answers == [False, False, True, False, False, True]
 
 
 def test_the_limit_holds_across_chunks() -> None:
-    storm = Deduplicator(3, KEYS)
+    deduplicator = Deduplicator(3, KEYS)
 
-    answers = [folded(storm, (line(), NOW_MS), (line(), NOW_MS)) for _ in range(3)]
+    answers = [grouped(deduplicator, (line(), NOW_MS), (line(), NOW_MS)) for _ in range(3)]
 
     assert answers == [[False, False], [False, True], [True, True]]
-    [fold] = storm.take_all()
-    assert fold.count == 3
+    [group] = deduplicator.take_all()
+    assert group.count == 3
 
 
 @pytest.mark.parametrize(
@@ -66,138 +69,138 @@ def test_the_limit_holds_across_chunks() -> None:
     ],
 )
 def test_alerts_that_differ_in_rule_priority_or_a_configured_field_are_not_identical(other: bytes) -> None:
-    assert folded(Deduplicator(1, KEYS), (line(), NOW_MS), (other, NOW_MS)) == [False, False]
+    assert grouped(Deduplicator(1, KEYS), (line(), NOW_MS), (other, NOW_MS)) == [False, False]
 
 
 def test_fields_that_are_not_configured_make_no_difference() -> None:
     other = line(fields={"proc.name": "sh", "container.id": "3f2b8a342f11", "evt.time": 2, "x": {"y": [1]}})
 
-    assert folded(Deduplicator(1, KEYS), (line(), NOW_MS), (other, NOW_MS)) == [False, True]
+    assert grouped(Deduplicator(1, KEYS), (line(), NOW_MS), (other, NOW_MS)) == [False, True]
 
 
 @pytest.mark.parametrize("fields", [{}, {"container.id": None}, "text", [1], {"proc.name": "x" * 5000}])
-def test_an_alert_without_any_configured_field_or_with_huge_ones_never_folds(fields: object) -> None:
+def test_an_alert_without_any_configured_field_or_with_huge_ones_is_never_grouped(fields: object) -> None:
     payload = line(fields=fields)
     alert = decode_alert(line())
 
     draft = Deduplicator(1, KEYS).draft("f")
 
-    assert [draft.folds(alert, payload, NOW_MS, offset) for offset in range(3)] == [False, False, False]
+    assert [draft.takes(alert, payload, NOW_MS, offset) for offset in range(3)] == [False, False, False]
 
 
 def test_without_keys_the_rule_alone_is_compared() -> None:
-    storm = Deduplicator(1, ())
+    deduplicator = Deduplicator(1, ())
 
-    assert folded(storm, (line(), NOW_MS), (line(fields={"a": 1}), NOW_MS)) == [False, True]
-    assert [storm.values(fold) for fold in storm.take_all()] == [{}]
+    assert grouped(deduplicator, (line(), NOW_MS), (line(fields={"a": 1}), NOW_MS)) == [False, True]
+    assert [deduplicator.values(group) for group in deduplicator.take_all()] == [{}]
 
 
-def test_a_fold_knows_count_first_last_ids_values_and_pod() -> None:
-    storm = Deduplicator(1, KEYS)
+def test_a_group_has_count_first_last_ids_values_and_pod() -> None:
+    deduplicator = Deduplicator(1, KEYS)
     fields = {"container.id": "3f2b8a342f11", "proc.name": "sh", "k8s.ns.name": "default", "k8s.pod.name": "web"}
     times = [NOW_MS, NOW_MS + 5, NOW_MS + 2, *[NOW_MS + 3] * 30]
 
-    folded(storm, *[(line(fields=fields), time_ms) for time_ms in times[:10]])
-    folded(storm, *[(line(fields=fields), time_ms) for time_ms in times[10:]], file="g")
+    grouped(deduplicator, *[(line(fields=fields), time_ms) for time_ms in times[:10]])
+    grouped(deduplicator, *[(line(fields=fields), time_ms) for time_ms in times[10:]], file="g")
 
-    [fold] = storm.take_all()
-    assert (fold.count, fold.first_ms, fold.last_ms) == (32, NOW_MS + 2, NOW_MS + 5)
-    assert fold.ids[:2] == ["f:1", "f:2"]
-    assert len(fold.ids) == MOST_IDS
-    assert storm.values(fold) == {"container.id": b'"3f2b8a342f11"', "proc.name": b'"sh"'}
-    assert fold.pod == PodKey("default", "web", None, "3f2b8a342f11")
+    [group] = deduplicator.take_all()
+    assert (group.count, group.first_ms, group.last_ms) == (32, NOW_MS + 2, NOW_MS + 5)
+    assert group.ids[:2] == ["f:1", "f:2"]
+    assert len(group.ids) == MOST_IDS
+    assert deduplicator.values(group) == {"container.id": b'"3f2b8a342f11"', "proc.name": b'"sh"'}
+    assert group.pod == PodKey("default", "web", None, "3f2b8a342f11")
 
 
-def test_a_fold_over_several_pods_names_none() -> None:
-    storm = Deduplicator(1, ["proc.name"])
+def test_a_group_over_several_pods_names_none() -> None:
+    deduplicator = Deduplicator(1, ["proc.name"])
 
     for pod in ("a", "a", "b"):
-        folded(storm, (line(fields={"proc.name": "sh", "k8s.pod.name": pod}), NOW_MS))
+        grouped(deduplicator, (line(fields={"proc.name": "sh", "k8s.pod.name": pod}), NOW_MS))
 
-    [fold] = storm.take_all()
-    assert (fold.count, fold.pod) == (2, None)
+    [group] = deduplicator.take_all()
+    assert (group.count, group.pod) == (2, None)
 
 
-def test_a_fold_is_told_when_its_minute_is_over_and_what_comes_later_folds_anew() -> None:
-    storm = Deduplicator(1, KEYS)
+def test_a_group_ends_with_its_minute_and_later_alerts_form_a_new_group() -> None:
+    deduplicator = Deduplicator(1, KEYS)
     ends_ms = NOW_MS // MINUTE_MS * MINUTE_MS + MINUTE_MS + GRACE_MS
-    folded(storm, (line(), NOW_MS), now_ms=NOW_MS)
-    folded(storm, (line(), NOW_MS), now_ms=ends_ms - 1)
+    grouped(deduplicator, (line(), NOW_MS), now_ms=NOW_MS)
+    grouped(deduplicator, (line(), NOW_MS), now_ms=ends_ms - 1)
 
-    assert storm.take(ends_ms - 1) == []
-    [first] = storm.take(ends_ms)
-    folded(storm, (line(), NOW_MS), now_ms=ends_ms)
-    [second] = storm.take(ends_ms)
+    assert deduplicator.take(ends_ms - 1) == []
+    [first] = deduplicator.take(ends_ms)
+    grouped(deduplicator, (line(), NOW_MS), now_ms=ends_ms)
+    [second] = deduplicator.take(ends_ms)
 
     assert (first.count, second.count) == (1, 1)
     assert first is not second
 
 
-def test_a_backlog_is_told_at_the_next_look_and_a_clock_that_is_wrong_delays_nothing_for_more_than_a_minute() -> None:
-    storm = Deduplicator(1, KEYS)
+def test_a_group_of_a_backlog_ends_at_once_and_one_with_a_wrong_clock_within_a_minute() -> None:
+    deduplicator = Deduplicator(1, KEYS)
     for time_ms in (NOW_MS - 3_600_000, NOW_MS + 3_600_000):
-        folded(storm, (line(), time_ms), (line(), time_ms))
+        grouped(deduplicator, (line(), time_ms), (line(), time_ms))
 
-    assert len(storm.take(NOW_MS)) == 1
-    assert len(storm.take(NOW_MS + MINUTE_MS + GRACE_MS)) == 1
-
-
-def test_a_clock_that_is_set_back_ends_open_folds() -> None:
-    storm = Deduplicator(1, KEYS)
-    folded(storm, (line(), NOW_MS), (line(), NOW_MS))
-
-    assert len(storm.take(NOW_MS - 1)) == 1
+    assert len(deduplicator.take(NOW_MS)) == 1
+    assert len(deduplicator.take(NOW_MS + MINUTE_MS + GRACE_MS)) == 1
 
 
-def test_what_was_not_seen_for_a_minute_is_forgotten() -> None:
-    storm = Deduplicator(1, KEYS)
-    folded(storm, (line(), NOW_MS))
+def test_a_clock_that_is_set_back_ends_open_groups() -> None:
+    deduplicator = Deduplicator(1, KEYS)
+    grouped(deduplicator, (line(), NOW_MS), (line(), NOW_MS))
 
-    storm.take(NOW_MS + MINUTE_MS)
-
-    assert folded(storm, (line(), NOW_MS)) == [False]
+    assert len(deduplicator.take(NOW_MS - 1)) == 1
 
 
-def test_the_kinds_that_are_counted_are_bounded_and_a_fold_that_makes_room_is_told() -> None:
-    storm = Deduplicator(1, KEYS)
-    folded(storm, (line(), NOW_MS), (line(), NOW_MS))
+def test_alerts_that_were_not_seen_for_a_minute_are_forgotten() -> None:
+    deduplicator = Deduplicator(1, KEYS)
+    grouped(deduplicator, (line(), NOW_MS))
 
-    folded(storm, *[(line(rule=str(number)), NOW_MS) for number in range(MOST_WINDOWS)])
+    deduplicator.take(NOW_MS + MINUTE_MS)
 
-    [fold] = storm.take(NOW_MS)
-    assert fold.identity[1] == "R"
-    assert folded(storm, (line(), NOW_MS)) == [False]
+    assert grouped(deduplicator, (line(), NOW_MS)) == [False]
 
 
-def test_a_fold_that_holds_very_many_records_is_told_at_once() -> None:
-    storm = Deduplicator(1, KEYS)
+def test_the_number_of_counted_kinds_is_bounded_and_a_group_that_makes_room_ends() -> None:
+    deduplicator = Deduplicator(1, KEYS)
+    grouped(deduplicator, (line(), NOW_MS), (line(), NOW_MS))
 
-    folded(storm, *[(line(), NOW_MS)] * (1 + MOST_RECORDS))
+    grouped(deduplicator, *[(line(rule=str(number)), NOW_MS) for number in range(MOST_WINDOWS)])
 
-    assert [fold.count for fold in storm.take(NOW_MS)] == [MOST_RECORDS]
-
-
-def test_a_pass_that_does_not_count_leaves_no_trace() -> None:
-    storm = Deduplicator(1, KEYS)
-    draft = storm.draft("f")
-    assert [draft.folds(decode_alert(line()), line(), NOW_MS, offset) for offset in range(3)] == [False, True, True]
-
-    assert folded(storm, (line(), NOW_MS)) == [False]
-    assert storm.take_all() == []
+    [group] = deduplicator.take(NOW_MS)
+    assert group.identity[1] == "R"
+    assert grouped(deduplicator, (line(), NOW_MS)) == [False]
 
 
-def test_folded_records_stay_unsettled_until_their_fold_is_settled_and_settle_once() -> None:
+def test_a_group_with_very_many_records_ends_at_once() -> None:
+    deduplicator = Deduplicator(1, KEYS)
+
+    grouped(deduplicator, *[(line(), NOW_MS)] * (1 + MOST_RECORDS))
+
+    assert [group.count for group in deduplicator.take(NOW_MS)] == [MOST_RECORDS]
+
+
+def test_a_draft_that_is_not_kept_changes_nothing() -> None:
+    deduplicator = Deduplicator(1, KEYS)
+    draft = deduplicator.draft("f")
+    assert [draft.takes(decode_alert(line()), line(), NOW_MS, offset) for offset in range(3)] == [False, True, True]
+
+    assert grouped(deduplicator, (line(), NOW_MS)) == [False]
+    assert deduplicator.take_all() == []
+
+
+def test_grouped_records_settle_once_and_only_with_their_group() -> None:
     ledger = Ledger()
     first, second = ledger.enter(100, 3), ledger.enter(200, 2)
-    fold = Group((0, "R", "Notice", "syscall", ()), None)
-    fold.hold(first, 1)
-    fold.hold(first, 1)
-    fold.hold(second, 2)
+    group = Group((0, "R", "Notice", "syscall", ()), None)
+    group.hold(first, 1)
+    group.hold(first, 1)
+    group.hold(second, 2)
     first.settle(1)
     assert (ledger.committed, ledger.in_flight) == (0, 4)
 
-    fold.settle()
-    fold.settle()
+    group.settle()
+    group.settle()
 
     assert (ledger.committed, ledger.in_flight) == (200, 0)
 
@@ -211,19 +214,17 @@ steps = st.one_of(st.lists(alerts, max_size=12), st.integers(min_value=0, max_va
 
 
 @given(st.lists(steps, max_size=20), st.integers(min_value=1, max_value=3), st.data())
-def test_every_alert_is_shipped_or_in_exactly_one_fold_and_the_books_balance(
-    history: list[object], limit: int, data: st.DataObject
-) -> None:
-    """Chunks, passes that are thrown away, and time going by, in any order."""
-    storm, ledger, now_ms = Deduplicator(limit, KEYS), Ledger(), NOW_MS
+def test_every_alert_ships_or_is_in_exactly_one_group(history: list[object], limit: int, data: st.DataObject) -> None:
+    """Chunks, drafts that are not kept, and time that passes, in any order."""
+    deduplicator, ledger, now_ms = Deduplicator(limit, KEYS), Ledger(), NOW_MS
     shipped: Counter[tuple[str, str, int]] = Counter()
     wrote: Counter[tuple[str, str, int]] = Counter()
-    told: list[Group] = []
+    ended: list[Group] = []
     offset = 0
     for step in history:
         if isinstance(step, int):
             now_ms += step
-            told += storm.take(now_ms)
+            ended += deduplicator.take(now_ms)
             continue
         assert isinstance(step, list)
         payloads = [
@@ -231,34 +232,34 @@ def test_every_alert_is_shipped_or_in_exactly_one_fold_and_the_books_balance(
             for rule, name, time_ms in step
         ]
         for _ in range(data.draw(st.integers(min_value=1, max_value=2))):
-            draft = storm.draft("f")
+            draft = deduplicator.draft("f")
             answers = [
-                draft.folds(decode_alert(payload), payload, time_ms, offset + place)
+                draft.takes(decode_alert(payload), payload, time_ms, offset + place)
                 for place, (payload, time_ms, _) in enumerate(payloads)
             ]
         offset += len(payloads)
         entry = ledger.enter(offset, len(payloads))
-        for fold, records in storm.keep(draft, now_ms).items():
-            fold.hold(entry, records)
-        kept = [kind for (_, _, kind), folds in zip(payloads, answers, strict=True) if not folds]
+        for group, records in deduplicator.keep(draft, now_ms).items():
+            group.hold(entry, records)
+        kept = [kind for (_, _, kind), joined in zip(payloads, answers, strict=True) if not joined]
         entry.settle(len(kept))
         shipped.update(kept)
         wrote.update(kind for _, _, kind in payloads)
-        assert ledger.in_flight == storm.held_records + sum(fold.count for fold in told)
-    told += storm.take_all()
+        assert ledger.in_flight == deduplicator.held_records + sum(group.count for group in ended)
+    ended += deduplicator.take_all()
 
-    in_folds: Counter[tuple[str, str, int]] = Counter()
-    for fold in told:
-        minute, rule, _, _, values = fold.identity
-        in_folds[rule, orjson.loads(values[1]), minute] += fold.count
-        assert len(fold.ids) == min(fold.count, MOST_IDS)
-    assert shipped + in_folds == wrote
-    assert ledger.in_flight == in_folds.total()
-    ids = [record_id for fold in told for record_id in fold.ids]
+    in_groups: Counter[tuple[str, str, int]] = Counter()
+    for group in ended:
+        minute, rule, _, _, values = group.identity
+        in_groups[rule, orjson.loads(values[1]), minute] += group.count
+        assert len(group.ids) == min(group.count, MOST_IDS)
+    assert shipped + in_groups == wrote
+    assert ledger.in_flight == in_groups.total()
+    ids = [record_id for group in ended for record_id in group.ids]
     assert len(ids) == len(set(ids))
 
-    for fold in told:
-        fold.settle()
+    for group in ended:
+        group.settle()
 
     assert (ledger.in_flight, ledger.committed) == (0, offset)
 
@@ -279,30 +280,30 @@ def stamped(priority: str, name: str, pod: str = "", source: str = "syscall") ->
     )  # fmt: skip
 
 
-def test_while_sifting_folded_alerts_are_seen_and_neither_shipped_nor_filtered() -> None:
+def test_grouped_alerts_are_counted_and_neither_shipped_nor_filtered() -> None:
     processor = Processor(Policy(storm_limit=2, storm_keys=KEYS), node="n")
 
     out = result(processor, [stamped("Notice", "sh")] * 5)
 
     assert len(out.spans[Lane.ROUTINE]) == 2
-    assert list(out.folded.values()) == [3]
-    assert [seen for _, seen in out.seen] == [5]
+    assert list(out.grouped.values()) == [3]
+    assert [seen for _, seen in out.seen.items()] == [5]
     assert not out.filtered
-    [fold] = out.folded
-    assert fold.ids == ["f:2000", "f:3000", "f:4000"]
+    [group] = out.grouped
+    assert group.ids == ["f:2000", "f:3000", "f:4000"]
 
 
 @pytest.mark.parametrize(("priority", "source"), [("Critical", "syscall"), ("Emergency", "x"), ("Debug", "internal")])
-def test_urgent_alerts_and_falco_s_own_never_fold(priority: str, source: str) -> None:
+def test_urgent_alerts_and_falco_s_own_are_never_grouped(priority: str, source: str) -> None:
     processor = Processor(Policy(storm_limit=1, storm_keys=KEYS), node="n")
 
     out = result(processor, [stamped(priority, "sh", source=source)] * 5)
 
     assert len(out.spans[Lane.URGENT]) == 5
-    assert not out.folded
+    assert not out.grouped
 
 
-def test_a_chunk_that_waits_for_a_pod_and_is_sifted_again_counts_once() -> None:
+def test_a_chunk_that_waits_for_a_pod_and_is_processed_again_counts_once() -> None:
     processor = Processor(Policy(storm_limit=2, storm_keys=KEYS), node="n")
     payloads = [stamped("Notice", "sh", pod="new")] * 5
 
@@ -310,37 +311,39 @@ def test_a_chunk_that_waits_for_a_pod_and_is_sifted_again_counts_once() -> None:
     out = result(processor, payloads)
 
     assert waiting.unknown
-    assert not waiting.folded
-    assert (len(out.spans[Lane.ROUTINE]), list(out.folded.values())) == (2, [3])
+    assert not waiting.grouped
+    assert (len(out.spans[Lane.ROUTINE]), list(out.grouped.values())) == (2, [3])
 
 
 kinds = st.tuples(st.sampled_from(["Critical", "Notice", "Debug"]), st.sampled_from("abc"))
 
 
 @given(st.lists(st.lists(kinds, max_size=30), max_size=5), st.integers(min_value=1, max_value=4))
-def test_with_storms_on_what_ships_or_folds_is_what_ships_with_storms_off(
+def test_with_deduplication_as_many_alerts_ship_or_are_grouped_as_ship_without(
     chunks: list[list[tuple[str, str]]], limit: int
 ) -> None:
-    plain = Processor(Policy("notice"), node="n")
-    folding = Processor(Policy("notice", storm_limit=limit, storm_keys=KEYS), node="n")
+    without_groups = Processor(Policy("notice"), node="n")
+    grouping = Processor(Policy("notice", storm_limit=limit, storm_keys=KEYS), node="n")
     for chunk in chunks:
         payloads = [stamped(priority, name) for priority, name in chunk]
 
-        without, out = result(plain, payloads), result(folding, payloads)
+        without, out = result(without_groups, payloads), result(grouping, payloads)
 
         assert out.filtered == without.filtered
-        assert [(kind.priority, seen) for kind, seen in out.seen] == [(kind.priority, n) for kind, n in without.seen]
+        assert {kind.priority: n for kind, n in out.seen.items()} == {
+            kind.priority: n for kind, n in without.seen.items()
+        }
         assert out.spans[Lane.URGENT].messages == without.spans[Lane.URGENT].messages
         shipped, could = out.spans[Lane.ROUTINE], without.spans[Lane.ROUTINE]
         assert set(shipped.offsets) <= set(could.offsets)
-        assert len(shipped) + sum(out.folded.values()) == len(could)
+        assert len(shipped) + sum(out.grouped.values()) == len(could)
 
 
-def test_a_captured_burst_folds_by_process_and_not_by_file() -> None:
+def test_a_captured_burst_is_grouped_by_process_and_not_by_file() -> None:
     lines = (Path(__file__).parents[2] / "data" / "falco" / "0.44.1-burst.jsonl").read_bytes().splitlines()
 
     by_process = result(Processor(Policy(storm_limit=10, storm_keys=("container.id", "proc.name")), node="n"), lines)
     by_file = result(Processor(Policy(storm_limit=10, storm_keys=("proc.name", "fd.name")), node="n"), lines)
 
-    assert sum(by_process.folded.values()) == len(lines) - 10
-    assert not by_file.folded
+    assert sum(by_process.grouped.values()) == len(lines) - 10
+    assert not by_file.grouped

@@ -1,4 +1,4 @@
-"""Too big an event becomes a smaller valid one that says so."""
+"""An event that is too big becomes a smaller JSON event that says so."""
 
 from hashlib import sha256
 
@@ -37,7 +37,7 @@ def test_many_fields_keep_less_each() -> None:
     assert len(small) <= 20_000
 
 
-def test_what_still_would_not_fit_becomes_its_head() -> None:
+def test_of_an_alert_that_still_would_not_fit_the_head_is_kept() -> None:
     payload = orjson.dumps({"a": ["x"] * 60, "b" * 70: {str(number): number for number in range(2000)}})
 
     small, _ = truncate(payload, 2_000)
@@ -63,7 +63,7 @@ def test_a_head_of_a_larger_whole_keeps_the_size_and_the_digest_of_the_whole() -
         b'{"a":"\xff' + b"b" * 4000 + b'"}',
     ],
 )
-def test_what_is_no_object_is_wrapped(payload: bytes) -> None:
+def test_a_record_that_is_not_an_object_is_wrapped(payload: bytes) -> None:
     small, digest = truncate(payload, 2_000)
 
     assert orjson.loads(small)["truncated"]["sha256"] == digest

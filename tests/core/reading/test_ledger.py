@@ -1,4 +1,4 @@
-"""The books of a file: a table of plain cases, and a state machine against a model that counts every byte."""
+"""The ledger of a file: a table of simple cases, and a state machine compared with a model."""
 
 import pytest
 from hypothesis import settings
@@ -16,7 +16,7 @@ def test_an_entry_without_records_is_settled_at_once() -> None:
     assert (ledger.committed, ledger.in_flight, ledger.end, ledger.oldest_read_at) == (50, 0, 50, None)
 
 
-def test_what_settles_out_of_turn_waits_for_what_stands_before_it() -> None:
+def test_an_entry_that_settles_out_of_order_waits_for_the_entries_before_it() -> None:
     ledger = Ledger()
     first, second = ledger.enter(10, 2, 1.0), ledger.enter(30, 1, 2.0)
 
@@ -27,7 +27,7 @@ def test_what_settles_out_of_turn_waits_for_what_stands_before_it() -> None:
     assert (ledger.committed, ledger.in_flight, ledger.end) == (30, 0, 30)
 
 
-def test_settling_more_than_there_is_is_a_mistake() -> None:
+def test_settling_more_records_than_an_entry_has_raises() -> None:
     entry = Ledger().enter(10, 1)
 
     with pytest.raises(ValueError, match="settled 2 of 1 records"):
@@ -41,11 +41,11 @@ def test_an_entry_cannot_end_before_it_starts() -> None:
         ledger.enter(9, 0)
 
 
-def test_a_record_that_began_in_the_file_before_settles_there_too_but_not_before_it_is_settled_here() -> None:
+def test_a_record_from_the_previous_file_settles_there_when_it_is_settled_here() -> None:
     before, after = Ledger(), Ledger()
-    crossing = before.enter(100, 1)
+    previous_entry = before.enter(100, 1)
     entry = after.enter(20, 3)
-    entry.tie(crossing, 1)
+    entry.tie(previous_entry, 1)
 
     entry.settle(2)
     assert (before.committed, after.committed) == (0, 0)
@@ -54,12 +54,12 @@ def test_a_record_that_began_in_the_file_before_settles_there_too_but_not_before
     assert (before.committed, after.committed) == (100, 20)
 
 
-def test_a_file_is_not_committed_beyond_a_record_whose_beginning_a_crash_would_read_again() -> None:
+def test_a_file_is_not_committed_beyond_a_record_whose_first_part_would_be_read_again() -> None:
     before, after = Ledger(), Ledger()
     earlier = before.enter(50, 1)
-    crossing = before.enter(100, 1)
+    previous_entry = before.enter(100, 1)
     entry = after.enter(20, 1)
-    entry.tie(crossing, 1)
+    entry.tie(previous_entry, 1)
 
     entry.settle(1)
     assert (before.committed, after.committed) == (0, 0)
@@ -71,10 +71,10 @@ def test_a_file_is_not_committed_beyond_a_record_whose_beginning_a_crash_would_r
 def test_a_record_over_three_files_commits_in_all_of_them_or_in_none() -> None:
     first, second, third = Ledger(), Ledger(), Ledger()
     earlier = first.enter(50, 1)
-    crossing = first.enter(100, 1)
+    previous_entry = first.enter(100, 1)
     between = second.enter(0, 1)
     through = second.enter(70, 1)
-    through.tie(crossing, 1)
+    through.tie(previous_entry, 1)
     entry = third.enter(20, 1)
     entry.tie(through, 1)
 
@@ -86,8 +86,8 @@ def test_a_record_over_three_files_commits_in_all_of_them_or_in_none() -> None:
     assert (first.committed, second.committed, third.committed) == (100, 70, 20)
 
 
-class Books(RuleBasedStateMachine):
-    """The committed offset is never beyond an unsettled record, and never behind the last settled one."""
+class LedgerMachine(RuleBasedStateMachine):
+    """The committed offset is the end of the last record of the settled prefix."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,5 +123,5 @@ class Books(RuleBasedStateMachine):
         self.committed_before = self.ledger.committed
 
 
-TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,4 +1,4 @@
-"""A real client against a real endpoint."""
+"""Fixtures: the embedded CloudWatch over real HTTP, and a client from the AWS SDK."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,7 +26,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @asynccontextmanager
 async def connected(url: str, service: str = "logs", **config: Any) -> AsyncIterator[Client]:
-    """A client that neither validates nor retries, so that the endpoint's own answer is seen."""
+    """A client that does not validate and does not retry, so that a test sees the endpoint's own response."""
     settings = {"parameter_validation": False, "retries": {"mode": "standard", "total_max_attempts": 1}, **config}
     async with get_session().create_client(
         service,
@@ -47,7 +47,7 @@ async def cloudwatch(tmp_path: Path) -> AsyncIterator[EmbeddedCloudWatch]:
 
 @pytest.fixture
 async def logs(cloudwatch: EmbeddedCloudWatch) -> AsyncIterator[Client]:
-    """A client with group `falco` and stream `node` made."""
+    """A client; group `falco` and stream `node` exist."""
     async with connected(cloudwatch.url) as client:
         await client.create_log_group(logGroupName="falco")
         await client.create_log_stream(logGroupName="falco", logStreamName="node")

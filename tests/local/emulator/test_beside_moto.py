@@ -1,7 +1,7 @@
-"""One conversation held with our endpoint and with moto's server: where both agree, and where moto is not AWS.
+"""The same requests to the embedded CloudWatch and to moto's server: where both agree, and where moto differs from AWS.
 
-Each disagreement is asserted on both sides, so that a new moto that does better fails here and can be noticed. What AWS
-does is said by its API reference (PutLogEvents, CreateLogGroup, PutRetentionPolicy; read 2026-11).
+Each difference is asserted for both servers, so that a test fails when a new version of moto becomes correct. The
+expected responses are those of the API reference (PutLogEvents, CreateLogGroup, PutRetentionPolicy; read 2026-11).
 """
 
 import asyncio
@@ -22,7 +22,7 @@ OLD_MS, NEW_MS = -15 * DAY_MS, 3 * 3_600_000
 
 
 class OneServerHeader(MotoRequestHandler):
-    """moto names its server twice, which aiohttp refuses while asyncio's debug mode is on."""
+    """moto sends the Server header twice, which aiohttp refuses in asyncio's debug mode."""
 
     def send_response(self, code: int, message: str | None = None) -> None:
         self.send_response_only(code, message)
@@ -57,7 +57,7 @@ def events(*offsets_ms: int, message: str = "x") -> list[dict[str, Any]]:
 
 
 async def said(answer: Awaitable[dict[str, Any]]) -> object:
-    """A refusal's code, or what a shipper looks at in the reply."""
+    """The error code, or the members of the reply that a shipper reads."""
     try:
         reply = await answer
     except ClientError as error:
@@ -101,7 +101,7 @@ async def test_moto_agrees(logs: Client, moto: Client, step: str):
 INVALID = "InvalidParameterException"
 ENTITY = {"keyAttributes": {"Type": "Potato", "Name": "falco"}}
 
-# What is asked, what AWS (and so our endpoint) says, what moto 5.2 says.
+# The request, the response of AWS (and of the embedded CloudWatch), the response of moto 5.2.
 DISAGREED: dict[str, tuple[Step, object, object]] = {
     "the old end is exclusive, the new start is the first": (
         lambda client: put(client, events(OLD_MS, OLD_MS, 0, NEW_MS, NEW_MS)),
@@ -160,17 +160,17 @@ async def put_after_retention_of_a_day(client: Client) -> object:
     return await put(client, events(-2 * DAY_MS))
 
 
-# aiohttp's client warns of any body beyond a mebibyte, which the limits tried here need.
+# aiohttp's client warns about bodies above 1 MiB, and tests of the limits need such bodies.
 @pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
 @pytest.mark.parametrize("step", DISAGREED)
-async def test_moto_is_not_aws(logs: Client, moto: Client, step: str):
+async def test_moto_differs_from_aws(logs: Client, moto: Client, step: str):
     ask, aws, by_moto = DISAGREED[step]
 
     assert await ask(logs) == aws
     assert await ask(moto) == by_moto
 
 
-async def test_both_give_back_the_same_events_and_pages(logs: Client, moto: Client):
+async def test_both_return_the_same_events_and_pages(logs: Client, moto: Client):
     log_events = [{"timestamp": int(time.time() * 1000) + n, "message": f'{{"n":{n},"ü":"日本"}}'} for n in range(5)]
 
     async def conversation(client: Client) -> list[list[tuple[int, str]]]:
@@ -194,7 +194,7 @@ async def test_both_give_back_the_same_events_and_pages(logs: Client, moto: Clie
     assert by_moto == ours
 
 
-async def test_moto_matches_everything_by_a_json_pattern(logs: Client, moto: Client):
+async def test_moto_matches_every_event_with_a_json_pattern(logs: Client, moto: Client):
     async def found(client: Client) -> int:
         await put(client, events(0, message='{"priority":"Critical"}') + events(1, message='{"priority":"Notice"}'))
         reply = await client.filter_log_events(logGroupName="falco", filterPattern='{ $.priority = "Critical" }')

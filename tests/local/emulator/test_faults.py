@@ -1,4 +1,4 @@
-"""Faults: which calls they hit, and what a client sees of each."""
+"""Faults: which calls they hit, and what the client sees."""
 
 import asyncio
 import time
@@ -40,7 +40,7 @@ async def outcome(client, stream: str = "node") -> str:
         (Fault("invalid_token"), "400 UnrecognizedClientException"),
     ],
 )
-async def test_a_refusal_carries_the_code_that_aws_would_send(logs, cloudwatch, fault: Fault, expected: str):
+async def test_a_fault_that_answers_sends_the_error_code_of_aws(logs, cloudwatch, fault: Fault, expected: str):
     cloudwatch.faults.add(fault)
 
     assert await outcome(logs) == expected
@@ -48,7 +48,9 @@ async def test_a_refusal_carries_the_code_that_aws_would_send(logs, cloudwatch, 
 
 
 @pytest.mark.parametrize(("kind", "seen"), [("reset", EndpointConnectionError), ("close", ConnectionClosedError)])
-async def test_a_connection_cut_before_accepting_loses_the_put(logs, cloudwatch, kind: str, seen: type[Exception]):
+async def test_a_connection_cut_before_the_put_takes_effect_loses_the_put(
+    logs, cloudwatch, kind: str, seen: type[Exception]
+):
     cloudwatch.faults.add(Fault(kind, count=1))
 
     with pytest.raises(seen):
@@ -60,7 +62,7 @@ async def test_a_connection_cut_before_accepting_loses_the_put(logs, cloudwatch,
 
 
 @pytest.mark.parametrize("kind", ["reset", "close", "error", "throttle"])
-async def test_a_fault_after_accepting_keeps_the_put(logs, cloudwatch, kind: str):
+async def test_a_put_with_a_fault_after_acceptance_is_stored(logs, cloudwatch, kind: str):
     cloudwatch.faults.add(Fault(kind, accepted=True))
 
     with pytest.raises((EndpointConnectionError, ConnectionClosedError, ClientError)):
@@ -70,7 +72,7 @@ async def test_a_fault_after_accepting_keeps_the_put(logs, cloudwatch, kind: str
 
 
 @pytest.mark.parametrize(("accepted", "kept"), [(False, 0), (True, 1)])
-async def test_a_client_that_does_not_wait_is_recorded(cloudwatch, logs, accepted: bool, kept: int):
+async def test_a_request_that_the_client_abandons_is_recorded(cloudwatch, logs, accepted: bool, kept: int):
     cloudwatch.faults.add(Fault("hang", operation="PutLogEvents", accepted=accepted))
 
     async with connected(cloudwatch.url, read_timeout=0.2) as impatient:
@@ -83,7 +85,7 @@ async def test_a_client_that_does_not_wait_is_recorded(cloudwatch, logs, accepte
     assert [(record.status, record.events, record.fault) for record in cloudwatch.requests][-1] == (0, kept, "hang")
 
 
-async def test_a_hanging_call_does_not_keep_the_endpoint_from_stopping(tmp_path):
+async def test_the_endpoint_stops_in_spite_of_a_hanging_call(tmp_path):
     async with EmbeddedCloudWatch(tmp_path) as cloudwatch, connected(cloudwatch.url) as client:
         cloudwatch.faults.add(Fault("hang"), Fault("slow", seconds=3600))
         async with asyncio.TaskGroup() as group:
@@ -103,7 +105,7 @@ async def outcome_of_create(client) -> str:
     return "ok"
 
 
-async def test_a_slow_answer_is_late_and_right(logs, cloudwatch):
+async def test_a_slow_fault_delays_a_correct_answer(logs, cloudwatch):
     cloudwatch.faults.add(Fault("slow", seconds=0.05))
     began = time.monotonic()
 
@@ -113,14 +115,14 @@ async def test_a_slow_answer_is_late_and_right(logs, cloudwatch):
     assert cloudwatch.count("falco") == 1
 
 
-async def test_slow_and_then_refused_are_one_call(logs, cloudwatch):
+async def test_a_call_can_be_delayed_and_then_refused(logs, cloudwatch):
     cloudwatch.faults.add(Fault("slow", seconds=0.01), Fault("throttle"))
 
     assert await outcome(logs) == "400 ThrottlingException"
     assert cloudwatch.faults.hits("slow") == cloudwatch.faults.hits("throttle") == 1
 
 
-async def test_globs_choose_the_calls_and_the_streams(logs, cloudwatch):
+async def test_globs_select_the_operations_and_streams_that_a_fault_hits(logs, cloudwatch):
     await logs.create_log_stream(logGroupName="falco", logStreamName="node/urgent")
     cloudwatch.faults.add(Fault("throttle", operation="Put*", stream="*/urgent"))
 
@@ -129,7 +131,7 @@ async def test_globs_choose_the_calls_and_the_streams(logs, cloudwatch):
     await logs.describe_log_groups()
 
 
-async def test_faults_are_set_live_over_http(logs, cloudwatch):
+async def test_faults_can_be_set_over_http_at_run_time(logs, cloudwatch):
     async with aiohttp.ClientSession(cloudwatch.url) as http:
         await http.put("/_faults", json={"kind": "throttle", "count": 1, "skip": 1})
         await http.post("/_faults", json=[{"kind": "denied", "operation": "CreateLogGroup"}])
@@ -143,7 +145,7 @@ async def test_faults_are_set_live_over_http(logs, cloudwatch):
     assert outcomes == ["ok", "400 ThrottlingException", "ok"]
     assert [(fault["kind"], fault["hits"]) for fault in shown] == [("throttle", 1), ("denied", 0)]
     assert refused[0] == 400
-    assert "'fire' is no fault" in refused[1]
+    assert "'fire' is not a kind of fault" in refused[1]
     assert cloudwatch.faults.as_json() == []
 
 
@@ -151,19 +153,19 @@ def hits(faults: Faults, times: list[float]) -> list[bool]:
     return [faults.decide("PutLogEvents", "falco", "node", at) is not None for at in times]
 
 
-def test_a_quota_hits_only_what_exceeds_it():
+def test_a_quota_throttles_only_calls_above_it():
     faults = Faults([Fault("throttle", per_second=2)])
 
     assert hits(faults, [0, 0, 0, 0.5, 0.5, 10, 10, 10]) == [False, False, True, False, True, False, False, True]
 
 
-def test_a_quota_below_one_a_second_lets_the_first_call_pass():
+def test_a_quota_below_one_call_a_second_permits_the_first_call():
     faults = Faults([Fault("throttle", per_second=0.5)])
 
     assert hits(faults, [0, 1, 2, 3, 4]) == [False, True, False, True, False]
 
 
-def test_a_share_is_drawn_the_same_way_from_the_same_seed():
+def test_the_same_seed_hits_the_same_calls():
     first = hits(Faults([Fault("throttle", probability=0.3)], seed=7), [0.0] * 1000)
     again = hits(Faults([Fault("throttle", probability=0.3)], seed=7), [0.0] * 1000)
 
@@ -188,6 +190,6 @@ def test_a_share_is_drawn_the_same_way_from_the_same_seed():
         {"kind": "error", "status": 200},
     ],
 )
-def test_what_is_no_fault_is_refused_with_its_name(values: object):
+def test_an_invalid_fault_is_refused_and_the_message_names_the_key(values: object):
     with pytest.raises(FaultError):
         fault_of(values)

@@ -1,4 +1,4 @@
-"""Files of events: their index stays small, their pages are in order of time, a torn end is cut off."""
+"""Files of events: a bounded index, pages in order of time, and an incomplete end that is cut off."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def new_log(path: Path) -> StreamLog:
 def walk(
     logs: dict[str, StreamLog], *, backward: bool, limit: int, start_ms: int = 0, end_ms: int = 2**62
 ) -> list[Key]:
-    """All pages, one after the other."""
+    """All pages in sequence."""
     keys: list[Key] = []
     cursor = AFTER_ALL if backward else BEFORE_ALL
     while True:
@@ -43,7 +43,7 @@ batches = st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=6).map(sort
 
 @settings(max_examples=60)
 @given(first=batches, second=batches, backward=st.booleans(), limit=st.integers(1, 7), start_ms=st.integers(0, 40))
-def test_pages_hold_every_event_of_the_range_once_and_in_order(
+def test_pages_contain_every_event_of_the_range_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory,
     first: list[list[int]],
     second: list[list[int]],
@@ -67,7 +67,7 @@ def test_pages_hold_every_event_of_the_range_once_and_in_order(
     assert sorted(key.timestamp for key in keys) == sorted(expected)
 
 
-def test_a_long_search_stops_between_pages_and_misses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_long_search_stops_between_pages_and_skips_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("agent.local.emulator.pages.MAX_SCANNED_BYTES", 1)
     log = new_log(tmp_path / "log")
     log.index = SegmentIndex(segment_bytes=1)
@@ -81,7 +81,7 @@ def test_a_long_search_stops_between_pages_and_misses_nothing(tmp_path: Path, mo
     assert backward == forward[::-1]
 
 
-def test_the_index_stays_bounded_however_many_batches_come(tmp_path: Path):
+def test_the_index_stays_bounded_for_any_number_of_batches(tmp_path: Path):
     log = new_log(tmp_path / "log")
     log.index = SegmentIndex(max_segments=8, segment_bytes=100)
 
@@ -97,7 +97,7 @@ def test_the_index_stays_bounded_however_many_batches_come(tmp_path: Path):
     )
 
 
-def test_a_file_is_read_back_as_it_was(tmp_path: Path):
+def test_a_reloaded_file_has_the_same_events_and_totals(tmp_path: Path):
     log = new_log(tmp_path / "log")
     log.append(batch(1, 2, message=b"two\nlines"), ingested_ms=10)
     log.append(batch(0, message="ü".encode()), ingested_ms=11)
@@ -111,7 +111,7 @@ def test_a_file_is_read_back_as_it_was(tmp_path: Path):
     assert list(again.blocks()) == list(log.blocks())
 
 
-def test_a_torn_block_is_cut_off_wherever_it_was_torn(tmp_path: Path):
+def test_an_incomplete_last_block_is_cut_off(tmp_path: Path):
     log = new_log(tmp_path / "log")
     log.append(batch(1), ingested_ms=10)
     whole = log.end
@@ -129,7 +129,7 @@ def test_a_torn_block_is_cut_off_wherever_it_was_torn(tmp_path: Path):
 @pytest.mark.parametrize(
     "damage", [b"#", b'{"ingested":1}\n', b'{"ingested":1,"timestamps":[],"lengths":[]}\n', b"[]\n"]
 )
-def test_a_file_that_holds_something_else_is_refused_by_name(tmp_path: Path, damage: bytes):
+def test_a_damaged_file_is_refused_and_the_message_names_it(tmp_path: Path, damage: bytes):
     log = new_log(tmp_path / "log")
     at = log.end
     log.append(batch(1), ingested_ms=10)

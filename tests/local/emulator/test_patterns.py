@@ -1,4 +1,4 @@
-"""Filter patterns by tables."""
+"""Filter patterns: tables of patterns, messages and results."""
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_an_empty_pattern_matches_everything():
     assert matcher("  ") is None
 
 
-def test_a_json_pattern_passes_over_what_is_no_json():
+def test_a_json_pattern_does_not_match_text_that_is_not_json():
     matches = matcher('{ $.a = "b" }')
 
     assert matches is not None
@@ -88,7 +88,7 @@ def test_a_json_pattern_passes_over_what_is_no_json():
         '{ $.a = "b" ) }',
     ],
 )
-def test_a_pattern_that_cannot_be_read_is_refused_not_guessed(pattern: str):
+def test_an_invalid_pattern_is_refused(pattern: str):
 
     with pytest.raises(ServiceError, match="InvalidParameterException: Invalid filter pattern"):
         matcher(pattern)

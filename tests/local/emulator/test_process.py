@@ -1,4 +1,4 @@
-"""The endpoint as a process of its own, driven as a benchmark, a user and the AWS CLI drive it."""
+"""The embedded CloudWatch as a process, used as benchmarks, users and the AWS CLI use it."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 @asynccontextmanager
 async def started(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """The process and its URL; killed if the test does not end it."""
+    """The process and its URL. It is killed if the test did not end it."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agent.local.emulator", *arguments),
         cwd=ROOT,
@@ -45,7 +45,7 @@ async def started(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Pro
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_the_process_says_where_it_listens_and_stops_cleanly_on_a_signal(tmp_path, number: signal.Signals):
+async def test_the_process_prints_its_address_and_stops_cleanly_on_a_signal(tmp_path, number: signal.Signals):
     async with started("--data", str(tmp_path)) as (process, url):
         async with aiohttp.ClientSession() as http, http.get(url + "/_stats") as reply:
             assert reply.status == 200
@@ -58,7 +58,7 @@ async def test_the_process_says_where_it_listens_and_stops_cleanly_on_a_signal(t
     assert errors == b""
 
 
-async def test_what_was_accepted_survives_a_kill(tmp_path):
+async def test_accepted_events_survive_a_kill(tmp_path):
     now_ms = int(time.time() * 1000)
     async with started("--data", str(tmp_path)) as (process, url):
         async with connected(url) as client:
@@ -91,12 +91,12 @@ async def test_faults_can_be_given_on_the_command_line(tmp_path):
     [
         (["--port", "{port}"], "choose another port"),
         (["--data", "{data}"], "choose another data directory"),
-        (["--fault", '{"kind": "fire"}'], "'fire' is no fault"),
+        (["--fault", '{"kind": "fire"}'], "'fire' is not a kind of fault"),
         (["--fault", "fire"], "--fault"),
         (["--data", "/dev/null/x"], "/dev/null/x"),
     ],
 )
-async def test_what_cannot_start_says_why_in_one_line(tmp_path, arguments: list[str], says: str):
+async def test_a_failed_start_prints_the_reason_in_one_line(tmp_path, arguments: list[str], says: str):
     async with EmbeddedCloudWatch(tmp_path) as running:
         given = [text.replace("{port}", str(running.port)).replace("{data}", str(tmp_path)) for text in arguments]
         process = await asyncio.create_subprocess_exec(
@@ -113,7 +113,7 @@ async def test_what_cannot_start_says_why_in_one_line(tmp_path, arguments: list[
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl, which makes the certificate, is not installed")
-async def test_it_speaks_tls_with_a_given_certificate(tmp_path):
+async def test_the_process_serves_https_with_a_given_certificate(tmp_path):
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     subprocess.run(
         [
@@ -136,7 +136,7 @@ async def test_it_speaks_tls_with_a_given_certificate(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("aws") is None, reason="the AWS CLI is not installed")
-async def test_the_aws_cli_lists_and_reads_back(logs, cloudwatch: EmbeddedCloudWatch):
+async def test_the_aws_cli_can_list_groups_and_read_events(logs, cloudwatch: EmbeddedCloudWatch):
     now_ms = int(time.time() * 1000)
     alert = '{"priority":"Critical","rule":"ü"}'
     await logs.put_log_events(

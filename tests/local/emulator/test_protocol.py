@@ -1,4 +1,4 @@
-"""What the endpoint answers to requests that no SDK would send, and to those only some would."""
+"""The responses to requests that no SDK, or only few clients, would send."""
 
 import gzip
 import time
@@ -51,7 +51,7 @@ async def test_a_well_formed_request_is_answered(http):
 
 
 @pytest.mark.parametrize(("ahead_seconds", "taken"), [(-400, False), (-200, True), (200, True), (400, False)])
-async def test_a_signature_is_good_for_five_minutes_around_its_time(http, ahead_seconds, taken):
+async def test_a_signature_is_valid_for_five_minutes_around_its_time(http, ahead_seconds, taken):
     date = stamp(ahead_seconds)
     authorization = HEADERS["Authorization"].replace("TODAY", date[:8])
 
@@ -81,7 +81,7 @@ async def test_a_request_without_signature_or_known_operation_is_refused(http, h
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b'{"limit":"5"}', b'{"logGroupNamePrefix":5}', b"\xff"])
-async def test_a_body_that_is_no_structure_is_a_serialization_error(http, body: bytes):
+async def test_a_body_that_is_not_a_json_object_is_a_serialization_error(http, body: bytes):
     assert await post(http, body) == (400, "SerializationException")
 
 
@@ -100,7 +100,7 @@ async def test_a_gzipped_body_is_accepted(http, logs, cloudwatch: EmbeddedCloudW
     assert [event.message for event in cloudwatch.events("falco")] == [b"zipped"]
 
 
-async def test_a_body_that_only_claims_to_be_gzipped_is_refused(http):
+async def test_a_body_that_is_declared_gzip_and_is_not_is_refused(http):
     assert await post(http, b'{"limit":5}', Content_Encoding="gzip") == (400, "SerializationException")
 
 
@@ -108,7 +108,7 @@ async def test_a_body_of_many_megabytes_is_refused(http):
     assert await post(http, BytesIO(b" " * (16 * 1024 * 1024 + 1))) == (413, "RequestEntityTooLargeException")
 
 
-async def test_the_identity_of_a_caller_can_be_asked(cloudwatch: EmbeddedCloudWatch):
+async def test_sts_returns_the_identity_of_the_caller(cloudwatch: EmbeddedCloudWatch):
     async with connected(cloudwatch.url, "sts") as sts:
         identity = await sts.get_caller_identity()
 
@@ -116,7 +116,7 @@ async def test_the_identity_of_a_caller_can_be_asked(cloudwatch: EmbeddedCloudWa
     assert identity["Arn"] == "arn:aws:iam::123456789012:user/falcowatch"
 
 
-async def test_a_probe_of_credentials_meets_faults_too(cloudwatch: EmbeddedCloudWatch):
+async def test_faults_hit_sts_operations_too(cloudwatch: EmbeddedCloudWatch):
     cloudwatch.faults.add(Fault("expired_token", operation="GetCallerIdentity"))
 
     async with connected(cloudwatch.url, "sts") as sts:
@@ -166,7 +166,7 @@ async def test_every_request_is_logged_and_counted(http, logs: Client, cloudwatc
     assert cloudwatch.requests.operations() >= {"PutLogEvents", "CreateLogGroup"}
 
 
-async def test_the_log_of_requests_can_be_emptied(http, logs, cloudwatch: EmbeddedCloudWatch):
+async def test_the_request_log_can_be_cleared(http, logs, cloudwatch: EmbeddedCloudWatch):
     async with http.delete("/_requests") as reply:
         assert reply.status == 200
 

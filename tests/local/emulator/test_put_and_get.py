@@ -1,4 +1,4 @@
-"""What is put is what is read, over real HTTP with the real SDK."""
+"""Events are read as they were put, over real HTTP with the AWS SDK."""
 
 import time
 from itertools import pairwise
@@ -20,7 +20,7 @@ async def put(logs, *messages: str, at: int = NOW_MS, stream: str = "node"):
     return await logs.put_log_events(logGroupName="falco", logStreamName=stream, logEvents=events(*messages, at=at))
 
 
-async def test_what_was_put_is_read_back_byte_for_byte(logs, cloudwatch: EmbeddedCloudWatch):
+async def test_events_are_read_back_byte_for_byte(logs, cloudwatch: EmbeddedCloudWatch):
     messages = ['{"rule":"Ünï\\"code"}', "two\nlines", "日本語 🦅", " ", "\x00\x1f", "plain"]
 
     await put(logs, *messages)
@@ -42,7 +42,7 @@ async def test_batches_that_overlap_in_time_are_read_in_order_of_time(logs):
 
 
 async def read_forward(logs, **arguments) -> list[list[str]]:
-    """Pages until the endpoint returns the token it was given."""
+    """All pages, until the endpoint returns the token of the request."""
     pages: list[list[str]] = []
     token: dict[str, str] = {}
     while True:
@@ -63,7 +63,7 @@ async def test_forward_pages_end_when_the_token_stays_the_same(logs):
     assert pages == [["a", "b"], ["c", "d"], ["e"], []]
 
 
-async def test_the_last_forward_token_finds_what_arrives_later(logs):
+async def test_the_last_forward_token_returns_events_that_arrive_later(logs):
     empty = await logs.get_log_events(logGroupName="falco", logStreamName="node")
     await put(logs, "later")
 
@@ -74,7 +74,7 @@ async def test_the_last_forward_token_finds_what_arrives_later(logs):
     assert [event["message"] for event in reply["events"]] == ["later"]
 
 
-async def test_without_a_token_the_newest_events_come_and_the_backward_token_leads_to_older_ones(logs):
+async def test_a_read_without_token_returns_the_newest_events_and_a_token_for_older_ones(logs):
     await put(logs, *"abcde")
 
     newest = await logs.get_log_events(logGroupName="falco", logStreamName="node", limit=2)
@@ -86,7 +86,7 @@ async def test_without_a_token_the_newest_events_come_and_the_backward_token_lea
     assert [event["message"] for event in older["events"]] == ["b", "c"]
 
 
-async def test_a_page_holds_no_more_than_a_megabyte(logs):
+async def test_a_page_contains_at_most_one_mebibyte(logs):
     for number in range(3):
         await put(logs, *["x" * 1000] * 900, at=NOW_MS + number * 1000)
 
@@ -133,14 +133,14 @@ async def test_a_search_by_a_json_condition_finds_only_those_alerts(logs):
 
 
 @pytest.mark.parametrize(("group", "stream"), [("other", "node"), ("falco", "other")])
-async def test_a_missing_group_or_stream_is_named(logs, group: str, stream: str):
+async def test_a_read_of_a_missing_group_or_stream_is_refused(logs, group: str, stream: str):
     with pytest.raises(ClientError) as refusal:
         await logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events("x"))
 
     assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 
-async def test_a_follower_hands_out_each_event_once(logs, cloudwatch: EmbeddedCloudWatch):
+async def test_a_follower_returns_each_event_once(logs, cloudwatch: EmbeddedCloudWatch):
     follower = cloudwatch.follow("falco")
     early = list(follower.new_events())
     await put(logs, "a", "b")
@@ -156,7 +156,7 @@ async def test_a_follower_hands_out_each_event_once(logs, cloudwatch: EmbeddedCl
     assert list(follower.new_events()) == []
 
 
-async def test_newest_first_is_the_oldest_first_turned_round(logs):
+async def test_newest_first_is_the_reverse_of_oldest_first(logs):
     await put(logs, *"abcde")
 
     reply = await logs.filter_log_events(
@@ -169,7 +169,7 @@ async def test_newest_first_is_the_oldest_first_turned_round(logs):
     )
     rest = await logs.filter_log_events(logGroupName="falco", nextToken=reply["nextToken"], startTime=NOW_MS)
 
-    assert [event["message"] for event in reply["events"]] == ["d", "c", "b"]  # here the end is inclusive
+    assert [event["message"] for event in reply["events"]] == ["d", "c", "b"]  # FilterLogEvents includes the end
     assert [event["message"] for event in rest["events"]] == ["a"]
 
 
@@ -214,7 +214,7 @@ async def test_a_read_with_bad_parameters_is_refused(logs, operation: str, argum
     assert refusal.value.response["Error"]["Code"] == "InvalidParameterException"
 
 
-async def test_a_file_damaged_while_serving_is_unavailable_not_a_crash(logs, tmp_path):
+async def test_a_file_damaged_at_run_time_makes_the_stream_unavailable(logs, tmp_path):
     await put(logs, "x")
     (path,) = (tmp_path / "cloudwatch").rglob("*.events")
     path.write_bytes(b"#" * path.stat().st_size)
@@ -225,7 +225,7 @@ async def test_a_file_damaged_while_serving_is_unavailable_not_a_crash(logs, tmp
     assert refusal.value.response["Error"]["Code"] == "ServiceUnavailableException"
 
 
-async def test_a_full_disk_is_unavailable_and_loses_nothing_accepted(logs, cloudwatch: EmbeddedCloudWatch, tmp_path):
+async def test_a_put_on_a_full_disk_is_refused_and_accepted_events_stay(logs, cloudwatch: EmbeddedCloudWatch, tmp_path):
     await put(logs, "before")
     (path,) = (tmp_path / "cloudwatch").rglob("*.events")
     path.rename(path.with_suffix(".kept"))

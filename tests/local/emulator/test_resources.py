@@ -1,4 +1,4 @@
-"""Groups and streams: what can be made, changed, listed and deleted, and what is refused."""
+"""Groups and streams: creating, changing, listing and deleting them, and refusals."""
 
 import time
 from typing import Any
@@ -28,7 +28,7 @@ async def described(logs: Client) -> dict[str, Any]:
     return group
 
 
-async def test_a_group_shows_what_it_was_made_with(logs):
+async def test_a_group_is_described_with_the_settings_of_its_creation(logs):
     await logs.create_log_group(
         logGroupName="falco/2",
         kmsKeyId="arn:aws:kms:eu-central-1:123456789012:key/1",
@@ -71,7 +71,7 @@ async def test_any_other_stream_name_is_kept_on_disk(tmp_path, name: str):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-async def test_what_exists_cannot_be_made_again(logs):
+async def test_an_existing_group_or_stream_cannot_be_created_again(logs):
     assert await code_of(logs.create_log_group(logGroupName="falco")) == "ResourceAlreadyExistsException"
     assert (
         await code_of(logs.create_log_stream(logGroupName="falco", logStreamName="node"))
@@ -79,7 +79,7 @@ async def test_what_exists_cannot_be_made_again(logs):
     )
 
 
-async def test_a_stream_needs_its_group(logs):
+async def test_a_stream_cannot_be_created_in_a_missing_group(logs):
     assert (
         await code_of(logs.create_log_stream(logGroupName="absent", logStreamName="node"))
         == "ResourceNotFoundException"
@@ -99,12 +99,12 @@ async def test_a_stream_needs_its_group(logs):
         {"kmsKeyId": "k" * 257},
     ],
 )
-async def test_a_group_with_a_bad_setting_is_not_made(logs, cloudwatch: EmbeddedCloudWatch, arguments):
+async def test_a_group_with_an_invalid_setting_is_not_created(logs, cloudwatch: EmbeddedCloudWatch, arguments):
     assert await code_of(logs.create_log_group(logGroupName="bad", **arguments)) == "InvalidParameterException"
     assert "bad" not in cloudwatch.groups()
 
 
-async def test_retention_takes_only_the_days_of_the_list(logs):
+async def test_retention_accepts_only_the_documented_numbers_of_days(logs):
     for days in sorted(RETENTION_DAYS):
         await logs.put_retention_policy(logGroupName="falco", retentionInDays=days)
         assert (await described(logs))["retentionInDays"] == days
@@ -117,7 +117,7 @@ async def test_retention_takes_only_the_days_of_the_list(logs):
     assert "retentionInDays" not in await described(logs)
 
 
-async def test_a_protected_group_stays_until_protection_is_off(logs, cloudwatch: EmbeddedCloudWatch):
+async def test_a_group_with_deletion_protection_cannot_be_deleted(logs, cloudwatch: EmbeddedCloudWatch):
     await logs.put_log_group_deletion_protection(logGroupIdentifier=ARN, deletionProtectionEnabled=True)
 
     assert await code_of(logs.delete_log_group(logGroupName="falco")) == "ValidationException"
@@ -130,7 +130,7 @@ async def test_a_protected_group_stays_until_protection_is_off(logs, cloudwatch:
     assert cloudwatch.groups() == {}
 
 
-async def test_a_deleted_stream_made_again_is_empty(logs, cloudwatch: EmbeddedCloudWatch):
+async def test_a_stream_that_is_deleted_and_created_again_is_empty(logs, cloudwatch: EmbeddedCloudWatch):
     await logs.put_log_events(
         logGroupName="falco",
         logStreamName="node",
@@ -143,7 +143,7 @@ async def test_a_deleted_stream_made_again_is_empty(logs, cloudwatch: EmbeddedCl
     assert list(cloudwatch.events("falco")) == []
 
 
-async def test_tags_can_be_added_and_taken_away(logs):
+async def test_tags_can_be_added_and_removed(logs):
     await logs.tag_resource(resourceArn=ARN, tags={"a": "1", "b": "2"})
     await logs.untag_resource(resourceArn=ARN, tagKeys=["a"])
 
@@ -184,11 +184,11 @@ async def test_streams_are_listed_by_name_or_by_last_event_page_by_page(logs):
         {"logGroupIdentifier": ARN},
     ],
 )
-async def test_a_listing_outside_its_limits_is_refused(logs, arguments):
+async def test_a_listing_with_invalid_parameters_is_refused(logs, arguments):
     assert await code_of(logs.describe_log_streams(logGroupName="falco", **arguments)) == "InvalidParameterException"
 
 
-async def test_everything_survives_a_restart(tmp_path):
+async def test_groups_streams_and_events_survive_a_restart(tmp_path):
     now_ms = int(time.time() * 1000)
     async with EmbeddedCloudWatch(tmp_path) as cloudwatch, connected(cloudwatch.url) as client:
         await client.create_log_group(logGroupName="falco", tags={"a": "1"}, deletionProtectionEnabled=True)
@@ -219,7 +219,7 @@ async def test_a_second_endpoint_on_the_same_data_is_refused(tmp_path):
                 pass
 
 
-async def test_without_a_data_directory_nothing_is_left(tmp_path, monkeypatch):
+async def test_a_temporary_data_directory_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     async with EmbeddedCloudWatch() as cloudwatch, connected(cloudwatch.url) as client:
@@ -229,7 +229,7 @@ async def test_without_a_data_directory_nothing_is_left(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_age_is_measured_by_the_given_clock_and_expired_events_are_not_shown(tmp_path):
+async def test_ages_follow_the_given_clock_and_expired_events_are_not_returned(tmp_path):
     clock = [1_800_000_000.0]
 
     async with EmbeddedCloudWatch(tmp_path, now=lambda: clock[0]) as cloudwatch, connected(cloudwatch.url) as client:
@@ -255,7 +255,7 @@ async def test_age_is_measured_by_the_given_clock_and_expired_events_are_not_sho
         assert cloudwatch.count("falco") == 1
 
 
-async def test_discarded_events_are_counted_and_take_no_space(tmp_path):
+async def test_discarded_events_are_counted_and_not_stored(tmp_path):
     async with EmbeddedCloudWatch(tmp_path, discard=True) as cloudwatch, connected(cloudwatch.url) as client:
         await client.create_log_group(logGroupName="falco")
         await client.create_log_stream(logGroupName="falco", logStreamName="node")
@@ -289,7 +289,9 @@ async def test_groups_are_found_by_prefix_part_class_or_identifier(logs):
 
 
 @pytest.mark.parametrize("contents", [b"{", b"[]", b'{"name": "falco"}'])
-async def test_settings_of_a_group_that_cannot_be_read_are_named(logs, cloudwatch, tmp_path, contents: bytes):
+async def test_unreadable_group_settings_are_refused_and_the_message_names_the_file(
+    logs, cloudwatch, tmp_path, contents: bytes
+):
     await cloudwatch.stop()
     (path,) = tmp_path.rglob("group.json")
     path.write_bytes(contents)

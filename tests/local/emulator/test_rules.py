@@ -1,4 +1,4 @@
-"""Every limit of PutLogEvents, by tables and by random batches."""
+"""Every limit of PutLogEvents: tables of cases, and random batches."""
 
 import pytest
 from hypothesis import given
@@ -87,7 +87,7 @@ def test_a_member_of_the_wrong_json_type_is_a_serialization_error(log_events: ob
         [event(-MAX_FUTURE_MS)],
     ],
 )
-def test_a_batch_at_a_limit_is_taken_whole(log_events: list[dict[str, object]]):
+def test_a_batch_at_a_limit_is_accepted_whole(log_events: list[dict[str, object]]):
     batch = check_batch(log_events, now_ms=NOW_MS, retention_days=None)
 
     assert batch.rejected is None
@@ -111,17 +111,17 @@ OLD, NEW = MAX_AGE_MS + 1, -MAX_FUTURE_MS - 1
         ((40 * DAY_MS, OLD, 0), 30, Rejected(too_old_end=2, too_new_start=None, expired_end=1)),
     ],
 )
-def test_events_outside_their_time_are_rejected_by_index(
+def test_events_that_are_too_old_or_too_new_are_rejected_by_index(
     ages: tuple[int, ...], retention_days: int | None, expected: Rejected
 ):
     assert rejected(*ages, retention_days=retention_days) == expected
 
 
-def test_the_span_counts_over_valid_events_only():
+def test_the_24_hour_span_is_measured_over_valid_events_only():
     assert rejected(OLD + DAY_MS, 20 * HOUR_MS, 0) == Rejected(1, None, None)
 
 
-def test_what_is_left_after_rejection_keeps_its_messages():
+def test_accepted_events_keep_their_messages_when_others_are_rejected():
     log_events = [event(OLD, "old"), event(1, "ü"), event(0, "b"), event(NEW, "new")]
 
     batch = check_batch(log_events, now_ms=NOW_MS, retention_days=None)
@@ -139,7 +139,7 @@ messages = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_siz
 @given(
     st.lists(st.tuples(st.integers(0, 30 * DAY_MS), messages), min_size=1, max_size=30), st.sampled_from([None, 1, 7])
 )
-def test_any_batch_is_refused_or_accepted_event_by_event(given_events: list[tuple[int, str]], days: int | None):
+def test_any_batch_is_refused_whole_or_accepted_event_by_event(given_events: list[tuple[int, str]], days: int | None):
     start = NOW_MS - 16 * DAY_MS
     ordered = sorted((start + offset, message) for offset, message in given_events)
     kept_since = max(NOW_MS - MAX_AGE_MS, NOW_MS - days * DAY_MS if days else 0)
@@ -179,5 +179,5 @@ KEYS = {"Type": "Service", "Name": "falco"}
         ({"keyAttributes": ["Type"]}, "STANDARD", "InvalidEntity"),
     ],
 )
-def test_an_entity_is_refused_by_its_fault(entity: object, log_class: str, expected: str | None):
+def test_an_invalid_entity_is_rejected_with_its_error_type(entity: object, log_class: str, expected: str | None):
     assert check_entity(entity, log_class) == expected

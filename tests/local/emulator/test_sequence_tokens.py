@@ -26,7 +26,7 @@ async def refusal(awaitable) -> tuple[str, str | None]:
     return raised.value.response["Error"]["Code"], raised.value.response.get("expectedSequenceToken")
 
 
-async def test_each_put_needs_the_token_of_the_last(tmp_path):
+async def test_each_put_needs_the_token_of_the_previous_put(tmp_path):
     async with (
         EmbeddedCloudWatch(tmp_path, sequence_tokens=True, now=lambda: 1_800_000_000.0) as cloudwatch,
         connected(cloudwatch.url) as client,

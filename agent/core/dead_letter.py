@@ -1,0 +1,43 @@
+"""A record that CloudWatch rejected, or could not take whole, with everything that a later replay needs."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agent.core.values import Destination
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    time: str
+    """When the record was rejected, as an RFC 3339 time."""
+    reason: str
+    """too_old, too_new, expired, invalid, truncated …: the label of `dead_letters_total`."""
+    file: str
+    offset: int
+    destination: Destination
+    timestamp_ms: int
+    """The timestamp of the event, as it was or would have been put."""
+    size: int
+    digest: str
+    """SHA-256 of the message. An event with the reason `truncated` names the same digest."""
+    message: bytes
+    """The whole original text."""
+
+
+def dead_letter(
+    message: bytes, *, reason: str, file: str, offset: int, destination: Destination, timestamp_ms: int, now: datetime
+) -> DeadLetter:
+    return DeadLetter(
+        time=now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        reason=reason,
+        file=file,
+        offset=offset,
+        destination=destination,
+        timestamp_ms=timestamp_ms,
+        size=len(message),
+        digest=hashlib.sha256(message).hexdigest(),
+        message=message,
+    )

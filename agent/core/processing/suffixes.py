@@ -1,0 +1,78 @@
+"""The bytes that follow an alert's own bytes in its message: the pod, and the agent's `falcowatch` object.
+
+    {…the alert…  ,"kubernetes":{…} ,"falcowatch":{"id":"<file>:  <offset>","node":…,"cluster":…}}
+                  └────────────── suffix ──────────────────────┘  └────────── ending ────────────┘
+
+The suffix is the same for all alerts of one pod in one file, so it is one object for all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.batching.span import escaped
+from agent.core.processing.cases import NamedPod
+from agent.core.values import Fragment
+
+MOST_SUFFIXES: Final = 8192
+"""As many pods as there may be cases. Beyond this number all suffixes are forgotten and made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of every message, behind the offset: `","node":…,"cluster":…}}`."""
+
+    plain: bytes
+    escaped: bytes
+
+    @classmethod
+    def of(cls, plain: bytes) -> Ending:
+        return cls(plain, escaped(plain.decode()))
+
+
+@dataclass(frozen=True, slots=True)
+class FileSuffix:
+    """The part of a suffix that depends only on the file."""
+
+    file: str
+    escaped: bytes
+    """From behind the pod up to the offset."""
+    added_bytes: int
+    """See Suffix; without the pod."""
+
+    @classmethod
+    def of(cls, file: str, ending: Ending) -> FileSuffix:
+        opening = f',"falcowatch":{{"id":"{file}:'
+        escapes = len(ending.escaped) - len(ending.plain)
+        return cls(file, escaped(opening), len(opening) - escapes - len("}"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suffix:
+    """What follows the alerts of one pod in one file, up to the offset."""
+
+    fragment: Fragment
+    file: str
+    escaped: bytes
+    added_bytes: int
+    """The size of a message, less the size of the alert and of the escaped ending with its offset.
+
+    It subtracts the alert's closing brace, which is left out, and the escapes of the ending, which do not count.
+    """
+
+
+class SuffixCache:
+    """The last suffix of each pod. Only this object changes it, so the suffixes themselves can be shared."""
+
+    def __init__(self) -> None:
+        self._suffixes: dict[NamedPod, Suffix] = {}
+
+    def of(self, pod: NamedPod, fragment: Fragment, file: FileSuffix) -> Suffix:
+        suffix = self._suffixes.get(pod)
+        if suffix is None or suffix.fragment is not fragment or suffix.file != file.file:
+            if len(self._suffixes) >= MOST_SUFFIXES:
+                self._suffixes.clear()
+            added_bytes = len(fragment.plain) + file.added_bytes
+            suffix = self._suffixes[pod] = Suffix(fragment, file.file, fragment.escaped + file.escaped, added_bytes)
+        return suffix

@@ -1,0 +1,80 @@
+"""Publishes the agent's own events into the shipper, and keeps those that must survive a crash.
+
+An own event is in no log file, so a crash loses it unless it is in the checkpoint. `publish_durably` therefore keeps an
+event in `pending` until CloudWatch has acknowledged it; the checkpoint stores `pending`, and the next run of the agent
+gives the events back with `resend`, under their old ids. The Outbox alone assigns ids to own events.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable
+
+from agent.core.batching.span import Settles, Span
+from agent.core.values import Lane
+from agent.flow.budget import Budget
+from agent.selfmonitor.events import OwnEvent, message
+from agent.tail.checkpoint import PendingEvent
+
+Accept = Callable[[Lane, str, Span], None]
+"""Takes over a span: its lane, the namespace that fills `{namespace}` in group and stream, the span."""
+
+
+class Outbox:
+    """The way out for own events."""
+
+    def __init__(self, accept: Accept, budget: Budget, *, node: str, cluster: str, namespace: str) -> None:
+        self._accept = accept
+        self._budget = budget
+        self._node = node
+        self._cluster = cluster
+        self._namespace = namespace
+        self._started_ns = time.time_ns()
+        self._numbers = itertools.count(1)
+        self._pending: dict[str, PendingEvent] = {}
+
+    def publish(self, own_event: OwnEvent) -> None:
+        """Ships the event once; a crash before CloudWatch has acknowledged it loses it."""
+        self._ship(self._stamped(own_event), own_event.kind, own_event.lane, own_event.acknowledged)
+
+    def publish_durably(self, own_event: OwnEvent) -> None:
+        """Ships the event, and keeps it in `pending` until CloudWatch has acknowledged it."""
+        self._keep(self._stamped(own_event), own_event.kind)
+
+    def resend(self, events: Iterable[PendingEvent], kind: str) -> None:
+        """Ships the events that an earlier run of the agent kept; they may be in CloudWatch already."""
+        for event in events:
+            self._keep(event, kind)
+
+    @property
+    def pending(self) -> list[PendingEvent]:
+        """Events that CloudWatch has not acknowledged, for the checkpoint."""
+        return list(self._pending.values())
+
+    def _stamped(self, own_event: OwnEvent) -> PendingEvent:
+        time_ms = int(time.time() * 1000)
+        event_id = f"self:{self._started_ns}:{next(self._numbers)}"
+        text = message(own_event, event_id=event_id, time_ms=time_ms, node=self._node, cluster=self._cluster)
+        return PendingEvent(event_id, time_ms, text.decode())
+
+    def _keep(self, event: PendingEvent, kind: str) -> None:
+        self._pending[event.id] = event
+        self._ship(event, kind, Lane.URGENT, _Acknowledgement(self._pending, event.id))
+
+    def _ship(self, event: PendingEvent, kind: str, lane: Lane, acknowledged: Settles | None) -> None:
+        span = Span(acknowledged, own=kind, read_at=time.monotonic())
+        span.append(event.time_ms, event.message.encode(), 0)
+        self._budget.adjust(span.held_bytes)
+        self._accept(lane, self._namespace, span)
+
+
+class _Acknowledgement:
+    """Removes one event from the pending ones when CloudWatch has acknowledged it."""
+
+    def __init__(self, pending: dict[str, PendingEvent], event_id: str) -> None:
+        self._pending = pending
+        self._id = event_id
+
+    def settle(self, records: int) -> None:
+        del self._pending[self._id]

@@ -1,0 +1,75 @@
+"""The retry policy as one table: what to do after each kind of failed put. Pure.
+
+Nothing is ever given up: the shipper tries again until CloudWatch accepts the events or rejects them for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from agent.core.backoff import Backoff
+from agent.core.values import Lane
+from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, Unavailable, WrongToken
+
+ROUTINE_BACKOFF: Final = Backoff(0.2, 20.0)
+URGENT_BACKOFF: Final = Backoff(0.1, 0.5)
+"""Urgent batches are few and small. The routine ones, which wait longer, bring a fleet back under its quota."""
+DENIED_BACKOFF: Final = Backoff(1.0, 30.0)
+"""A person has to repair a policy or a role, and after that nobody should wait long."""
+
+REOPEN_AFTER_DENIALS: Final = 3
+
+
+class Family(Enum):
+    """How long to wait before the next attempt."""
+
+    LANE = auto()
+    """Short waits for the urgent lane, longer ones for the others."""
+    DENIED = auto()
+    """A person has to act."""
+
+
+class Action(Enum):
+    """What to do before the same events are sent again."""
+
+    SEND_AGAIN = auto()
+    CREATE = auto()
+    """Create the missing group or stream."""
+    USE_TOKEN = auto()
+    """Use the sequence token that the endpoint named."""
+    REOPEN = auto()
+    """After every third failure, ask the credentials chain again."""
+    SPLIT = auto()
+    """Halve the batch to find the event at fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    family: Family
+    action: Action
+    free_retries: int = 0
+    """So many failures of a delivery are expected: they do not count as failures and cause no wait."""
+
+
+_RULES: Final[tuple[tuple[type[PutError], Rule], ...]] = (
+    (Throttled, Rule(Family.LANE, Action.SEND_AGAIN)),
+    (Unavailable, Rule(Family.LANE, Action.SEND_AGAIN)),
+    (Denied, Rule(Family.DENIED, Action.REOPEN)),
+    (Refused, Rule(Family.DENIED, Action.SEND_AGAIN)),
+    (Missing, Rule(Family.LANE, Action.CREATE, free_retries=1)),
+    (WrongToken, Rule(Family.LANE, Action.USE_TOKEN, free_retries=1)),
+    (Invalid, Rule(Family.LANE, Action.SPLIT)),
+    (PutError, Rule(Family.LANE, Action.SEND_AGAIN)),
+)
+
+
+def rule_for(error: PutError) -> Rule:
+    return next(rule for kind, rule in _RULES if isinstance(error, kind))
+
+
+def backoff_for(rule: Rule, lane: Lane) -> Backoff:
+    if rule.family is Family.DENIED:
+        return DENIED_BACKOFF
+    return URGENT_BACKOFF if lane is Lane.URGENT else ROUTINE_BACKOFF

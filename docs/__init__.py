@@ -1,1 +1,0 @@
-"""The documentation, and the programs that write its generated parts."""

@@ -1,0 +1,32 @@
+"""The columns of a span."""
+
+from agent.core.batching.span import HELD_OVERHEAD_BYTES, Span, escaped
+from tests.core.batching.spans import span_of
+
+
+def test_a_message_in_three_pieces_reads_as_one() -> None:
+    span = Span()
+
+    span.extend([5], [escaped('{"a":"\u00fc"')], [escaped(',"falcowatch":{"id":"f:')], [escaped('7"}}')], [38], [7])
+
+    assert span.messages == ['{"a":"\u00fc","falcowatch":{"id":"f:7"}}']
+    assert span.conclusion(0) == ',"falcowatch":{"id":"f:7"}}'
+
+
+def test_the_conclusion_of_a_message_in_one_piece_is_the_message() -> None:
+    assert span_of((1, "whole")).conclusion(0) == "whole"
+
+
+def test_events_are_put_in_the_order_of_the_file() -> None:
+    span = Span()
+    for offset in (30, 10, 20):
+        span.append(offset, f"at {offset}".encode(), offset)
+
+    span.put_in_file_order()
+
+    assert span.offsets == span.timestamps == [10, 20, 30]
+    assert span.messages == ["at 10", "at 20", "at 30"]
+
+
+def test_a_span_holds_its_escaped_text_and_an_overhead_for_each_event() -> None:
+    assert span_of((1, 'a"'), (2, "b")).held_bytes == 4 + 2 * HELD_OVERHEAD_BYTES

@@ -1,0 +1,56 @@
+"""What follows from an alert's priority, source and rule."""
+
+import pytest
+
+from agent.core.processing.alert import Alert
+from agent.core.processing.kinds import MOST_KINDS, Kinds, Policy
+from agent.core.values import Lane
+from tests.core.processing.chunks import alert, process
+
+
+@pytest.mark.parametrize(
+    ("priority", "source", "lane", "filtered"),
+    [
+        ("Emergency", "syscall", Lane.URGENT, ""),
+        ("critical", "syscall", Lane.URGENT, ""),
+        ("Error", "syscall", Lane.ROUTINE, ""),
+        ("Notice", "syscall", Lane.ROUTINE, ""),
+        ("Informational", "syscall", None, "priority"),
+        ("Info", "syscall", None, "priority"),
+        ("Debug", "syscall", None, "priority"),
+        ("Unheard-of", "syscall", Lane.ROUTINE, ""),
+        ("Debug", "internal", Lane.URGENT, ""),
+    ],
+)
+def test_priority_decides_the_lane_and_falco_about_itself_is_never_filtered(
+    priority: str, source: str, lane: Lane | None, filtered: str
+) -> None:
+    line = alert(priority=priority, source=source)
+    result = process(line, line, policy=Policy(minimum_priority="notice"))
+
+    assert [name for name, span in result.spans.items() for _ in range(len(span))] == ([lane, lane] if lane else [])
+    assert result.filtered == ({filtered: 2} if filtered else {})
+    assert [(kind.rule, seen) for kind, seen in result.seen.items()] == [("R", 2)]
+    assert result.notices == ([line, line] if source == "internal" else [])
+
+
+def test_rules_may_be_dropped_by_glob_but_not_falco_s_own() -> None:
+    policy = Policy(drop_rules=("Read *", "Falco internal*"))
+    result = process(
+        alert(rule="Read file"),
+        alert(rule="Write file"),
+        alert(rule="Falco internal: x", source="internal"),
+        policy=policy,
+    )
+
+    assert result.filtered == {"rule": 1}
+    assert [len(result.spans[lane]) for lane in (Lane.ROUTINE, Lane.URGENT)] == [1, 1]
+
+
+def test_the_number_of_kinds_is_bounded() -> None:
+    kinds = Kinds(Policy())
+
+    for number in range(MOST_KINDS + 10):
+        kinds.of(Alert(rule=str(number), priority="Error"))
+
+    assert len(kinds) <= MOST_KINDS

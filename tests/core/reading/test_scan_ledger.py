@@ -1,0 +1,85 @@
+"""Records that the urgent scan shipped: reading skips them, and the ledger waits for them."""
+
+import pytest
+
+from agent.core.reading.ledger import Ledger
+from agent.core.reading.records import Records
+from agent.core.reading.scan_ledger import ScanLedger
+
+
+def records(*offsets: int) -> Records:
+    return Records([b"p"] * len(offsets), list(offsets), [b"l"] * len(offsets))
+
+
+def test_reading_skips_scanned_records():
+    scan_ledger = ScanLedger()
+    first = scan_ledger.enter((10, 30), 0.0)
+    first.settle(2)
+
+    rest, in_flight = scan_ledger.skip_scanned(records(0, 10, 20), 25)
+
+    assert (rest.offsets, in_flight) == ([0, 20], [])
+    rest, in_flight = scan_ledger.skip_scanned(records(30, 40), 50)
+    assert (rest.offsets, in_flight) == ([40], [])
+
+
+def test_a_ledger_entry_waits_for_scanned_records_in_flight():
+    scan_ledger, ledger = ScanLedger(), Ledger()
+    entry_ahead = scan_ledger.enter((10,), 0.0)
+    rest, in_flight = scan_ledger.skip_scanned(records(10), 20)
+
+    entry = ledger.enter(20, len(rest), 0.0, len(in_flight))
+    for scanned in in_flight:
+        scanned.hold(entry)
+    assert (ledger.committed, ledger.in_flight, scan_ledger.in_flight) == (0, 0, 1)
+
+    entry_ahead.settle(1)
+    assert (ledger.committed, ledger.in_flight, scan_ledger.in_flight) == (20, 0, 0)
+
+
+def test_a_settled_scanned_record_is_kept_until_the_file_is_committed_beyond_it():
+    scan_ledger = ScanLedger()
+    scan_ledger.enter((10, 30), 0.0).settle(2)
+    in_flight = scan_ledger.enter((50,), 0.0)
+
+    assert list(scan_ledger.settled) == [10, 30]
+    scan_ledger.forget(30)
+    assert list(scan_ledger.settled) == [10, 30]
+    scan_ledger.forget(31)
+    assert list(scan_ledger.settled) == []
+
+    scan_ledger.forget(60)
+    assert len(scan_ledger) == 1
+    in_flight.settle(1)
+    scan_ledger.forget(60)
+    assert len(scan_ledger) == 0
+
+
+def test_nothing_waits_for_a_scanned_line_that_is_part_of_another_record():
+    scan_ledger = ScanLedger()
+    scan_ledger.enter((10,), 0.0)
+
+    rest, in_flight = scan_ledger.skip_scanned(records(0, 20), 30)
+
+    assert (rest.offsets, in_flight) == ([0, 20], [])
+    assert scan_ledger.in_flight == 1
+
+
+def test_settling_more_records_than_were_scanned_raises():
+    with pytest.raises(ValueError, match="settled 2 of 1 scanned records at 10"):
+        ScanLedger().enter((10,), 0.0).settle(2)
+
+
+def test_a_record_from_the_file_before_settles_there_only_when_it_is_committed_here():
+    before, after, scan_ledger = Ledger(), Ledger(), ScanLedger()
+    previous_entry = before.enter(100, 1)
+    entry_ahead = scan_ledger.enter((30,), 0.0)
+    entry = after.enter(60, 1, 0.0, 1)
+    entry.tie(previous_entry, 1)
+    entry_ahead.hold(entry)
+
+    entry.settle(1)
+    assert (before.committed, after.committed) == (0, 0)
+
+    entry_ahead.settle(1)
+    assert (before.committed, after.committed) == (100, 60)

@@ -1,0 +1,77 @@
+"""Own events: their shape, their ids, and that they are no part of the books."""
+
+import re
+import time
+from pathlib import Path
+
+from agent.core.values import Lane
+from agent.local.emulator import EmbeddedCloudWatch
+from agent.selfmonitor.events import OwnEvent
+from tests.process.driver import alert, append, container, cri
+from tests.selfmonitor.whole_agent import NOWHERE, built, own_events, running, until
+
+
+async def test_an_own_event_has_the_keys_of_an_alert_and_a_unique_id(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE) as agent:
+        for _ in range(2):
+            agent.parts.outbox.publish(OwnEvent("gap", "Critical", "lost", {"bytes": 1}))
+
+        first, second = own_events(agent, Lane.URGENT)
+        assert list(first) == [
+            "hostname",
+            "output",
+            "output_fields",
+            "priority",
+            "rule",
+            "source",
+            "time",
+            "falcowatch",
+        ]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", str(first["time"]))
+        assert first["falcowatch"]["node"] == "node-a"
+        assert first["falcowatch"]["cluster"] == "here"
+        assert re.fullmatch(r"self:\d{19}:1", first["falcowatch"]["id"])
+        assert second["falcowatch"]["id"] == first["falcowatch"]["id"][:-1] + "2"
+
+
+async def test_without_a_cluster_name_an_own_event_names_no_cluster(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE, cluster_name="") as agent:
+        agent.parts.outbox.publish(OwnEvent("gap", "Critical", "lost", {}))
+
+        [event] = own_events(agent)
+        assert "cluster" not in event["falcowatch"]
+
+
+async def test_own_events_are_counted_when_accepted_and_never_in_the_books(tmp_path: Path) -> None:
+    append(container(tmp_path) / "0.log", cri(alert(1)))
+    async with (
+        EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch,
+        built(tmp_path, cloudwatch.url) as agent,
+    ):
+        agent.parts.outbox.publish(OwnEvent("heartbeat", "Informational", "", {}, Lane.ROUTINE))
+        assert agent.parts.telemetry.value("records_synthetic_total", kind="heartbeat") == 0
+        async with running(agent.parts.reader.run(), agent.parts.shipper.run()):
+            await until(lambda: agent.parts.telemetry.total("records_shipped_total"))
+            await until(lambda: agent.parts.telemetry.value("records_synthetic_total", kind="heartbeat"))
+
+        books = agent.status.report().books
+        assert agent.parts.telemetry.value("records_synthetic_total", kind="heartbeat") == 1
+        assert (books.read, books.shipped, books.balanced) == (1, 1, True)
+        # Falco's alerts and ours share the way into a stream: where tokens count, two ways would quarrel.
+        assert [queue.destination.stream for queue in agent.parts.shipper.queues] == ["node-a"]
+        assert cloudwatch.count("/falco/here", "node-a") == 2
+
+
+async def test_a_rejected_own_event_is_not_counted_as_accepted(tmp_path: Path) -> None:
+    async with (
+        EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch", now=lambda: time.time() + 30 * 24 * 3600) as cloudwatch,
+        built(tmp_path, cloudwatch.url) as agent,
+        running(agent.parts.shipper.run()),
+    ):
+        agent.parts.outbox.publish(OwnEvent("heartbeat", "Informational", "", {}, Lane.ROUTINE))
+        await until(lambda: agent.parts.telemetry.total("dead_letters_total"))
+        await agent.parts.shipper.drain()
+
+        assert agent.parts.telemetry.total("records_synthetic_total") == 0
+        assert agent.parts.telemetry.total("records_rejected_total") == 0
+        assert agent.status.report().books.balanced

@@ -1,0 +1,174 @@
+"""The rows about the nodes: Falco's alerts, Falco's health, and the resources that the agent uses."""
+
+from __future__ import annotations
+
+from tools.dashboards.panel import OURS, Panel, Query, Row, stat
+
+ROWS = (
+    Row(
+        "What is Falco seeing?",
+        (
+            Panel(
+                "Alerts by priority",
+                "Alerts that were read. Falco's messages about itself are not counted.",
+                [
+                    Query(
+                        "sum by (priority) (increase(falcowatch_alerts_total"
+                        f'{{{OURS}, source!="internal"}}[$__rate_interval]))',
+                        "{{priority}}",
+                    )
+                ],
+                width=16,
+                height=8,
+                stacked=True,
+            ),
+            Panel(
+                "Top rules",
+                "In the selected time range. Each agent counts a limited number of rules by name, the rest as `other`.",
+                [Query(f"topk(15, sum by (rule) (increase(falcowatch_alerts_by_rule_total{{{OURS}}}[$__range])))")],
+                kind="table",
+                height=8,
+                hidden_columns=("Time",),
+            ),
+            Panel(
+                "Alerts by node",
+                "Alerts that were read, by node.",
+                [
+                    Query(
+                        f"sum by (instance) (increase(falcowatch_alerts_total{{{OURS}}}[$__rate_interval]))",
+                        "{{instance}}",
+                    )
+                ],
+                width=12,
+            ),
+            Panel(
+                "Pod metadata lookups",
+                "hit: pod known; miss: pod unknown; host: alert without a pod; late: pod known after the wait.",
+                [
+                    Query(
+                        f"sum by (result) (rate(falcowatch_enrichment_total{{{OURS}}}[$__rate_interval]))",
+                        "{{result}}",
+                    )
+                ],
+                unit="cps",
+                width=12,
+                stacked=True,
+            ),
+        ),
+    ),
+    Row(
+        "Is Falco healthy?",
+        (
+            stat(
+                "Silent Falco pods",
+                "Nodes whose agent reports that Falco has stopped writing.",
+                f"sum(falcowatch_falco_silent{{{OURS}}})",
+            ),
+            stat(
+                "System calls dropped",
+                "System calls that Falco reports as dropped, in the selected time range.",
+                f"sum(increase(falcowatch_falco_syscall_drops_total{{{OURS}}}[$__range]))",
+            ),
+            stat(
+                "Alerts dropped by Falco",
+                "Alerts that Falco dropped from its output queue, according to its latest metrics snapshots.",
+                f"sum(falcowatch_falco_output_drops{{{OURS}}})",
+            ),
+            stat(
+                "Different rule sets",
+                "Combinations of Falco version and digests of rules files. 1: all nodes run the same.",
+                "count(count without (instance, pod, node, container, endpoint, service)"
+                f' (falcowatch_falco_rules_loaded_info{{{OURS}, rules!=""}}))',
+                steps=[{"color": "green", "value": None}, {"color": "orange", "value": 2}],
+            ),
+            Panel(
+                "Time since Falco's last line",
+                "Time since Falco last wrote a line to its log, by node.",
+                [Query(f"max by (instance) (falcowatch_falco_silent_seconds{{{OURS}}})", "{{instance}}")],
+                unit="s",
+                height=4,
+            ),
+            Panel(
+                "System calls dropped by node",
+                "According to Falco's messages about dropped system calls.",
+                [
+                    Query(
+                        f"sum by (instance) (rate(falcowatch_falco_syscall_drops_total{{{OURS}}}[$__rate_interval]))",
+                        "{{instance}}",
+                    )
+                ],
+                unit="cps",
+            ),
+            Panel(
+                "Falco's messages about itself",
+                "By rule. These messages are always shipped, whatever minimum_priority says.",
+                [
+                    Query(
+                        f"sum by (rule) (increase(falcowatch_falco_internal_total{{{OURS}}}[$__rate_interval]))",
+                        "{{rule}}",
+                    )
+                ],
+            ),
+            Panel(
+                "Kernel events per second seen by Falco",
+                "According to Falco's metrics snapshots, which are minutes apart; hence the rate over one hour.",
+                [Query(f"max by (instance) (rate(falcowatch_falco_events_total{{{OURS}}}[1h]))", "{{instance}}")],
+            ),
+        ),
+    ),
+    Row(
+        "How much CPU and memory does the agent use?",
+        (
+            Panel(
+                "CPU",
+                "CPU cores in use.",
+                [
+                    Query(
+                        f"sum by (instance) (rate(process_cpu_seconds_total{{{OURS}}}[$__rate_interval]))",
+                        "{{instance}}",
+                    )
+                ],
+                unit="none",
+            ),
+            Panel(
+                "Resident memory",
+                "The memory budget limits this value, however long the backlog is.",
+                [Query(f"max by (instance) (process_resident_memory_bytes{{{OURS}}})", "{{instance}}")],
+                unit="bytes",
+            ),
+            Panel(
+                "Memory budget in use",
+                "Bytes in flight, as a share of memory_budget_bytes.",
+                [
+                    Query(
+                        f"max by (instance) (falcowatch_budget_used_bytes{{{OURS}}}"
+                        f" / falcowatch_budget_bytes{{{OURS}}})",
+                        "{{instance}}",
+                    )
+                ],
+                unit="percentunit",
+            ),
+            Panel(
+                "Open log files",
+                "Includes deleted files that are not read to their end yet.",
+                [Query(f"sum by (instance) (falcowatch_files_open{{{OURS}}})", "{{instance}}")],
+            ),
+            Panel(
+                "Known pods",
+                "Pods of the node in the agent's cache. Deleted pods stay for enrich.keep_deleted_seconds.",
+                [Query(f"sum by (instance) (falcowatch_kube_pods{{{OURS}}})", "{{instance}}")],
+            ),
+            Panel(
+                "Bytes sent to CloudWatch",
+                "The size of all puts, as CloudWatch counts it.",
+                [
+                    Query(
+                        f"sum by (instance) (rate(falcowatch_put_bytes_sum{{{OURS}}}[$__rate_interval]))",
+                        "{{instance}}",
+                    )
+                ],
+                unit="Bps",
+            ),
+        ),
+    ),
+)
