@@ -93,7 +93,14 @@ class Status:
             Probe("read", reader.looked and reader.problem is None, reader.problem or f"{files} log files open"),
             Probe("checkpoint", self._save_problem is None, self._save_problem or f"{state_dir} is writable"),
             Probe("credentials", denied is None, denied or "accepted, or not yet refused"),
+            self._enrichment(),
         )
+
+    def _enrichment(self) -> Probe:
+        """Alerts ship without metadata, too, so a failure does not make the agent unready."""
+        problem = self._parts.enricher.problem
+        detail = problem or f"mode {self._parts.settings.enrich.mode}; no failure"
+        return Probe("enrichment", problem is None, detail, required=False)
 
     def books(self) -> Books:
         return self._books(self._parts.telemetry.snapshot())

@@ -125,7 +125,7 @@ async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
         agent.parts.shipper.condition.denied = "no credentials were found"
 
         probes = {probe.name: probe for probe in agent.status.readiness()}
-        assert not any(probe.ok for probe in probes.values())
+        assert not any(probe.ok for probe in probes.values() if probe.required)
         assert str(tmp_path / "later") in probes["read"].detail
         assert probes["checkpoint"].detail == "the disk is full"
         assert probes["credentials"].detail == "no credentials were found"
@@ -135,6 +135,17 @@ async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
         agent.status.saved(None)
         agent.parts.shipper.condition.denied = None
         assert all(probe.ok for probe in agent.status.readiness())
+
+
+async def test_readiness_names_what_is_wrong_with_enrichment_without_failing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with built(tmp_path, NOWHERE) as agent:
+        monkeypatch.setattr(agent.parts.enricher, "problem", "403; grant `list` and `watch` on pods")
+
+        probe = next(probe for probe in agent.status.readiness() if probe.name == "enrichment")
+
+    assert (probe.ok, probe.required, probe.detail) == (False, False, "403; grant `list` and `watch` on pods")
 
 
 async def test_the_report_and_the_gauges_show_the_same_books(tmp_path: Path) -> None:

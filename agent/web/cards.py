@@ -228,5 +228,11 @@ def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
             class_="probes",
         ),
         kind="checks",
-        tone=Level.TROUBLE if failed else Level.CALM,
+        tone=_level_of_checks(probes),
     )
+
+
+def _level_of_checks(probes: Sequence[Probe]) -> Level:
+    if any(not probe.ok and probe.required for probe in probes):
+        return Level.TROUBLE
+    return Level.CALM if all(probe.ok for probe in probes) else Level.ATTENTION

@@ -16,6 +16,8 @@ class Probe:
     name: str
     ok: bool
     detail: str
+    required: bool = True
+    """False: when the check fails, the agent still does its work. It is a finding, but /readyz stays 200."""
 
 
 @dataclass(frozen=True, slots=True)

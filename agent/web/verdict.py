@@ -77,8 +77,9 @@ def _losses(report: Report) -> Iterator[Finding]:
 
 def _failed(probes: Sequence[Probe]) -> Iterator[Finding]:
     # The same probe may be in health and in readiness.
-    for name, detail in dict.fromkeys((probe.name, probe.detail) for probe in probes if not probe.ok):
-        yield Finding(Level.TROUBLE, f"The check {name} failed.", detail)
+    for probe in dict.fromkeys(probe for probe in probes if not probe.ok):
+        level = Level.TROUBLE if probe.required else Level.ATTENTION
+        yield Finding(level, f"The check {probe.name} failed.", probe.detail)
 
 
 def _delays(report: Report) -> Iterator[Finding]:

@@ -46,6 +46,13 @@ async def test_probes_that_pass_are_a_200_and_a_failed_probe_is_a_503_with_its_r
         assert await response.text() == "ok state: fine\nfailed credentials: none found; set a role\n"
 
 
+async def test_a_failed_probe_that_is_not_required_is_a_warning_in_a_200(pages):
+    pages.readiness = (Probe("enrichment", False, "403; grant `list`", required=False),)
+
+    async with pages.get("/readyz") as response:
+        assert (response.status, await response.text()) == (200, "warning enrichment: 403; grant `list`\n")
+
+
 async def test_health_does_not_look_at_readiness(pages):
     pages.readiness = (Probe("credentials", False, "expired"),)
 
@@ -65,7 +72,9 @@ async def test_status_is_the_report_as_json_with_derived_values(pages):
     }  # fmt: skip
     assert status["files"][0]["behind"] == 2048
     assert status["last_alerts"][0]["rule"] == "Mkdir binary dirs"
-    assert status["readiness"][1] == {"name": "credentials", "ok": True, "detail": "web identity"}
+    assert status["readiness"][1] == {
+        "name": "credentials", "ok": True, "detail": "web identity", "required": True,
+    }  # fmt: skip
 
 
 async def test_status_accepts_any_file_name_and_an_infinite_time(pages):
