@@ -16,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import yaml
 
+from agent.core.redact import without_passwords
 from agent.enrich.kube_import import (
     SERVICE_TOKEN_FILENAME,
     ConfigException,
@@ -26,7 +27,6 @@ from agent.enrich.kube_import import (
 from agent.enrich.list_stream import Lines
 from agent.enrich.responses import refusal
 from agent.errors import KubernetesError
-from agent.settings.redact import without_passwords
 
 PODS = "/api/v1/pods"
 

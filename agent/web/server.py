@@ -86,7 +86,7 @@ async def _listen(runner: web.AppRunner, settings: Http) -> asyncio.Server:
 
     try:
         return await asyncio.get_running_loop().create_server(connected, settings.host, settings.port)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise PortUnavailable(_explain(error, settings)) from error
 
 
