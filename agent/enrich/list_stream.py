@@ -19,6 +19,9 @@ LARGEST_OBJECT_BYTES = 4 * 1024 * 1024
 LARGEST_ENVELOPE_BYTES = 256 * 1024
 """Longest envelope of a list. It holds the version and a continue token: less than 1 KiB."""
 
+MOST_EMPTY_LINES = 10_000
+"""Empty lines in a row before an answer counts as endless. The API server sends none."""
+
 MOST_SKIPPED_BYTES = 64 * 1024 * 1024
 """Bytes of one oversized object that are skipped before the answer counts as endless."""
 
@@ -37,6 +40,8 @@ class Lines:
         self._line = bytearray()
         self._skipped_bytes = 0
         """Bytes of the current line that were dropped because the line is too long."""
+        self._empty = 0
+        """Empty lines since the last event."""
         self.oversized = 0
         """Lines that were skipped."""
 
@@ -51,10 +56,18 @@ class Lines:
                 self.oversized += 1
                 self._skipped_bytes = 0
             elif line.strip():
+                self._empty = 0
                 yield line
+            else:
+                self._count_empty()
             # Otherwise this line would stay in memory while the next one arrives.
             del line
         self._append(data[start:])
+
+    def _count_empty(self) -> None:
+        self._empty += 1
+        if self._empty > MOST_EMPTY_LINES:
+            raise KubernetesError(f"the watch sent over {MOST_EMPTY_LINES} empty lines; expected events")
 
     def _append(self, data: bytes) -> None:
         if not self._skipped_bytes and len(self._line) + len(data) <= LARGEST_OBJECT_BYTES:
