@@ -12,11 +12,8 @@ from dataclasses import dataclass
 
 from agent.core.processing.alert import DROP_NOTICE, METRICS_SNAPSHOT, NotAnAlert, Notice, decode_notice
 from agent.telemetry import Telemetry
-from agent.telemetry.labels import label
 
 RULES_DIGEST = "falco.sha256_rules_file."
-MOST_RULES_FILES = 64
-"""Rules files in one snapshot; Falco's chart has three."""
 MOST_SOURCES = 16
 """Remembered event sources (syscall and a plugin or two) and starts of Falco, which a crash loop makes many of."""
 
@@ -94,9 +91,10 @@ class Notices:
         self._counted = drops
 
     def _read_rules(self, fields: dict[str, int | float | str | bool | None]) -> None:
-        self.version = label(str(fields.get("falco.version", self.version)))
-        keys = [key for key in fields if key.startswith(RULES_DIGEST)][:MOST_RULES_FILES]
-        self.rules = {label(key.removeprefix(RULES_DIGEST)): label(str(fields[key])) for key in keys}
+        self.version = str(fields.get("falco.version", self.version))
+        self.rules = {
+            key.removeprefix(RULES_DIGEST): str(value) for key, value in fields.items() if key.startswith(RULES_DIGEST)
+        }
         digests = ",".join(f"{name}:{digest[:12]}" for name, digest in sorted(self.rules.items()))
         self._telemetry.falco_rules_loaded.info({"version": self.version, "rules": digests})
 

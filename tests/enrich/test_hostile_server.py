@@ -62,9 +62,7 @@ def raw(data: bytes) -> Answer:
 
 
 @asynccontextmanager
-async def served(
-    tmp_path: Path, answer: Answer, answers: int = 1_000
-) -> AsyncIterator[tuple[PodEnricher, list[bytes]]]:
+async def served(tmp_path: Path, answer: Answer) -> AsyncIterator[tuple[PodEnricher, list[bytes]]]:
     """An enricher whose API server gives this answer to every request, and the requests."""
     requests: list[bytes] = []
 
