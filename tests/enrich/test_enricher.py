@@ -11,7 +11,7 @@ import pytest
 
 from agent.core.values import PodKey
 from agent.enrich.enricher import FRESH_MS, LATE_SECONDS, NO_SECOND_WAIT_SECONDS, AlertOnly, PodEnricher
-from agent.enrich.fragment_cache import MOST_ENTRIES
+from agent.enrich.fragment_cache import LARGEST_CACHE_BYTES, MOST_ENTRIES
 from agent.enrich.pod import Pod, Selection, decode_pod
 from agent.enrich.pod_file import PodFile
 from agent.telemetry.metrics import Telemetry
@@ -202,3 +202,22 @@ async def test_a_deleted_pod_is_dropped_at_the_next_answer_after_the_configured_
     made.source_works(reports_new_pods=True)
 
     assert result(made, key) is None
+
+
+async def test_cached_fragments_and_keys_are_bounded_in_bytes():
+    labels = {f"label-{number}": "x" * 60 for number in range(50)}
+    made = listed(*(pod(f"web-{number}", f"u{number}", **labels) for number in range(600)))
+
+    for number in range(600):
+        for container in range(4):
+            made.fragment(PodKey("shop", f"web-{number}", f"u{number}", f"{container}" * 12), now_ms())
+        made.unknown(PodKey("shop", f"{number}" + "x" * 100_000, None, None), "miss")
+
+    for cache in (made._answers, made._unknown):
+        assert 0 <= cache._bytes <= LARGEST_CACHE_BYTES
+
+
+async def test_a_name_that_kubernetes_does_not_allow_is_not_waited_for():
+    made = listed()
+
+    assert result(made, PodKey("shop", "x" * 300, None, None)) == "miss"
