@@ -15,6 +15,7 @@ from agent.enrich.kube_watch import PodWatch
 from agent.enrich.pod import Selection
 from agent.enrich.pod_file import PodFile, read_pod_file
 from agent.enrich.responses import PodListReader
+from agent.errors import KubernetesError
 from agent.settings.model import Enrich, Settings
 from agent.telemetry.metrics import Telemetry
 
@@ -80,6 +81,8 @@ async def probe(settings: Settings) -> str:
     selection = Selection([], [])
     match _origin(settings.enrich):
         case "alert":
+            if (problem := _why_off(settings.enrich)) is not None:
+                raise KubernetesError(problem)
             return "off; events carry only the pod fields of the alert itself"
         case "api":
             from agent.enrich.kube_api import connect

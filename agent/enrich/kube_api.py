@@ -125,7 +125,7 @@ class KubernetesApi:
 
 @asynccontextmanager
 async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterator[KubernetesApi]:
-    """Opens a connection, with configuration and token read anew.
+    """Opens a connection, for which configuration and token are read again.
 
     `kubeconfig` names the file to use. Without it the mounted service account is used, else $KUBECONFIG, else
     ~/.kube/config. Raises KubernetesError when none exists or the one found is unusable.

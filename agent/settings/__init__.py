@@ -1,6 +1,6 @@
 """Every setting: its default, its unit, its check, and the source of its value.
 
-Only this package reads the environment and the YAML file. Other parts receive the sections of `Settings` that they
+Only this package reads settings from the environment and the YAML file. Other parts receive the sections of `Settings` that they
 need, already checked.
 """
 

@@ -16,7 +16,7 @@ LARGEST_FILE_BYTES: Final = 1024 * 1024
 """A configuration with every setting is under 10 KiB."""
 
 MOST_NODES: Final = 100_000
-"""Values in the file, with every alias counted as what it stands for."""
+"""Values in the file, with every alias expanded."""
 
 DEEPEST_NESTING: Final = 50
 """Levels of mappings and lists; the settings need three."""

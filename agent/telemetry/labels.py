@@ -1,7 +1,7 @@
 """Bounds the values of labels that come from outside: rules, priorities and sources of alerts.
 
 Each value of a label is a time series, which the agent keeps for its whole life and writes in every answer to
-/metrics. Whoever writes alerts could otherwise fill the agent's memory with long or ever new names.
+/metrics. Without bounds, alerts with long or ever new names would fill the agent's memory.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ are deleted again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -149,6 +150,7 @@ async def real(directory: Path) -> AsyncIterator[Real]:
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
     if request.param == "ours":
         async with serving() as (cluster, url):
+            cluster.streams_lists = True
             yield Ours(cluster, write_kubeconfig(tmp_path / "kubeconfig", url, tmp_path / "token"))
     else:
         async with real(tmp_path) as found:
@@ -244,7 +246,7 @@ async def test_a_version_too_old_is_stale(server: Server, api: KubernetesApi):
 
 
 async def test_a_future_version_brings_no_event_or_is_stale(server: Server, api: KubernetesApi):
-    """Either way the agent lists anew: after a watch without a word, or at once."""
+    """In both cases the agent lists again: after a watch without events, or at once."""
     future = str(int(await version_now(api)) + 1_000_000)
 
     try:
@@ -253,6 +255,25 @@ async def test_a_future_version_brings_no_event_or_is_stale(server: Server, api:
         told = []
 
     assert told == []
+
+
+async def test_a_watch_begins_with_the_existing_pods_or_is_refused(server: Server, api: KubernetesApi):
+    """A server that cannot do it answers with an error, and then the agent lists in the ordinary way."""
+    await server.create()
+    await events(api, await version_now(api), 5)
+
+    found: list[Event] = []
+    with contextlib.suppress(Stale):
+        async with asyncio.timeout(15), aclosing(api.watch_pods(None, 5)) as lines:
+            async for line in lines:
+                event = read_event(line, ALL)
+                assert event is not None
+                found.append(event)
+
+    if found:
+        end = next(number for number, event in enumerate(found) if event.initial_events_end)
+        assert [event.pod.name for event in found[:end] if event.pod] == [NAME]
+        assert int(found[end].version) > 0
 
 
 async def test_an_invalid_token_is_unauthorized(server: Server, tmp_path: Path):

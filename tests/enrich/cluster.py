@@ -35,7 +35,7 @@ class Cluster:
     streams_lists: bool = False
     """Whether a watch may begin with the pods that exist, as servers since Kubernetes 1.32 do; else HTTP 422."""
     gone_as_event: bool = True
-    """Too old is said by an ERROR event inside a 200, as real servers do; else by HTTP 410."""
+    """A version that is too old is refused by an ERROR event inside a 200, as real servers do; else by HTTP 410."""
     list_answers: list[tuple[int, bytes]] = field(default_factory=list)
     """Answers to the next lists, in place of the true ones."""
     watch_answers: list[tuple[int, bytes]] = field(default_factory=list)
@@ -190,7 +190,7 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[Clus
 
 
 def write_kubeconfig(path: Path, url: str, token_file: Path, authority: Path | None = None) -> Path:
-    """A kubeconfig of one cluster, whose token stands in a file of its own, as a mounted one does."""
+    """A kubeconfig of one cluster, with the token in its own file, like a mounted token."""
     token_file.write_text(TOKEN)
     cluster = {"server": url} | ({"certificate-authority": str(authority)} if authority else {})
     config = {

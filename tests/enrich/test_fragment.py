@@ -16,7 +16,7 @@ NAMES = st.none() | st.text(min_size=1, max_size=20)
 
 
 def spliced(fragment: Fragment) -> dict[str, Any]:
-    """As it stands in an alert, read back."""
+    """The fragment inside an alert, decoded."""
     loaded: dict[str, Any] = orjson.loads(b'{"rule":"R"' + fragment.plain + b"}")
     assert loaded.pop("rule") == "R"
     return loaded

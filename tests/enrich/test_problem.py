@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from agent.enrich import factory
+from agent.errors import KubernetesError
 from agent.settings import Settings
 from agent.telemetry.metrics import Telemetry
 from tests.enrich.objects import pod_object
@@ -74,5 +76,7 @@ async def test_a_pod_without_a_token_is_a_problem_unless_enrichment_is_off(monke
 
     enricher = factory.build_enricher(Settings.model_validate({"enrich": {"mode": mode}}), telemetry)
 
+    with contextlib.nullcontext() if up else pytest.raises(KubernetesError, match="no service account token"):
+        assert (await factory.probe(Settings.model_validate({"enrich": {"mode": mode}}))).startswith("off")
     assert (enricher.problem is None) == bool(up)
     assert telemetry.value("enrichment_up") == up
