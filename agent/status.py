@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
 from agent.core.values import Lane
 from agent.parts import Parts
 from agent.tail.tracked_file import TrackedFile
-from agent.telemetry.metrics import Snapshot
 from agent.web.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
 
 STUCK_SECONDS: Final = 60.0
@@ -46,14 +45,16 @@ class Status:
     async def run(self) -> None:
         """Looks once a second, until cancelled."""
         while True:
-            self.look(time.monotonic())
+            # Contained here, not by a restart: a pause of the looks would look like an event loop that does not run.
+            with self._parts.telemetry.defects.contained("selfmonitor"):
+                self.look(time.monotonic())
             await asyncio.sleep(LOOK_SECONDS)
 
     def look(self, now: float) -> None:
         """Measures for how long records wait though no put was acknowledged, refused or timed out."""
         parts, shipper = self._parts, self._parts.shipper
         self._looked_at = now
-        waiting = self._in_flight() - parts.duplicates.held_records
+        waiting = self._in_flight() - parts.duplicates.held_records - parts.pod_wait.records
         if shipper.troubled or not (waiting or parts.budget.has_waiters):
             self._idle_at = now
         answered_at = max(shipper.last_acknowledged_at or 0.0, shipper.last_failed_at or 0.0)
@@ -85,7 +86,7 @@ class Status:
         )
 
     def readiness(self) -> Sequence[Probe]:
-        """For /readyz: whether the agent can read, can save its progress, and has credentials."""
+        """For /readyz: whether the agent can read, can save its progress, and has credentials; and what is degraded."""
         reader, denied = self._parts.reader, self._parts.shipper.denied
         state_dir = self._parts.settings.state_dir
         files = sum(1 for _ in reader.files)
@@ -93,27 +94,38 @@ class Status:
             Probe("read", reader.looked and reader.problem is None, reader.problem or f"{files} log files open"),
             Probe("checkpoint", self._save_problem is None, self._save_problem or f"{state_dir} is writable"),
             Probe("credentials", denied is None, denied or "accepted, or not yet refused"),
-            self._enrichment(),
+            *self._degraded(),
         )
 
-    def _enrichment(self) -> Probe:
-        """Alerts ship without metadata, too, so a failure does not make the agent unready."""
-        problem = self._parts.enricher.problem
-        detail = problem or f"mode {self._parts.settings.enrich.mode}; no failure"
-        return Probe("enrichment", problem is None, detail, required=False)
+    def _degraded(self) -> Iterator[Probe]:
+        telemetry, now = self._parts.telemetry, time.monotonic()
+        if (problem := self._parts.enricher.problem) is not None:
+            yield Probe("enrichment", True, problem, degraded=True)
+        for name, detail in telemetry.findings.current.items():
+            yield Probe(name, True, detail, degraded=True)
+        for defect in telemetry.defects.recent:
+            yield Probe(
+                defect.part,
+                True,
+                f"{defect.count} unforeseen exceptions, the last one {now - defect.noted_at:.0f} s ago: "
+                f"{defect.reason}; please report it with the traceback in the agent's log",
+                degraded=True,
+            )
 
     def books(self) -> Books:
-        return self._books(self._parts.telemetry.snapshot())
+        pipeline, shipper = self._parts.pipeline.counts, self._parts.shipper.counts
+        return Books(
+            pipeline.read,
+            shipper.shipped.total(),
+            pipeline.filtered.total(),
+            shipper.rejected.total(),
+            self._in_flight(),
+        )
 
     def report(self) -> Report:
         parts, now = self._parts, time.monotonic()
-        sample = parts.telemetry.snapshot()
+        counts, shipping = parts.pipeline.counts, parts.shipper.counts
         acknowledged = parts.shipper.last_acknowledged_at
-
-        def counts(label: str, name: str) -> dict[str, int]:
-            return {key: int(value) for key, value in sample.by(label, name).items()}
-
-        shipped = counts("lane", "records_shipped_total")
         return Report(
             version=self._version,
             node=parts.settings.node_name,
@@ -121,14 +133,14 @@ class Status:
             group=parts.group,
             started_at=self._started_at,
             now=time.time(),
-            books=self._books(sample),
+            books=self.books(),
             lanes=[
                 LaneReport(
                     queue.lane,
                     queue.destination.stream,
                     queue.records,
                     0.0 if queue.oldest_read_at is None else now - queue.oldest_read_at,
-                    shipped.get(queue.lane, 0),
+                    shipping.shipped[queue.lane],
                 )
                 for queue in parts.shipper.queues
             ],
@@ -144,37 +156,23 @@ class Status:
             backpressure_seconds=parts.budget.waited_seconds,
             send_slots=parts.shipper.slots.limit,
             send_slots_used=parts.shipper.slots.used,
-            puts=counts("outcome", "puts_total"),
-            throttled=int(sample.value("throttled_total")),
+            puts=dict(shipping.puts),
+            throttled=shipping.throttled,
             last_acknowledged_at=None if acknowledged is None else time.time() - (now - acknowledged),
             gaps=parts.gaps.count,
             gap_bytes=parts.gaps.bytes,
-            dead_letters=counts("reason", "dead_letters_total"),
-            filtered=counts("reason", "records_filtered_total"),
+            dead_letters=dict(parts.dead_letters.written),
+            filtered=dict(counts.filtered),
             checkpoint_age_seconds=None if self._saved_at is None else now - self._saved_at,
-            last_alerts=[
-                Alert(alert.read_at, alert.priority, alert.rule)
-                for alert in reversed(parts.pipeline.counts.last_alerts)
-            ],
+            last_alerts=[Alert(alert.read_at, alert.priority, alert.rule) for alert in reversed(counts.last_alerts)],
             falco=Falco(
                 silent_seconds=parts.liveness.silent_seconds(now),
                 silent=parts.liveness.any_silent,
                 versions=(parts.notices.version,) if parts.notices.version else (),
-                syscall_drops=int(sample.value("falco_syscall_drops_total")),
-                alerts_by_priority=counts("priority", "alerts_total"),
+                syscall_drops=int(parts.notices.syscall_drops),
+                alerts_by_priority=dict(counts.alerts),
             ),
-            enrichment=Enrichment(
-                parts.settings.enrich.mode, int(sample.value("kube_pods")), counts("result", "enrichment_total")
-            ),
-        )
-
-    def _books(self, sample: Snapshot) -> Books:
-        return Books(
-            int(sample.value("records_read_total")),
-            int(sample.total("records_shipped_total")),
-            int(sample.total("records_filtered_total")),
-            int(sample.total("records_rejected_total")),
-            self._in_flight(),
+            enrichment=Enrichment(parts.settings.enrich.mode, parts.enricher.pod_count, dict(counts.enriched)),
         )
 
     def _bind_gauges(self) -> None:

@@ -13,6 +13,7 @@ from agent.app import Agent
 from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.status import STUCK_SECONDS
 from agent.web.report import Probe
+from agent.web.verdict import judge
 from tests.process.driver import alert, append, container, cri
 from tests.selfmonitor.whole_agent import NOWHERE, aws_environment, built, running, until
 
@@ -118,6 +119,21 @@ async def test_an_event_loop_that_does_not_run_fails_health(tmp_path: Path) -> N
         assert not probe.ok
 
 
+async def test_a_defect_of_the_look_does_not_make_the_agent_unhealthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> int:
+        raise ValueError("broken")
+
+    async with built(tmp_path, NOWHERE) as agent:
+        monkeypatch.setattr(agent.status, "_in_flight", broken)
+        monkeypatch.setattr("agent.status.LOOK_SECONDS", 0.01)
+        async with running(agent.status.run()):
+            await until(lambda: agent.parts.telemetry.value("defects_total", part="selfmonitor") >= 3)
+
+        assert all(probe.ok for probe in agent.status.health())
+
+
 async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE, tail={"root": tmp_path / "later"}) as agent, running(agent.parts.reader.run()):
         await until(lambda: agent.parts.reader.problem)
@@ -125,7 +141,7 @@ async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
         agent.parts.shipper.condition.denied = "no credentials were found"
 
         probes = {probe.name: probe for probe in agent.status.readiness()}
-        assert not any(probe.ok for probe in probes.values() if probe.required)
+        assert not any(probe.ok for probe in probes.values())
         assert str(tmp_path / "later") in probes["read"].detail
         assert probes["checkpoint"].detail == "the disk is full"
         assert probes["credentials"].detail == "no credentials were found"
@@ -145,7 +161,29 @@ async def test_readiness_names_what_is_wrong_with_enrichment_without_failing(
 
         probe = next(probe for probe in agent.status.readiness() if probe.name == "enrichment")
 
-    assert (probe.ok, probe.required, probe.detail) == (False, False, "403; grant `list` and `watch` on pods")
+    assert (probe.ok, probe.degraded, probe.detail) == (True, True, "403; grant `list` and `watch` on pods")
+
+
+async def test_findings_and_defects_degrade_readiness_and_the_page_and_leave_the_agent_ready(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
+        await until(lambda: agent.parts.reader.looked)
+        assert not any(probe.degraded for probe in agent.status.readiness())
+        telemetry = agent.parts.telemetry
+        telemetry.findings.set("dead-letters", "3 dead letters could not be kept: the disk is full")
+        telemetry.defects.note("enrichment", ValueError("broken"))
+
+        probes = {probe.name: probe for probe in agent.status.readiness() if probe.degraded}
+        assert {name: probe.ok for name, probe in probes.items()} == {"dead-letters": True, "enrichment": True}
+        assert "ValueError: broken" in probes["enrichment"].detail
+        verdict = judge(agent.status.report(), agent.status.readiness())
+        assert {finding.what for finding in verdict.findings} == {
+            "dead-letters works less well than it should.",
+            "enrichment works less well than it should.",
+        }
+        assert verdict.headline == "Nothing is lost"
+
+        telemetry.findings.clear("dead-letters")
+        assert [probe.name for probe in agent.status.readiness() if probe.degraded] == ["enrichment"]
 
 
 async def test_the_report_and_the_gauges_show_the_same_books(tmp_path: Path) -> None:

@@ -13,21 +13,16 @@ from typing import Final, NamedTuple
 from agent.core.processing.kinds import MOST_KINDS, Kind
 from agent.core.processing.result import ProcessingResult
 from agent.telemetry import Telemetry
-from agent.telemetry.labels import BoundedLabels, label
+from agent.telemetry.labels import BoundedLabel, label_value
 from agent.telemetry.metrics import LARGEST_RULE_COUNT
 
 LAST_ALERTS: Final = 10
-
-MOST_PRIORITIES: Final = 16
+MOST_PRIORITIES: Final = 24
+"""Falco has eight; each may be written in capitals, in small letters, or with one capital."""
 MOST_SOURCES: Final = 32
 MOST_INTERNAL_RULES: Final = 64
-"""Falco has 8 priorities, a source for each plugin, and about ten internal rules."""
-
-MOST_LABEL_BYTES: Final = 32 * 1024
-"""Bound on all values of one label, in bytes."""
-
-LONGEST_KIND_CHARS: Final = 512
-"""Series of a kind with longer names are looked up each time, so that the names do not stay in memory."""
+LONGEST_REMEMBERED: Final = 512
+"""Characters of a kind's names. The counters of a kind with longer names are found anew for each chunk."""
 
 
 class LastAlert(NamedTuple):
@@ -52,10 +47,10 @@ class Counts:
         self.last_alerts: deque[LastAlert] = deque(maxlen=LAST_ALERTS)
         """One entry for each kind of alert in the last chunks, newest last."""
         self._telemetry = telemetry
-        self._priorities = BoundedLabels(MOST_PRIORITIES, MOST_LABEL_BYTES)
-        self._sources = BoundedLabels(MOST_SOURCES, MOST_LABEL_BYTES)
-        self._rules = BoundedLabels(LARGEST_RULE_COUNT, MOST_LABEL_BYTES)
-        self._internal_rules = BoundedLabels(MOST_INTERNAL_RULES, MOST_LABEL_BYTES)
+        self._priorities = BoundedLabel(MOST_PRIORITIES)
+        self._sources = BoundedLabel(MOST_SOURCES)
+        self._rules = BoundedLabel(LARGEST_RULE_COUNT)
+        self._internal_rules = BoundedLabel(MOST_INTERNAL_RULES)
         self._series: dict[Kind, tuple[Callable[[float], None], ...]] = {}
         """The counters of each kind of alert: finding a labelled series costs four times what adding to it does."""
 
@@ -67,12 +62,12 @@ class Counts:
             if kind.source == "internal":
                 self._telemetry.falco_internal.labels(self._internal_rules.of(kind.rule)).inc(alerts)
             self.alerts[self._priorities.of(kind.priority)] += alerts
-            self.last_alerts.append(LastAlert(label(kind.priority), label(kind.rule), time.time()))
+            self.last_alerts.append(LastAlert(label_value(kind.priority), label_value(kind.rule), time.time()))
         for reason, records in result.filtered.items():
             self.filter(reason, records)
-        for outcome, alerts in result.enriched.items():
-            self.enriched[outcome] += alerts
-            self._telemetry.enrichment.labels(outcome).inc(alerts)
+        for label, alerts in result.enriched.items():
+            self.enriched[label] += alerts
+            self._telemetry.enrichment.labels(label).inc(alerts)
 
     def filter(self, reason: str, records: int) -> None:
         """Counts records that a rule of the configuration settled."""
@@ -80,11 +75,12 @@ class Counts:
         self._telemetry.records_filtered.labels(reason).inc(records)
 
     def _find_series(self, kind: Kind) -> tuple[Callable[[float], None], ...]:
-        if len(self._series) >= MOST_KINDS:
-            self._series.clear()
-        alerts = self._telemetry.alerts.labels(self._priorities.of(kind.priority), self._sources.of(kind.source))
+        priority, source = self._priorities.of(kind.priority), self._sources.of(kind.source)
+        alerts = self._telemetry.alerts.labels(priority, source)
         by_rule = self._telemetry.alerts_by_rule.labels(self._rules.of(kind.rule))
-        series = (alerts.inc, by_rule.inc)
-        if len(kind.priority) + len(kind.source) + len(kind.rule) <= LONGEST_KIND_CHARS:
+        series = alerts.inc, by_rule.inc
+        if len(kind.priority) + len(kind.source) + len(kind.rule) <= LONGEST_REMEMBERED:
+            if len(self._series) >= MOST_KINDS:
+                self._series.clear()
             self._series[kind] = series
         return series

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from agent.core.processing.alert import DROP_NOTICE, METRICS_SNAPSHOT, NotAnAlert, Notice, decode_notice
 from agent.telemetry import Telemetry
 
 RULES_DIGEST = "falco.sha256_rules_file."
+MOST_RULES_FILES = 64
+LONGEST_NAME = 128
+"""Characters of a source, a start time or the name of a rules file."""
+LONGEST_VERSION = 64
+"""Characters of a version or a digest; SHA-256 has 64."""
 MOST_SOURCES = 16
 """Remembered event sources (syscall and a plugin or two) and starts of Falco, which a crash loop makes many of."""
 
@@ -38,7 +44,8 @@ class Notices:
         """Dropped system calls by start of Falco, from the last snapshot of each."""
         self._snapped = 0.0
         """Dropped system calls, summed over the snapshots."""
-        self._counted = 0.0
+        self.syscall_drops = 0.0
+        """System calls that Falco could not see."""
         self.version = ""
         self.rules: dict[str, str] = {}
         """Digest by rules file, as Falco names them."""
@@ -58,7 +65,7 @@ class Notices:
             self._read_snapshot(notice.output_fields)
 
     def _read_snapshot(self, fields: dict[str, int | float | str | bool | None]) -> None:
-        name = str(fields.get("evt.source", ""))
+        name = str(fields.get("evt.source", ""))[:LONGEST_NAME]
         if name not in self._sources and len(self._sources) >= MOST_SOURCES:
             self._sources.clear()
         source = self._sources.setdefault(name, _Source())
@@ -71,7 +78,7 @@ class Notices:
         # All sources share one output queue.
         self._telemetry.falco_output_drops.set(max(each.output_drops for each in self._sources.values()))
         if "scap.n_drops" in fields:
-            self._note_total(str(fields.get("falco.start_ts", "")), fields)
+            self._note_total(str(fields.get("falco.start_ts", ""))[:LONGEST_NAME], fields)
         self._read_rules(fields)
 
     def _note_total(self, start: str, fields: dict[str, int | float | str | bool | None]) -> None:
@@ -87,13 +94,14 @@ class Notices:
     def _count_drops(self) -> None:
         """Counts the larger sum: Falco limits the rate of its notices, and snapshots are late."""
         drops = max(self._noticed, self._snapped)
-        self._telemetry.falco_syscall_drops.inc(drops - self._counted)
-        self._counted = drops
+        self._telemetry.falco_syscall_drops.inc(drops - self.syscall_drops)
+        self.syscall_drops = drops
 
     def _read_rules(self, fields: dict[str, int | float | str | bool | None]) -> None:
-        self.version = str(fields.get("falco.version", self.version))
+        self.version = str(fields.get("falco.version", self.version))[:LONGEST_VERSION]
+        files = islice((key for key in fields if key.startswith(RULES_DIGEST)), MOST_RULES_FILES)
         self.rules = {
-            key.removeprefix(RULES_DIGEST): str(value) for key, value in fields.items() if key.startswith(RULES_DIGEST)
+            key.removeprefix(RULES_DIGEST)[:LONGEST_NAME]: str(fields[key])[:LONGEST_VERSION] for key in files
         }
         digests = ",".join(f"{name}:{digest[:12]}" for name, digest in sorted(self.rules.items()))
         self._telemetry.falco_rules_loaded.info({"version": self.version, "rules": digests})

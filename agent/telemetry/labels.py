@@ -1,7 +1,8 @@
-"""Bounds the values of labels that come from outside: rules, priorities and sources of alerts.
+"""Label values from outside, bounded in length and in number.
 
-Each value of a label is a time series, which the agent keeps for its whole life and writes in every answer to
-/metrics. Without bounds, alerts with long or ever new names would fill the agent's memory.
+The names of rules, sources and priorities are written by Falco, so their length and number are not known. A value ends
+at LONGEST_LABEL characters, the last of which are a digest of the whole, so that two long values stay apart. Beyond the
+first `most` values of a label, all others are `other`.
 """
 
 from __future__ import annotations
@@ -9,42 +10,33 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-LONGEST_LABEL_CHARS: Final = 128
-DIGEST_CHARS: Final = 8
+LONGEST_LABEL: Final = 128
+DIGEST_CHARACTERS: Final = 16
 OTHER: Final = "other"
-"""The label of all values beyond the bounds."""
 
 
-def label(value: str) -> str:
-    """The value as a label: a longer one ends after 128 characters, followed by a digest of the whole value.
-
-    Characters that UTF-8 cannot encode become `?`, because an answer to /metrics is UTF-8.
-    """
-    text = value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if len(text) <= LONGEST_LABEL_CHARS:
+def label_value(text: str) -> str:
+    """The text itself when it is short enough, else its beginning, `…` and a digest."""
+    if not text.isascii():
+        # An answer to /metrics is UTF-8, which has no form for half of a surrogate pair.
+        text = text.encode("utf-8", "replace").decode()
+    if len(text) <= LONGEST_LABEL:
         return text
-    digest = sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_CHARS]
-    return f"{text[:LONGEST_LABEL_CHARS]}~{digest}"
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_CHARACTERS]
+    return f"{text[: LONGEST_LABEL - DIGEST_CHARACTERS - 1]}…{digest}"
 
 
-class BoundedLabels:
-    """The values of one label: at most `most` of them, and at most `most_bytes` together. Further ones are `other`."""
+class BoundedLabel:
+    """The values of one label."""
 
-    def __init__(self, most: int, most_bytes: int) -> None:
+    def __init__(self, most: int) -> None:
         self._most = most
-        self._room_bytes = most_bytes
-        self._known: set[str] = set()
+        self._values: set[str] = set()
 
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def of(self, value: str) -> str:
-        """The label for this value."""
-        text = label(value)
-        if text not in self._known:
-            cost = len(text.encode())
-            if len(self._known) >= self._most or cost > self._room_bytes:
+    def of(self, text: str) -> str:
+        value = label_value(text)
+        if value not in self._values:
+            if len(self._values) >= self._most:
                 return OTHER
-            self._known.add(text)
-            self._room_bytes -= cost
-        return text
+            self._values.add(value)
+        return value

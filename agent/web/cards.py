@@ -219,7 +219,7 @@ def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
             *(
                 tag(
                     "li",
-                    tag("span", "ok" if probe.ok else "failed", class_=f"probe {'ok' if probe.ok else 'failed'}"),
+                    tag("span", probe.result, class_=f"probe {probe.result}"),
                     tag("b", probe.name),
                     tag("span", probe.detail, class_="quiet"),
                 )
@@ -233,6 +233,6 @@ def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
 
 
 def _level_of_checks(probes: Sequence[Probe]) -> Level:
-    if any(not probe.ok and probe.required for probe in probes):
+    if not all(probe.ok for probe in probes):
         return Level.TROUBLE
-    return Level.CALM if all(probe.ok for probe in probes) else Level.ATTENTION
+    return Level.ATTENTION if any(probe.degraded for probe in probes) else Level.CALM

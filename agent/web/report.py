@@ -16,8 +16,14 @@ class Probe:
     name: str
     ok: bool
     detail: str
-    required: bool = True
-    """False: when the check fails, the agent still does its work. It is a finding, but /readyz stays 200."""
+    degraded: bool = False
+    """The agent does its work, but this part of it works less well than it should."""
+
+    @property
+    def result(self) -> str:
+        if not self.ok:
+            return "failed"
+        return "degraded" if self.degraded else "ok"
 
 
 @dataclass(frozen=True, slots=True)

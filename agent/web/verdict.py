@@ -42,7 +42,7 @@ def judge(report: Report, probes: Sequence[Probe] = ()) -> Verdict:
     losses = list(_losses(report))
     failures = list(_failed(probes))
     delays = list(_delays(report))
-    hints = list(_hints(report))
+    hints = [*_degraded(probes), *_hints(report)]
     findings = sorted([*losses, *failures, *delays, *hints], key=lambda finding: finding.level is not Level.TROUBLE)
     level = _worst(findings)
     if losses:
@@ -77,9 +77,14 @@ def _losses(report: Report) -> Iterator[Finding]:
 
 def _failed(probes: Sequence[Probe]) -> Iterator[Finding]:
     # The same probe may be in health and in readiness.
-    for probe in dict.fromkeys(probe for probe in probes if not probe.ok):
-        level = Level.TROUBLE if probe.required else Level.ATTENTION
-        yield Finding(level, f"The check {probe.name} failed.", probe.detail)
+    for name, detail in dict.fromkeys((probe.name, probe.detail) for probe in probes if not probe.ok):
+        yield Finding(Level.TROUBLE, f"The check {name} failed.", detail)
+
+
+def _degraded(probes: Sequence[Probe]) -> Iterator[Finding]:
+    degraded = ((probe.name, probe.detail) for probe in probes if probe.ok and probe.degraded)
+    for name, detail in dict.fromkeys(degraded):
+        yield Finding(Level.ATTENTION, f"{name} works less well than it should.", detail)
 
 
 def _delays(report: Report) -> Iterator[Finding]:

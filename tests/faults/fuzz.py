@@ -136,7 +136,7 @@ def play(lines: list[bytes], chance: random.Random, result: Result) -> None:
             seen += [(odd.offset, odd.payload) for odd in records.unusual]
             result.records += len(records)
         while waiting.events:
-            batch = waiting.take()
+            batch = waiting.take(0)
             assert batch.counted_bytes <= MOST_BYTES
             for event in orjson.loads(b"".join(batch.encode())):
                 assert len(event["message"].encode()) <= LARGEST_MESSAGE_BYTES

@@ -241,13 +241,20 @@ async def test_a_shipper_cancelled_in_the_middle_of_a_put_settles_nothing(tmp_pa
 
 
 async def test_dead_letters_that_cannot_be_written_do_not_stop_the_shipping(tmp_path: Path) -> None:
-    (tmp_path / "dead-letters").write_text("a file where the directory should be")
+    occupied = tmp_path / "dead-letters"
+    occupied.write_text("a file where the directory should be")
     async with EmbeddedCloudWatch() as cloudwatch, shipping(cloudwatch, tmp_path) as shipper:
         shipper.accept("old", age_ms=20 * DAY_MS)
         shipper.accept("fine")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await cloudwatch.until(lambda: texts(cloudwatch) == ["fine"])
+        assert shipper.count("records_rejected_total", reason="too_old") == 0
+        assert shipper.ledger.in_flight >= 1
+
+        occupied.unlink()
         await shipper.drained()
 
-        assert texts(cloudwatch) == ["fine"]
+        assert [one.message for one in read_dead_letters(occupied)] == [b"old"]
         assert shipper.count("records_rejected_total", reason="too_old") == 1
 
 

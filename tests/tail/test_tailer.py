@@ -11,11 +11,10 @@ import pytest
 
 from agent.settings import Tail
 from agent.tail.discovery import Discovery
-from agent.tail.file_tracker import FileTracker
-from agent.tail.reading import Chunk
 from agent.tail.tailer import CHUNK_BYTES
 from agent.tail.tracked_file import TrackedFile
-from tests.tail.following import UID, Container, compress, copytruncate, following, plain_alert
+from agent.tail.types import Chunk
+from tests.tail.following import UID, Container, compress, copytruncate, following, plain_alert, tracker_of
 
 
 async def test_lines_are_delivered_in_order_as_they_are_written(tmp_path: Path) -> None:
@@ -26,7 +25,7 @@ async def test_lines_are_delivered_in_order_as_they_are_written(tmp_path: Path) 
         container.write(3)
         await seen.until(lambda: seen.numbers == [1, 2, 3])
 
-    assert seen.chunks[0].file.source.namespace == "falco"
+    assert seen.chunks[0].namespace == "falco"
     assert seen.budget.used_bytes == 0
 
 
@@ -39,7 +38,7 @@ async def test_a_second_run_goes_on_behind_what_was_settled(tmp_path: Path) -> N
     container.write(3)
     async with following(tmp_path, positions=first.reader.positions()) as second:
         await second.until(lambda: second.numbers == [3])
-        assert second.chunks[0].file.id == first.chunks[0].file.id
+        assert second.chunks[0].file_id == first.chunks[0].file_id
 
     assert not second.gaps
 
@@ -419,7 +418,7 @@ async def test_a_name_that_leads_to_another_file_since_the_look_is_not_taken_for
     ((source, files),) = found.items()
     container.rotate()
     container.write(2)
-    file_tracker = FileTracker(source, Tail(root=tmp_path), {}, set(), lambda error: None)
+    file_tracker = tracker_of(source, Tail(root=tmp_path))
     held: list[TrackedFile] = []
 
     file_tracker.take(files, held, at_end=False)
@@ -439,7 +438,7 @@ async def test_a_file_that_is_renamed_and_compressed_between_two_looks_keeps_its
     container.rotate()
     container.write(3)
     ((source, files),) = Discovery(Tail(root=tmp_path)).look().items()
-    file_tracker = FileTracker(source, Tail(root=tmp_path), {}, set(), lambda error: None)
+    file_tracker = tracker_of(source, Tail(root=tmp_path))
     held: list[TrackedFile] = []
     file_tracker.take(files, held, at_end=False)
     order = [file.id for file in held]
@@ -541,7 +540,7 @@ async def test_a_file_truncated_before_its_turn_came_is_not_taken_for_what_it_wa
         await seen.until(lambda: len(seen.payloads) == 4)
 
     assert sorted(seen.payloads) == [plain_alert(number)[:-1] for number in (1, 2, 3, 4)]
-    assert [c.records.payloads for c in seen.chunks if c.file.id == second.id] == [[plain_alert(2)[:-1]]]
+    assert [c.records.payloads for c in seen.chunks if c.file_id == second.id] == [[plain_alert(2)[:-1]]]
 
 
 async def test_what_was_truncated_away_without_a_copy_is_an_exact_gap(tmp_path: Path) -> None:
@@ -646,14 +645,14 @@ async def test_a_deleted_and_recreated_file_is_another_one_even_when_it_begins_a
         path.unlink()
         path.write_bytes(b"Falco starts\n" + plain_alert(2))
         await first.until(lambda: len(first.payloads) == 4)
-        ids = {chunk.file.id for chunk in first.chunks}
+        ids = {chunk.file_id for chunk in first.chunks}
     positions = first.reader.positions()
     path.unlink()
     path.write_bytes(b"Falco starts\n" + plain_alert(3) + plain_alert(4))
 
     async with following(None, paths=[str(path)], positions=positions) as second:
         await second.until(lambda: len(second.payloads) == 3)
-        ids |= {chunk.file.id for chunk in second.chunks}
+        ids |= {chunk.file_id for chunk in second.chunks}
 
     assert len(ids) == 3
 
@@ -753,6 +752,7 @@ async def test_what_vanished_while_the_agent_was_stopped_is_announced_once(tmp_p
 
 async def test_a_pod_that_was_read_and_is_gone_after_a_restart_is_no_gap(tmp_path: Path) -> None:
     container = Container(tmp_path)
+    (tmp_path / "kube-system_coredns-x_1").mkdir()
     container.write(1)
     async with following(tmp_path) as first:
         await first.until(lambda: first.numbers == [1])
@@ -837,7 +837,7 @@ async def test_a_node_that_lost_power_before_the_disk_had_all_of_a_file_goes_on_
         await second.looks()
         container.write(4)
         await second.until(lambda: second.numbers == [4])
-        assert second.chunks[0].file.id != first.chunks[0].file.id
+        assert second.chunks[0].file_id != first.chunks[0].file_id
 
 
 async def test_a_root_that_is_not_there_is_a_problem_until_it_is(tmp_path: Path) -> None:

@@ -46,11 +46,33 @@ async def test_probes_that_pass_are_a_200_and_a_failed_probe_is_a_503_with_its_r
         assert await response.text() == "ok state: fine\nfailed credentials: none found; set a role\n"
 
 
-async def test_a_failed_probe_that_is_not_required_is_a_warning_in_a_200(pages):
-    pages.readiness = (Probe("enrichment", False, "403; grant `list`", required=False),)
+async def test_a_degraded_probe_is_named_and_still_a_200(pages):
+    pages.readiness = (Probe("enrichment", True, "the API server answers 403", degraded=True),)
 
     async with pages.get("/readyz") as response:
-        assert (response.status, await response.text()) == (200, "warning enrichment: 403; grant `list`\n")
+        assert (response.status, await response.text()) == (200, "degraded enrichment: the API server answers 403\n")
+    assert "enrichment works less well than it should" in await pages.text("/")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", 500), ("/status", 500), ("/healthz", 200), ("/readyz", 200)])
+async def test_a_defect_of_a_page_is_counted_and_neither_ends_nor_restarts_the_agent(pages, monkeypatch, path, status):
+    def broken():
+        raise ValueError("broken")
+
+    monkeypatch.setattr(pages, "health_now", broken)
+
+    async with pages.get(path) as response:
+        assert response.status == status
+        assert "Traceback" not in await response.text()
+    assert pages.telemetry.value("defects_total", part="http") == 1
+    async with pages.get("/metrics") as response:
+        assert response.status == 200
+
+
+async def test_a_path_that_does_not_exist_is_no_defect(pages):
+    async with pages.get("/nothing") as response:
+        assert response.status == 404
+    assert pages.telemetry.value("defects_total", part="http") == 0
 
 
 async def test_health_does_not_look_at_readiness(pages):
@@ -72,9 +94,9 @@ async def test_status_is_the_report_as_json_with_derived_values(pages):
     }  # fmt: skip
     assert status["files"][0]["behind"] == 2048
     assert status["last_alerts"][0]["rule"] == "Mkdir binary dirs"
-    assert status["readiness"][1] == {
-        "name": "credentials", "ok": True, "detail": "web identity", "required": True,
-    }  # fmt: skip
+    assert {key: status["readiness"][1][key] for key in ("name", "ok", "detail", "degraded", "result")} == {
+            "name": "credentials", "ok": True, "detail": "web identity", "degraded": False, "result": "ok",
+        }  # fmt: skip
 
 
 async def test_status_accepts_any_file_name_and_an_infinite_time(pages):

@@ -102,10 +102,10 @@ def test_a_failed_probe_is_one_finding_however_many_lists_hold_it():
     ]
 
 
-def test_a_failed_probe_that_is_not_required_asks_for_attention():
-    verdict = judge(CALM, [Probe("enrichment", False, "403; grant `list` on pods", required=False)])
+def test_a_degraded_part_asks_for_attention():
+    verdict = judge(CALM, [Probe("enrichment", True, "403; grant `list` on pods", degraded=True)])
 
-    assert (verdict.level, verdict.headline) == (Level.ATTENTION, "Nothing is lost, but a check failed")
+    assert (verdict.level, verdict.headline) == (Level.ATTENTION, "Nothing is lost")
     assert [finding.remedy for finding in verdict.findings] == ["403; grant `list` on pods"]
 
 

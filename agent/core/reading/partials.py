@@ -3,6 +3,9 @@
 Parts are joined per stream and as bytes: a runtime may cut a record inside a character. The lines of stdout and of
 stderr may stand between each other, so a file may only be committed up to the start of its oldest partial record.
 The methods are synchronous; one joiner belongs to one container and goes on from file to file.
+
+No line can raise. A line that meets an unforeseen exception becomes a record marked as a defect, and the lines before
+and behind it are read as usual.
 """
 
 from __future__ import annotations
@@ -11,9 +14,9 @@ from collections.abc import Set
 from itertools import accumulate
 from typing import Final
 
-from agent.core.reading.line_formats import Cri, LineFormat
+from agent.core.reading.line_formats import Cri, LineFormat, read_line
 from agent.core.reading.partial_record import PartialRecord
-from agent.core.reading.records import Records
+from agent.core.reading.records import Mark, Records, UnusualRecord
 
 _WHOLE: Final = b" stdout F "
 """The part of a CRI line behind its stamp, if the line is a whole record of stdout."""
@@ -32,7 +35,7 @@ class Joiner:
         """By stream."""
 
     def feed(self, lines: list[bytes], offset: int, now: float) -> Records:
-        """The records that end in these lines. The first line begins at `offset`; each line has its newline."""
+        """The records that end in these lines. The first begins at `offset`; each has the byte that ends it."""
         if isinstance(self.line_format, Cri):
             return self._all_whole(lines, offset) or self._mixed(lines, offset, now)
         records = Records()
@@ -106,10 +109,23 @@ class Joiner:
             partial.start = partial.committable = 0
         return from_older_files
 
+    @property
+    def held_bytes(self) -> int:
+        """How much memory the partial records hold."""
+        return sum(partial.held_bytes for partial in self._partials.values())
+
     def _add_line(self, line: bytes, offset: int, now: float, records: Records) -> None:
         """The general case: any line, one by one."""
+        if line[:1] == b"\0":
+            return  # a hole
+        try:
+            self._join(line, offset, now, records)
+        except Exception as defect:  # noqa: BLE001 - whatever happens to one line may not harm the others
+            records.unusual.append(UnusualRecord(line[:-1], offset, line, Mark(defect=defect)))
+
+    def _join(self, line: bytes, offset: int, now: float, records: Records) -> None:
         written = line[:-1]
-        entry = self.line_format.text(written)
+        self.line_format, entry = read_line(written, self.line_format)
         if entry is None:
             stream, text, continues = "stdout", written, False
             partial = None
