@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent import memory
+from agent.core.redact import without_passwords
 from agent.errors import FalcowatchError, SettingsError
 
 N = TypeVar("N", int, float)
-SECRETS = frozenset({"cloudwatch.external_id"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments)
     except SettingsError as error:
         for problem in error.problems:
-            print(f"falcowatch: {problem}", file=sys.stderr)
+            print(f"falcowatch: {without_passwords(problem)}", file=sys.stderr)
         return 2
     except FalcowatchError as error:
-        print(f"falcowatch: {error}", file=sys.stderr)
+        print(f"falcowatch: {without_passwords(str(error))}", file=sys.stderr)
         return 1
 
 
@@ -60,12 +61,15 @@ def _check(arguments: argparse.Namespace) -> int:
 
     from agent.check import probes
     from agent.settings import load_settings
+    from agent.settings.explain import printable
 
+    # A file name in a setting or in a message may not be UTF-8.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     loaded = load_settings(os.environ, arguments.config)
     out = Console(highlight=False, soft_wrap=True)
     for dotted, value, source in loaded.rows():
-        shown = "•••" if value and dotted in SECRETS else value
-        out.print(f"{dotted:36} {shown!s:28} {source}", markup=False)
+        out.print(f"{dotted:36} {printable(dotted, value):28} {source}", markup=False)
 
     async def probe() -> bool:
         fine = True
@@ -73,7 +77,7 @@ def _check(arguments: argparse.Namespace) -> int:
             out.print(
                 f"[green]ok    [/green] {found.name}: " if found.ok else f"[red]failed[/red] {found.name}: ", end=""
             )
-            out.print(found.detail, markup=False)
+            out.print(without_passwords(found.detail), markup=False)
             fine = fine and found.ok
         return fine
 

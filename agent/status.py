@@ -100,6 +100,8 @@ class Status:
     def _warnings(self) -> Iterator[Probe]:
         """What works less well than it should: a finding that does not make the agent unready."""
         dead_letters, defects = self._parts.dead_letters, self._parts.telemetry.defects
+        if (problem := self._parts.enricher.problem) is not None:
+            yield Probe("enrichment", False, problem, required=False)
         if lost := dead_letters.lost.total():
             yield Probe(
                 "dead-letters",

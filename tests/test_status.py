@@ -153,6 +153,17 @@ async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
         assert all(probe.ok for probe in agent.status.readiness())
 
 
+async def test_enrichment_that_does_not_work_is_a_warning_and_leaves_the_agent_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with built(tmp_path, NOWHERE) as agent:
+        monkeypatch.setattr(agent.parts.enricher, "problem", "403; grant `list` and `watch` on pods", raising=False)
+
+        probe = next(probe for probe in agent.status.readiness() if probe.name == "enrichment")
+
+    assert (probe.ok, probe.required, probe.detail) == (False, False, "403; grant `list` and `watch` on pods")
+
+
 async def test_defects_and_lost_dead_letters_are_warnings_and_leave_the_agent_ready(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
         await until(lambda: agent.parts.reader.looked)

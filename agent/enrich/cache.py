@@ -15,11 +15,15 @@ from typing import Final, NamedTuple
 
 from agent.core.values import PodKey
 from agent.enrich.pod import Container, Pod
+from agent.telemetry.logs import Occasional
 
 log = logging.getLogger(__name__)
 
 MOST_PODS = 2000
 """Pods in the cache. A node runs 110 pods by default and at most 500; the rest is room for deleted pods."""
+
+LARGEST_CACHE_BYTES = 8 * 1024 * 1024
+"""Bound on the memory of all pods in the cache, about: 500 pods with the longest metadata need half of it."""
 
 MOST_CONTAINER_IDS = 16
 """Ids kept for each container. A crash loop creates an id every few minutes; the API reports only the last two."""
@@ -49,7 +53,9 @@ class PodCache:
 
     def __init__(self, keep_deleted_ms: int) -> None:
         self._keep_deleted_ms = keep_deleted_ms
+        self._occasional = Occasional(600.0)
         self._pods: dict[str, Pod] = {}
+        self._cost_bytes = 0
         self._deleted: dict[str, int] = {}
         """uid → time at which the deletion was noticed, oldest first."""
         self._by_name: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -68,18 +74,22 @@ class PodCache:
     def put(self, pod: Pod, now_ms: int) -> bool:
         """Stores the current state of a pod. Returns whether this changed the cache."""
         known = self._pods.get(pod.uid)
-        if known is None and not self._make_room(now_ms):
-            log.warning(
-                "pod was not cached, its alerts ship without metadata",
-                extra={"most_pods": MOST_PODS, "namespace": pod.namespace, "pod": pod.name},
-            )
-            return False
         if known is not None:
             pod = _with_earlier_ids(pod, known)
             if pod == known and pod.uid not in self._deleted:
                 return False
+        if not self._make_room(pod, known, now_ms):
+            if (fields := self._occasional.fields("full")) is not None:
+                log.warning(
+                    "pod was not cached, its alerts ship without metadata",
+                    extra={"namespace": pod.namespace, "pod": pod.name, "pods": len(self._pods), **fields},
+                )
+            return False
+        if known is not None:
             self._unlink_containers(known)
+            self._cost_bytes -= known.cost_bytes
         self._pods[pod.uid] = pod
+        self._cost_bytes += pod.cost_bytes
         self._deleted.pop(pod.uid, None)
         self._link(pod)
         return True
@@ -90,13 +100,10 @@ class PodCache:
             self._deleted.setdefault(uid, now_ms)
         self.forget_old(now_ms)
 
-    def replace(self, pods: Collection[Pod], now_ms: int) -> None:
-        """Takes the complete list of living pods. A pod that is not in the list counts as deleted."""
-        living = {pod.uid for pod in pods}
-        for uid in self._pods.keys() - self._deleted.keys() - living:
+    def keep_only(self, uids: Collection[str], now_ms: int) -> None:
+        """Takes the uids of all living pods. A pod that is not among them counts as deleted."""
+        for uid in self._pods.keys() - self._deleted.keys() - set(uids):
             self._deleted[uid] = now_ms
-        for pod in pods:
-            self.put(pod, now_ms)
         self.forget_old(now_ms)
 
     def forget_old(self, now_ms: int) -> bool:
@@ -174,15 +181,25 @@ class PodCache:
                 if self._by_container.get(short, ("", ""))[0] == pod.uid:
                     del self._by_container[short]
 
-    def _make_room(self, now_ms: int) -> bool:
-        if len(self._pods) >= MOST_PODS:
+    def _make_room(self, pod: Pod, known: Pod | None, now_ms: int) -> bool:
+        """Drops deleted pods until the pod fits. Returns whether it fits."""
+
+        def fits() -> bool:
+            known_cost = known.cost_bytes if known else 0
+            return (
+                len(self._pods) + (known is None) <= MOST_PODS
+                and self._cost_bytes - known_cost + pod.cost_bytes <= LARGEST_CACHE_BYTES
+            )
+
+        if not fits():
             self.forget_old(now_ms)
-        if len(self._pods) >= MOST_PODS and self._deleted:
-            self._drop(next(iter(self._deleted)))
-        return len(self._pods) < MOST_PODS
+        while not fits() and (uid := next((uid for uid in self._deleted if uid != pod.uid), None)):
+            self._drop(uid)
+        return fits()
 
     def _drop(self, uid: str) -> None:
         pod = self._pods.pop(uid)
+        self._cost_bytes -= pod.cost_bytes
         del self._deleted[uid]
         self._unlink_containers(pod)
         if self._by_static_uid.get(pod.static_uid) == uid:

@@ -15,12 +15,13 @@ from typing import Literal
 from agent.core.values import Fragment, PodKey
 from agent.enrich.cache import PodCache
 from agent.enrich.fragment import HOST, NO_POD_NAMED, alert_fragment, pod_fragment, unknown_fragment
-from agent.enrich.pod import Pod
+from agent.enrich.fragment_cache import FragmentCache
+from agent.enrich.pod import LONGEST_NAME_CHARS, Pod
 from agent.enrich.source import PodSource
 from agent.telemetry.metrics import Telemetry
 
-MOST_ANSWERS = 2048
-"""Bound of each of three tables: cached answers, cached fragments of unknown pods, and keys waited for in vain."""
+MOST_KEYS_IN_VAIN = 2048
+"""Keys that are not waited for again."""
 
 NO_SECOND_WAIT_SECONDS = 300.0
 """After a wait in vain the same key is not waited for again for this long. If its pod appears, it is found at once."""
@@ -35,17 +36,27 @@ FRESH_MS = 60_000
 class PodEnricher:
     """The Enricher over a source of pods. It is also the sink of that source."""
 
-    def __init__(self, source: PodSource, keep_deleted_seconds: float, telemetry: Telemetry) -> None:
+    def __init__(
+        self, source: PodSource, keep_deleted_seconds: float, telemetry: Telemetry, max_bytes: int = 4096
+    ) -> None:
         self._source = source
+        self._max_bytes = max_bytes
         self._pods = PodCache(int(keep_deleted_seconds * 1000))
-        self._answers: dict[PodKey, tuple[int, int, Fragment]] = {}
-        self._unknown: dict[tuple[PodKey, str], Fragment] = {}
+        self._answers: FragmentCache[PodKey, tuple[int, int, Fragment]] = FragmentCache()
+        self._unknown: FragmentCache[tuple[PodKey, str], Fragment] = FragmentCache()
         self._no_second_wait: dict[PodKey, float] = {}
         """key → loop time until which it is not waited for again, earliest first."""
         self._listed = False
-        self._source_works = True
+        self._reports_new_pods = True
+        self._problem: str | None = None
         self._pods_changed = asyncio.Event()
         telemetry.kube_pods.set_function(lambda: len(self._pods))
+        telemetry.enrichment_up.set_function(lambda: float(self._problem is None))
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no metadata for new pods, with the remedy; None while the source works."""
+        return self._problem
 
     def fragment(self, key: PodKey, time_ms: int) -> Fragment | None:
         answer = self._answers.get(key)
@@ -59,16 +70,15 @@ class PodEnricher:
 
     def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
         if (fragment := self._unknown.get((key, result))) is None:
-            if len(self._unknown) >= MOST_ANSWERS:
-                self._unknown.clear()
-            fragment = self._unknown[key, result] = unknown_fragment(key, result)
+            fragment = unknown_fragment(key, result, self._max_bytes)
+            self._unknown.put((key, result), fragment, fragment, _key_bytes(key))
         return fragment
 
     async def appear(self, keys: Collection[PodKey], timeout_seconds: float) -> None:
         missing = self._missing(keys)
         try:
             async with asyncio.timeout(timeout_seconds):
-                while missing and self._source_works:
+                while missing and self._reports_new_pods:
                     await self._pods_changed.wait()
                     missing = self._missing(missing)
         except TimeoutError:
@@ -89,8 +99,8 @@ class PodEnricher:
         """The pods that exist on this node now."""
         return list(self._pods.living())
 
-    def pods_listed(self, pods: Collection[Pod]) -> None:
-        self._pods.replace(pods, _now_ms())
+    def pods_listed(self, uids: Collection[str]) -> None:
+        self._pods.keep_only(uids, _now_ms())
         self._listed = True
         self._changed()
 
@@ -104,20 +114,26 @@ class PodEnricher:
         self._pods.delete(pod.uid, now_ms)
         self._changed()
 
-    def source_works(self, works: bool) -> None:
+    def source_works(self, *, reports_new_pods: bool) -> None:
+        self._problem = None
+        self._source_state(reports_new_pods)
+
+    def source_failed(self, reason: str) -> None:
+        self._problem = reason
+        self._source_state(False)
+
+    def _source_state(self, reports_new_pods: bool) -> None:
         forgot = self._pods.forget_old(_now_ms())
-        if forgot or works != self._source_works:
-            self._source_works = works
+        if forgot or reports_new_pods != self._reports_new_pods:
+            self._reports_new_pods = reports_new_pods
             self._changed()
 
     def _look_up(self, key: PodKey, time_ms: int) -> Fragment | None:
         found = self._pods.find(key, time_ms)
         if found is None:
             return self._not_found(key, time_ms)
-        if len(self._answers) >= MOST_ANSWERS:
-            self._answers.clear()
-        fragment = pod_fragment(found.pod, found.container, found.container_id)
-        self._answers[key] = found.from_ms, found.until_ms, fragment
+        fragment = pod_fragment(found.pod, found.container, found.container_id, self._max_bytes)
+        self._answers.put(key, (found.from_ms, found.until_ms, fragment), fragment, _key_bytes(key))
         return fragment
 
     def _not_found(self, key: PodKey, time_ms: int) -> Fragment | None:
@@ -125,7 +141,9 @@ class PodEnricher:
         until = self._no_second_wait.get(key)
         if until is not None and (left_seconds := until - _loop_time()) > 0:
             return self.unknown(key, "late" if left_seconds > NO_SECOND_WAIT_SECONDS - LATE_SECONDS else "miss")
-        if self._source_works and (not self._listed or time_ms > _now_ms() - FRESH_MS):
+        if not _can_exist(key):
+            return self.unknown(key, "miss")
+        if self._reports_new_pods and (not self._listed or time_ms > _now_ms() - FRESH_MS):
             return None
         return self.unknown(key, "miss")
 
@@ -138,7 +156,7 @@ class PodEnricher:
             return  # The first list is late, and it may still contain these pods.
         until = _loop_time() + NO_SECOND_WAIT_SECONDS
         for key in keys:
-            if len(self._no_second_wait) >= MOST_ANSWERS:
+            if len(self._no_second_wait) >= MOST_KEYS_IN_VAIN:
                 del self._no_second_wait[next(iter(self._no_second_wait))]
             self._no_second_wait.pop(key, None)
             self._no_second_wait[key] = until
@@ -156,18 +174,20 @@ class AlertOnly:
     listed = True
     pod_count = 0
 
-    def __init__(self) -> None:
-        self._answers: dict[PodKey, Fragment] = {}
+    def __init__(self, telemetry: Telemetry, problem: str | None = None, max_bytes: int = 4096) -> None:
+        self.problem = problem
+        self._max_bytes = max_bytes
+        self._answers: FragmentCache[PodKey, Fragment] = FragmentCache()
+        telemetry.enrichment_up.set(float(problem is None))
 
     def fragment(self, key: PodKey, time_ms: int) -> Fragment | None:
         if (fragment := self._answers.get(key)) is None:
-            if len(self._answers) >= MOST_ANSWERS:
-                self._answers.clear()
-            fragment = self._answers[key] = alert_fragment(key)
+            fragment = alert_fragment(key, self._max_bytes)
+            self._answers.put(key, fragment, fragment, _key_bytes(key))
         return fragment
 
     def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
-        return unknown_fragment(key, result)
+        return unknown_fragment(key, result, self._max_bytes)
 
     async def appear(self, keys: Collection[PodKey], timeout_seconds: float) -> None:
         """Returns at once: without a source no pod can appear."""
@@ -175,6 +195,15 @@ class AlertOnly:
     async def run(self) -> None:
         """Waits until cancelled: there is no source to run."""
         await asyncio.Event().wait()
+
+
+def _can_exist(key: PodKey) -> bool:
+    """Whether Kubernetes allows these names. A longer one is invented, and its key must not take up memory."""
+    return all(len(part) <= LONGEST_NAME_CHARS for part in key if part is not None)
+
+
+def _key_bytes(key: PodKey) -> int:
+    return sum(len(part) for part in key if part is not None)
 
 
 def _now_ms() -> int:

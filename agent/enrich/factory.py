@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -12,7 +14,8 @@ from agent.enrich.enricher import AlertOnly, PodEnricher
 from agent.enrich.kube_watch import PodWatch
 from agent.enrich.pod import Selection
 from agent.enrich.pod_file import PodFile, read_pod_file
-from agent.enrich.responses import read_list
+from agent.enrich.responses import PodListReader
+from agent.errors import KubernetesError
 from agent.settings.model import Enrich, Settings
 from agent.telemetry.metrics import Telemetry
 
@@ -20,8 +23,17 @@ SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccou
 """kubelet mounts the token here. Its presence means that the agent runs in a pod that may use the API server."""
 
 
+SERVICE_HOST_VARIABLE: Final = "KUBERNETES_SERVICE_HOST"
+"""kubelet sets this variable in every pod."""
+
+
 class Enricher(Protocol):
-    """The questions of the pipeline."""
+    """The questions of the pipeline, and of the status page."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no metadata for new pods, with the remedy; None when enrichment works or is off on purpose."""
+        ...
 
     def fragment(self, key: PodKey, time_ms: int) -> Fragment | None:
         """The fragment to append. None: the pod is unknown so far, and `appear` should be awaited once."""
@@ -60,18 +72,18 @@ def build_enricher(settings: Settings, telemetry: Telemetry) -> Enricher:
     With `auto` and no file the API server is used only where a service account token is mounted.
     """
     enrich = settings.enrich
-    selection = Selection(enrich.labels, enrich.annotations)
+    selection = Selection(enrich.labels, enrich.annotations, enrich.max_bytes)
     match _origin(enrich):
         case "alert":
-            return AlertOnly()
+            return AlertOnly(telemetry, _why_off(enrich), enrich.max_bytes)
         case "api":
             # Imported here, so that an agent without enrichment does not load kubernetes-asyncio.
             from agent.enrich.kube_api import connect
 
             watch = PodWatch(partial(connect, settings.node_name), selection, telemetry)
-            return PodEnricher(watch, enrich.keep_deleted_seconds, telemetry)
+            return PodEnricher(watch, enrich.keep_deleted_seconds, telemetry, enrich.max_bytes)
         case path:
-            return PodEnricher(PodFile(path, selection), enrich.keep_deleted_seconds, telemetry)
+            return PodEnricher(PodFile(path, selection), enrich.keep_deleted_seconds, telemetry, enrich.max_bytes)
 
 
 async def probe(settings: Settings) -> str:
@@ -79,15 +91,33 @@ async def probe(settings: Settings) -> str:
     selection = Selection([], [])
     match _origin(settings.enrich):
         case "alert":
+            if (problem := _why_off(settings.enrich)) is not None:
+                raise KubernetesError(problem)
             return "off; events carry only the pod fields of the alert itself"
         case "api":
             from agent.enrich.kube_api import connect
 
+            pods, token = 0, None
             async with connect(settings.node_name) as api:
-                pods = len(read_list(await api.list_pods(), selection).pods)
+                while token != "":
+                    reader = PodListReader(selection)
+                    async with aclosing(api.list_pods(token or "")) as pieces:
+                        async for piece in pieces:
+                            pods += sum(1 for _ in reader.feed(piece))
+                    token = reader.end().continue_token
             return f"the API server lists {pods} pods on node {settings.node_name}"
         case path:
             return f"{path} lists {len(read_pod_file(path, selection).pods)} pods"
+
+
+def _why_off(enrich: Enrich) -> str | None:
+    """The problem when there is no source although the agent runs in a pod; None when enrichment is off on purpose."""
+    if enrich.mode == "none" or SERVICE_HOST_VARIABLE not in os.environ:
+        return None
+    return (
+        "no service account token is mounted, so pods cannot be read from the API server; set "
+        "automountServiceAccountToken for the agent's pod, or set enrich.mode to none"
+    )
 
 
 def _origin(enrich: Enrich) -> Literal["alert", "api"] | Path:

@@ -6,6 +6,7 @@ working. `workload_kind`, `workload_name` and `service_account` are additions. P
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import orjson
@@ -20,7 +21,16 @@ NO_POD_NAMED: Final = Fragment(b"", b"", "miss")
 """The alert names no pod and no container."""
 
 
-def pod_fragment(pod: Pod, container: Container | None, container_id: str | None) -> Fragment:
+MAX_BYTES: Final = 4096
+"""Default bound on a fragment; see the setting `enrich.max_bytes`."""
+
+DROPPED_RESERVE_BYTES: Final = 256
+"""Room kept for the names of what did not fit."""
+
+
+def pod_fragment(
+    pod: Pod, container: Container | None, container_id: str | None, max_bytes: int = MAX_BYTES
+) -> Fragment:
     """The metadata of a known pod. `container_id` is the full id when the alert names one of this container's ids."""
     fields: dict[str, object] = {
         "namespace_name": pod.namespace,
@@ -44,27 +54,79 @@ def pod_fragment(pod: Pod, container: Container | None, container_id: str | None
         "labels_dropped": pod.labels_dropped,
         "annotations_dropped": pod.annotations_dropped,
     }
-    return encode({name: value for name, value in fields.items() if value}, "hit")
+    return encode(_fitting({name: value for name, value in fields.items() if value}, pod.dropped, max_bytes), "hit")
 
 
-def unknown_fragment(key: PodKey, result: str) -> Fragment:
+def unknown_fragment(key: PodKey, result: str, max_bytes: int = MAX_BYTES) -> Fragment:
     """An unknown pod: the pod fields of the alert itself, marked with `status: unknown`."""
     fields = _fields_of_alert(key)
-    return encode({"status": "unknown", **fields}, result) if fields else Fragment(b"", b"", result)
+    if not fields:
+        return Fragment(b"", b"", result)
+    return encode(_fitting({"status": "unknown", **fields}, (), max_bytes), result)
 
 
-def alert_fragment(key: PodKey) -> Fragment:
+def alert_fragment(key: PodKey, max_bytes: int = MAX_BYTES) -> Fragment:
     """With enrichment off: the pod fields of the alert itself; nothing when the alert names no pod."""
     if key.container_id == "host":
         return HOST
     if key.name is None and key.uid is None:
         return NO_POD_NAMED
-    return encode(_fields_of_alert(key), "hit")
+    return encode(_fitting(_fields_of_alert(key), (), max_bytes), "hit")
 
 
 def encode(fields: dict[str, object], result: str) -> Fragment:
     plain = b',"kubernetes":' + orjson.dumps(fields)
     return Fragment(plain, orjson.dumps(plain.decode())[1:-1], result)
+
+
+def _fitting(fields: dict[str, object], dropped: tuple[str, ...], max_bytes: int) -> dict[str, object]:
+    """The fields that fit into a fragment of `max_bytes`, in their order.
+
+    Labels and annotations are kept or left out one by one. `dropped` names what was left out, as far as there is room;
+    `labels_dropped` and `annotations_dropped` count all of it.
+    """
+    if not dropped and _cost(fields) + len(b',"kubernetes":') <= max_bytes:
+        return fields
+    counts = {name: _count(fields.get(name)) for name in ("labels_dropped", "annotations_dropped")}
+    room = max_bytes - DROPPED_RESERVE_BYTES
+    kept: dict[str, object] = {}
+    left_out = list(dropped)
+    for name, value in fields.items():
+        if name in counts:
+            continue
+        if isinstance(value, Mapping):
+            entries: dict[str, object] = {}
+            for entry, text in value.items():
+                if (cost := _cost({entry: text})) <= room:
+                    entries[entry] = text
+                    room -= cost
+                else:
+                    left_out.append(f"{name}.{entry}")
+                    counts[f"{name}_dropped"] += 1
+            kept |= {name: entries} if entries else {}
+        elif (cost := _cost({name: value})) <= room:
+            kept[name] = value
+            room -= cost
+        else:
+            left_out.append(name)
+    kept |= {name: count for name, count in counts.items() if count}
+    return kept | _names_that_fit(left_out, max_bytes - len(b',"kubernetes":') - _cost(kept))
+
+
+def _names_that_fit(left_out: list[str], room: int) -> dict[str, object]:
+    names: list[str] = []
+    for name in left_out:
+        if _cost({"dropped": [*names, name]}) <= room:
+            names.append(name)
+    return {"dropped": names} if names else {}
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _cost(fields: Mapping[str, object]) -> int:
+    return len(orjson.dumps(fields))
 
 
 def _fields_of_alert(key: PodKey) -> dict[str, object]:

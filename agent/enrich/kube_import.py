@@ -1,8 +1,8 @@
-"""Imports configuration and transport of kubernetes-asyncio without its 700 generated modules.
+"""Imports configuration and authentication of kubernetes-asyncio without its 700 generated modules.
 
 The packages of kubernetes-asyncio import a class for every kind of object and request. The agent uses none of them, and
 they would cost each node 34 MB of memory and a fifth of a second of CPU (release 36.1, 2026-11). This module puts empty
-packages in their place while it imports the five names that the agent needs.
+packages in their place while it imports the names that the agent needs.
 
 Checked with the releases that pyproject.toml allows. If a release cannot be imported in this way, the ordinary import
 is used and the reason is logged: the agent works, but needs more memory.
@@ -64,13 +64,12 @@ except (ImportError, AttributeError, KeyError) as error:
         extra={"reason": f"{type(error).__name__}: {error}"},
     )
     _forget_partial_imports()
-    from kubernetes_asyncio.client import ApiClient, Configuration
+    from kubernetes_asyncio.client import Configuration
     from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
     from kubernetes_asyncio.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 __all__ = [
     "SERVICE_TOKEN_FILENAME",
-    "ApiClient",
     "ConfigException",
     "Configuration",
     "load_incluster_config",

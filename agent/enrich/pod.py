@@ -11,14 +11,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import translate
+from sys import intern
 
 import msgspec
 
 from agent.enrich.workload import Owner, Workload, workload_of
 
-LARGEST_METADATA_BYTES = 8192
-"""Bound on the labels and annotations of one pod, names and values together. An entry that does not fit is left out
-as a whole and counted."""
+LONGEST_NAME_CHARS = 253
+"""Longest namespace, pod name, uid or node name of Kubernetes. An object with a longer one is not a pod."""
+
+LONGEST_TEXT_CHARS = 1024
+"""Longest image, workload or service account that is kept; a longer one is left out."""
+
+MOST_DROPPED_NAMES = 32
+"""Names of labels and annotations kept of those that did not fit; all of them are counted."""
+
+LARGEST_CONTAINERS_BYTES = 64 * 1024
+"""Bound on the names, images and ids of a pod's containers. Containers beyond it are left out."""
+
+TEXT_OVERHEAD_BYTES = 64
+"""What Python needs for a short text beyond its characters, about."""
 
 STATIC_POD_UID = "kubernetes.io/config.mirror"
 """The annotation that holds a static pod's real uid, which kubelet and Falco use; its mirror pod has another uid."""
@@ -52,13 +64,27 @@ class Pod:
     annotations: Mapping[str, str]
     labels_dropped: int
     annotations_dropped: int
+    dropped: tuple[str, ...]
+    """Names of the labels and annotations that did not fit: `labels.<name>`, `annotations.<name>`."""
     containers: tuple[Container, ...]
+
+    @property
+    def cost_bytes(self) -> int:
+        """About the memory that the pod takes in the cache."""
+        texts = [self.namespace, self.name, self.uid, self.static_uid, self.node, self.service_account]
+        texts += [*self.workload, *self.dropped]
+        for entries in (self.labels, self.annotations):
+            texts += [*entries, *entries.values()]
+        for container in self.containers:
+            texts += [container.name, container.image, container.image_digest, *container.ids]
+        return sum(map(len, texts)) + TEXT_OVERHEAD_BYTES * (len(texts) + 8)
 
 
 class Selection:
-    """Globs over the names of the labels and annotations to copy."""
+    """Globs over the names of the labels and annotations to copy, and the bytes that they may take together."""
 
-    def __init__(self, labels: Sequence[str], annotations: Sequence[str]) -> None:
+    def __init__(self, labels: Sequence[str], annotations: Sequence[str], max_bytes: int = 4096) -> None:
+        self.max_bytes = max_bytes
         self._labels = _matcher(labels)
         self._annotations = _matcher(annotations)
 
@@ -69,8 +95,11 @@ class Selection:
         return {name: value for name, value in found.items() if self._annotations.fullmatch(name)}
 
 
-def decode_pod(data: bytes | msgspec.Raw, selection: Selection) -> Pod:
-    """Raises msgspec.MsgspecError for bytes that are not a pod with namespace, name and uid."""
+def decode_pod(data: bytes | bytearray | msgspec.Raw, selection: Selection) -> Pod:
+    """Raises msgspec.MsgspecError for bytes that are not a pod with namespace, name and uid.
+
+    Raises RecursionError or UnicodeDecodeError for JSON that is nested too deep or is not UTF-8.
+    """
     return project(_decode(data), selection)
 
 
@@ -79,23 +108,49 @@ def project(found: PodObject, selection: Selection) -> Pod:
     metadata = found.metadata
     all_labels = metadata.labels or {}
     created_ms = _milliseconds(metadata.creation_timestamp)
-    labels, labels_dropped, room = _fit(selection.labels(all_labels), LARGEST_METADATA_BYTES)
+    labels, labels_dropped, room = _fit(selection.labels(all_labels), selection.max_bytes)
     annotations, annotations_dropped, _ = _fit(selection.annotations(metadata.annotations or {}), room)
+    dropped = [f"labels.{name}" for name in labels_dropped] + [f"annotations.{name}" for name in annotations_dropped]
+    workload = workload_of(metadata.name, _controller(metadata), all_labels, created_ms)
     return Pod(
-        namespace=metadata.namespace,
-        name=metadata.name,
-        uid=metadata.uid,
-        static_uid=(metadata.annotations or {}).get(STATIC_POD_UID, ""),
+        namespace=_name(metadata.namespace),
+        name=_name(metadata.name),
+        uid=_name(metadata.uid),
+        static_uid=_text((metadata.annotations or {}).get(STATIC_POD_UID)),
         created_ms=created_ms,
-        node=found.spec.node_name or "",
-        service_account=found.spec.service_account_name or "",
-        workload=workload_of(metadata.name, _controller(metadata), all_labels, created_ms),
+        node=_text(found.spec.node_name),
+        service_account=_text(found.spec.service_account_name),
+        workload=Workload(_text(workload.kind), _text(workload.name)),
         labels=labels,
         annotations=annotations,
-        labels_dropped=labels_dropped,
-        annotations_dropped=annotations_dropped,
-        containers=_containers(found),
+        labels_dropped=len(labels_dropped),
+        annotations_dropped=len(annotations_dropped),
+        dropped=tuple(name for name in dropped[:MOST_DROPPED_NAMES] if len(name) <= LONGEST_TEXT_CHARS),
+        containers=_bounded(_containers(found)),
     )
+
+
+def _name(text: str) -> str:
+    if len(text) > LONGEST_NAME_CHARS:
+        raise msgspec.ValidationError(f"a name of {len(text)} characters is not a name of Kubernetes")
+    return text
+
+
+def _text(text: str | None) -> str:
+    return text if text and len(text) <= LONGEST_TEXT_CHARS else ""
+
+
+def _bounded(containers: tuple[Container, ...]) -> tuple[Container, ...]:
+    """The containers that fit LARGEST_CONTAINERS_BYTES, with texts that are too long left out."""
+    kept, room = [], LARGEST_CONTAINERS_BYTES
+    for each in containers:
+        ids = tuple(identity for identity in each.ids if len(identity) <= LONGEST_NAME_CHARS)
+        container = Container(_text(each.name), _text(each.image), _text(each.image_digest), ids)
+        room -= sum(map(len, (container.name, container.image, container.image_digest, *ids))) + TEXT_OVERHEAD_BYTES
+        if room < 0:
+            break
+        kept.append(container)
+    return tuple(kept)
 
 
 class _Object(msgspec.Struct, gc=False, rename="camel"):
@@ -168,15 +223,19 @@ def _matcher(globs: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")
 
 
-def _fit(entries: Mapping[str, str], room: int) -> tuple[dict[str, str], int, int]:
-    """The entries that fit as a whole, the number that do not, and the bytes left."""
+def _fit(entries: Mapping[str, str], room: int) -> tuple[dict[str, str], list[str], int]:
+    """The entries that fit as a whole, the names of those that do not, and the bytes left."""
     kept: dict[str, str] = {}
+    dropped: list[str] = []
     for name, value in entries.items():
         size = len(name.encode()) + len(value.encode())
         if size <= room:
-            kept[name] = value
+            # Pods of one workload have the same labels: interned, they share the memory.
+            kept[intern(name)] = intern(value)
             room -= size
-    return kept, len(entries) - len(kept), room
+        else:
+            dropped.append(name)
+    return kept, dropped, room
 
 
 def _controller(metadata: Metadata) -> Owner | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
-from agent.enrich.pod import Selection
-from agent.enrich.responses import PodList, read_list
+from agent.enrich.cache import MOST_PODS
+from agent.enrich.pod import Pod, Selection
+from agent.enrich.responses import PodListReader
 from agent.enrich.source import PodSink
 from agent.errors import KubernetesError
 from agent.telemetry.logs import Occasional
@@ -24,14 +26,32 @@ LOOK_SECONDS = 2.0
 REMEDY = "write it with `kubectl get pods -A -o json`"
 
 
-def read_pod_file(path: Path, selection: Selection) -> PodList:
-    """Raises KubernetesError when the file cannot be read or is not a list of pods."""
+PIECE_BYTES = 64 * 1024
+
+
+class PodsInFile(NamedTuple):
+    """The first pods of the file, as many as the cache can hold, and the number of those that could not be decoded."""
+
+    pods: list[Pod]
+    unreadable: int
+
+
+def read_pod_file(path: Path, selection: Selection) -> PodsInFile:
+    """Reads the file in pieces. Raises KubernetesError when it cannot be read or is not a list of pods."""
+    reader = PodListReader(selection)
+    pods: list[Pod] = []
     try:
-        return read_list(path.read_bytes(), selection)
+        with path.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                for pod in reader.feed(piece):
+                    if len(pods) < MOST_PODS:
+                        pods.append(pod)
+        reader.end()
     except OSError as error:
         raise KubernetesError(f"{path}: cannot be read ({error.strerror}); {REMEDY}") from error
     except KubernetesError as error:
         raise KubernetesError(f"{path}: {error}; {REMEDY}") from error
+    return PodsInFile(pods, reader.unreadable)
 
 
 class PodFile:
@@ -50,21 +70,25 @@ class PodFile:
                 status = self._path.stat()
                 version = (status.st_ino, status.st_mtime_ns, status.st_size)
                 if version != seen:
-                    found = read_pod_file(self._path, self._selection)
-                    sink.pods_listed(found.pods)
+                    # A file with all pods of a cluster takes seconds to decode.
+                    found = await asyncio.to_thread(read_pod_file, self._path, self._selection)
+                    for pod in found.pods:
+                        sink.pod_changed(pod)
+                    sink.pods_listed([pod.uid for pod in found.pods])
                     seen = version
                     log.info(
                         "pod file read",
                         extra={"path": str(self._path), "pods": len(found.pods), "unreadable": found.unreadable},
                     )
+                # A file does not report new pods, so no record should wait for a pod that is not in the file.
+                sink.source_works(reports_new_pods=False)
             except OSError as error:
-                self._report(f"{self._path}: cannot be read ({error.strerror}); {REMEDY}")
+                self._failed(f"{self._path}: cannot be read ({error.strerror}); {REMEDY}", sink)
             except KubernetesError as error:
-                self._report(str(error))
-            # A file does not report new pods, so no record should wait for a pod that is not in the file.
-            sink.source_works(False)
+                self._failed(str(error), sink)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _report(self, trouble: str) -> None:
-        if (fields := self._occasional.fields(trouble)) is not None:
-            log.warning("pod file could not be used", extra={"reason": trouble, **fields})
+    def _failed(self, reason: str, sink: PodSink) -> None:
+        sink.source_failed(reason)
+        if (fields := self._occasional.fields(reason)) is not None:
+            log.warning("pod file could not be used", extra={"reason": reason, **fields})

@@ -6,16 +6,25 @@ began with 200, or as HTML from a load balancer; so the status decides, and the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
+from agent.enrich.list_stream import ListObjects
 from agent.enrich.pod import Pod, Selection, decode_pod
 from agent.errors import KubernetesError
 
-LARGEST_EVENT_BYTES = 16 * 1024 * 1024
-"""Longest event of a watch. etcd accepts objects up to 1.5 MiB by default; their JSON can be several times larger."""
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+"""Annotation of the bookmark behind the last initial event of a watch."""
+
+LONGEST_VERSION_CHARS = 128
+LONGEST_TOKEN_CHARS = 8192
+"""Bounds on the texts that the agent sends back. A version is a number of at most 20 digits."""
+
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""Exceptions of the decoder. RecursionError: the JSON is nested more than about a thousand deep."""
 
 
 class Stale(KubernetesError):
@@ -31,12 +40,13 @@ class Unauthorized(KubernetesError):
 
 
 @dataclass(frozen=True, slots=True)
-class PodList:
-    """Every pod at one version. Pods that could not be decoded are only counted, in `unreadable`."""
+class Page:
+    """The end of one page of a list."""
 
-    pods: list[Pod]
     version: str
-    unreadable: int
+    """The version of the whole list."""
+    continue_token: str
+    """Names the next page; empty on the last page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +56,13 @@ class Event:
     kind: Literal["put", "delete", "bookmark"]
     version: str
     pod: Pod | None
+    initial_events_end: bool = False
+    """Whether this is the bookmark behind the last of the initial events."""
 
 
 class _ListMetadata(msgspec.Struct, gc=False, rename="camel"):
     resource_version: str = ""
+    continue_token: str = msgspec.field(name="continue", default="")
 
 
 class _List(msgspec.Struct, gc=False):
@@ -62,8 +75,20 @@ class _Event(msgspec.Struct, gc=False):
     object: msgspec.Raw
 
 
+class _ObjectMetadata(msgspec.Struct, gc=False, rename="camel"):
+    resource_version: str = ""
+
+
 class _Versioned(msgspec.Struct, gc=False):
-    metadata: _ListMetadata = msgspec.field(default_factory=_ListMetadata)
+    metadata: _ObjectMetadata = msgspec.field(default_factory=_ObjectMetadata)
+
+
+class _BookmarkMetadata(msgspec.Struct, gc=False):
+    annotations: dict[str, str] | None = None
+
+
+class _Bookmark(msgspec.Struct, gc=False):
+    metadata: _BookmarkMetadata = msgspec.field(default_factory=_BookmarkMetadata)
 
 
 class _Status(msgspec.Struct, gc=False):
@@ -74,30 +99,49 @@ class _Status(msgspec.Struct, gc=False):
 
 _decode_list = msgspec.json.Decoder(_List).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
+_decode_bookmark = msgspec.json.Decoder(_Bookmark).decode
 _decode_versioned = msgspec.json.Decoder(_Versioned).decode
 _decode_status = msgspec.json.Decoder(_Status).decode
 
 _KINDS: dict[str, Literal["put", "delete"]] = {"ADDED": "put", "MODIFIED": "put", "DELETED": "delete"}
 
 
-def read_list(body: bytes, selection: Selection) -> PodList:
-    """Raises KubernetesError for a body that is not a list of pods, such as the error page of a load balancer."""
-    try:
-        found = _decode_list(body)
-    except msgspec.MsgspecError as error:
-        raise KubernetesError(f"expected a list of pods, found {_excerpt(body)}") from error
-    if found.items is None and not found.metadata.resource_version:
-        raise KubernetesError(f"expected a list of pods, found {_excerpt(body)}")
-    pods, unreadable = [], 0
-    for item in found.items or ():
+class PodListReader:
+    """Decodes the pods of one page of a list while it arrives."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._objects = ListObjects()
+        self._selection = selection
+        self._undecodable = 0
+
+    @property
+    def unreadable(self) -> int:
+        """Pods that were skipped because they could not be decoded or are too long."""
+        return self._undecodable + self._objects.oversized
+
+    def feed(self, data: bytes) -> Iterator[Pod]:
+        """The pods that end in this piece. Raises KubernetesError when the answer cannot be a list of pods."""
+        for item in self._objects.feed(data):
+            try:
+                yield decode_pod(item, self._selection)
+            except UNREADABLE:
+                self._undecodable += 1
+
+    def end(self) -> Page:
+        """Call it after the last piece. Raises KubernetesError for an answer that is not a complete list of pods."""
+        envelope = self._objects.envelope()
         try:
-            pods.append(decode_pod(item, selection))
-        except msgspec.MsgspecError:
-            unreadable += 1
-    return PodList(pods, found.metadata.resource_version, unreadable)
+            found = _decode_list(envelope)
+        except UNREADABLE as error:
+            raise KubernetesError(f"expected a list of pods, found {_excerpt(envelope)}") from error
+        if found.items is None and not found.metadata.resource_version:
+            raise KubernetesError(f"expected a list of pods, found {_excerpt(envelope)}")
+        if len(found.metadata.continue_token) > LONGEST_TOKEN_CHARS:
+            raise KubernetesError(f"the list has a continue token of over {LONGEST_TOKEN_CHARS} characters")
+        return Page(_checked(found.metadata.resource_version), found.metadata.continue_token)
 
 
-def read_event(line: bytes, selection: Selection) -> Event | None:
+def read_event(line: bytes | bytearray, selection: Selection) -> Event | None:
     """Decodes one line of a watch. None: an event of an unknown type. A pod that cannot be decoded is a bookmark.
 
     Raises Stale for an ERROR event and for a line that is not an event: a watch from the same version would only
@@ -107,58 +151,51 @@ def read_event(line: bytes, selection: Selection) -> Event | None:
         found = _decode_event(line)
         if found.type == "ERROR":
             status = _decode_status(found.object)
-            raise Stale(f"the watch ended with {status.code} {status.reason}: {status.message[:200]}; listing again")
-        version = _decode_versioned(found.object).metadata.resource_version
-    except msgspec.MsgspecError as error:
+            reason = f"{status.code} {status.reason[:80]}: {status.message[:200]}"
+            raise Stale(f"the watch ended with {reason}; listing again")
+        version = _checked(_decode_versioned(found.object).metadata.resource_version)
+    except UNREADABLE as error:
         raise Stale(f"the watch sent {_excerpt(line)}; expected an event; listing again") from error
     if found.type == "BOOKMARK":
-        return Event("bookmark", version, None)
+        return Event("bookmark", version, None, _ends_initial_events(found.object))
     if found.type not in _KINDS:
         return None
     try:
         return Event(_KINDS[found.type], version, decode_pod(found.object, selection))
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return Event("bookmark", version, None)
+
+
+def _checked(version: str) -> str:
+    if len(version) > LONGEST_VERSION_CHARS:
+        raise Stale(f"the API server sent a version of {len(version)} characters; listing again")
+    return version
+
+
+def _ends_initial_events(bookmark: msgspec.Raw) -> bool:
+    try:
+        return (_decode_bookmark(bookmark).metadata.annotations or {}).get(INITIAL_EVENTS_END) == "true"
+    except UNREADABLE:
+        return False
 
 
 def refusal(status: int, body: bytes, url: str) -> KubernetesError:
     """The error for an answer other than 200. Its type says what to do next."""
     try:
         reason = _decode_status(body).message[:300] or _excerpt(body)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         reason = _excerpt(body)
     text = f"{url} answered {status}: {reason}"
     if status == 401:
         return Unauthorized(f"{text}; reading the token again")
     if status == 403:
         return Forbidden(f"{text}; grant this service account `list` and `watch` on pods, or set enrich.mode to none")
-    if status in (400, 410):
+    if status in (400, 410, 422):
         # 410: the version is too old. 400: the version is not from this server, as after a restore of etcd.
+        # 422: the server does not know a parameter of the request.
         return Stale(f"{text}; listing again")
     return KubernetesError(text)
 
 
-class Lines:
-    """Cuts a stream of bytes, which arrives in pieces of any size, into lines."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._held_bytes = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The lines that are complete now. Raises KubernetesError for a line over LARGEST_EVENT_BYTES."""
-        first, newline, rest = data.partition(b"\n")
-        self._pieces.append(first)
-        self._held_bytes += len(first)
-        if self._held_bytes > LARGEST_EVENT_BYTES:
-            raise KubernetesError(f"the watch sent a line of over {LARGEST_EVENT_BYTES} bytes; expected an event")
-        if not newline:
-            return []
-        *lines, last = rest.split(b"\n")
-        lines.insert(0, b"".join(self._pieces))
-        self._pieces, self._held_bytes = [last], len(last)
-        return [line for line in lines if line.strip()]
-
-
-def _excerpt(body: bytes) -> str:
+def _excerpt(body: bytes | bytearray) -> str:
     return repr(body[:80].decode("utf-8", "replace"))

@@ -11,16 +11,20 @@ from agent.enrich.pod import Pod
 class PodSink(Protocol):
     """Receives the pods of this node from a source."""
 
-    def pods_listed(self, pods: Collection[Pod]) -> None:
-        """The complete list of living pods."""
-        ...
-
     def pod_changed(self, pod: Pod) -> None: ...
 
     def pod_deleted(self, pod: Pod) -> None: ...
 
-    def source_works(self, works: bool) -> None:
-        """Whether the source would report a new pod. The source calls this after every answer and every failure."""
+    def pods_listed(self, uids: Collection[str]) -> None:
+        """A list is complete: every pod in it was reported by `pod_changed`, and pods that are not in it are gone."""
+        ...
+
+    def source_works(self, *, reports_new_pods: bool) -> None:
+        """The source got a good answer. `reports_new_pods`: it will report a new pod soon after it is created."""
+        ...
+
+    def source_failed(self, reason: str) -> None:
+        """The source cannot get pods at the moment. `reason` is a sentence with the remedy."""
         ...
 
 

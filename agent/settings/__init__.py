@@ -1,7 +1,7 @@
 """Every setting: its default, its unit, its check, and the source of its value.
 
-Only this package reads the environment and the YAML file. Other parts receive the sections of `Settings` that they
-need, already checked.
+Only this package reads settings from the environment and the YAML file. Other parts receive the sections of `Settings`
+that they need, already checked.
 """
 
 from agent.settings.load import Loaded, load_settings

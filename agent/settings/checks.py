@@ -30,6 +30,18 @@ NOT_IN_STREAMS = re.compile(r"[:*]")
 """CreateLogStream reference, read 2026-11."""
 
 
+def check_characters(value: Any) -> Any:
+    """Raises ValueError for text with line breaks or control characters, also inside a list or a map."""
+    if isinstance(value, str) and not all(char.isprintable() or char == "\t" for char in value):
+        raise ValueError("must not contain line breaks, control characters or bytes that are not UTF-8")
+    if isinstance(value, dict):
+        check_characters([*value, *value.values()])
+    elif isinstance(value, list):
+        for each in value:
+            check_characters(each)
+    return value
+
+
 def as_written(annotation: Any, value: Any) -> Any:
     """The value that a person meant where YAML or the environment variable cannot express it directly."""
     if value == "" and is_nullable(annotation):

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
 
+from agent.core.redact import MASK, without_passwords
+
 LONGEST_VALUE = 120
+SECRETS = frozenset({"cloudwatch.external_id"})
+"""Settings whose values are never printed."""
+
 
 _EXPECTATIONS = {
     "model_type": "must be a mapping of settings",
@@ -55,8 +61,9 @@ def explain(model: type[BaseModel], detail: Mapping[str, Any], sources: Mapping[
     if detail["type"] in _UNKNOWN:
         section = section_at(model, path[:-1])
         keys = list(section.model_fields) if section else []
-        return [f"{dotted}{origin}: is not a setting; {_hint(path[-1], keys)}"]
-    return [f"{dotted} = {shown(detail['input'])}{origin}: {_expectation(detail)}"]
+        return [f"{_printable_key(dotted)}{origin}: is not a setting; {_hint(path[-1], keys)}"]
+    value = MASK if dotted in SECRETS else shown(detail["input"])
+    return [f"{dotted} = {value}{origin}: {_expectation(detail)}"]
 
 
 def unknown_variable(model: type[BaseModel], prefix: str, name: str) -> str:
@@ -75,10 +82,23 @@ def unknown_variable(model: type[BaseModel], prefix: str, name: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """The value as a Python literal, shortened in the middle when it is long."""
-    text = repr(value)
+    """The value as a Python literal, without passwords in URLs, and shortened in the middle when it is long."""
+    try:
+        text = without_passwords(repr(value))
+    except (ValueError, RecursionError):
+        # repr refuses a number of over 4300 digits.
+        text = f"a value of type {type(value).__name__} that is too large to print"
     half = LONGEST_VALUE // 2
     return text if len(text) <= LONGEST_VALUE else f"{text[:half]} … {text[-half:]}"
+
+
+def _printable_key(dotted: str) -> str:
+    return dotted if dotted.isprintable() and len(dotted) <= LONGEST_VALUE else shown(dotted)
+
+
+def printable(dotted: str, value: Any) -> str:
+    """The value of a setting for the table of `falcowatch check`, without secrets."""
+    return MASK if value and dotted in SECRETS else without_passwords(str(value))
 
 
 def section_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
@@ -114,6 +134,7 @@ def _hint(key: str, keys: list[str]) -> str:
 
 def _expectation(detail: Mapping[str, Any]) -> str:
     if known := _EXPECTATIONS.get(detail["type"]):
-        return known.format(**detail.get("ctx", {}))
+        with suppress(KeyError, ValueError, OverflowError):
+            return known.format(**detail.get("ctx", {}))
     message = str(detail["msg"]).removeprefix("Value error, ").partition(", unable to")[0]
     return re.sub(r"^(Input|String|Value|List|Dictionary) should ", "must ", message)

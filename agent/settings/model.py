@@ -35,11 +35,15 @@ from agent.settings.checks import (
     SomePath,
     StreamTemplate,
     as_written,
+    check_characters,
     names_problems,
 )
 from agent.settings.explain import WHOLE_SENTENCES
 
 MIB = 1024 * 1024
+LARGEST_BYTES = 1 << 50
+LONGEST_SECONDS = 365 * 86_400.0
+"""Bounds that only reject mistakes: larger numbers overflow timers and floating-point metrics."""
 
 
 class Section(BaseModel):
@@ -58,6 +62,11 @@ class Section(BaseModel):
         fields = cls.model_fields
         return {key: as_written(fields[key].annotation, value) if key in fields else value
                 for key, value in values.items()}  # fmt: skip
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _characters(cls, value: Any) -> Any:
+        return check_characters(value)
 
 
 class Tail(Section):
@@ -95,11 +104,13 @@ class Tail(Section):
     )
     partial_seconds: PositiveFloat = Field(
         30.0,
+        le=LONGEST_SECONDS,
         description="How long to wait for the last part of a record. After that it ships incomplete and marked.",
     )
     retain_deleted_bytes: int = Field(
         256 * MIB,
         ge=0,
+        le=LARGEST_BYTES,
         description="Unread bytes of deleted files that the agent keeps by holding the files open, since they use disk "
         "space. Beyond it, bytes are given up and announced as a gap.",
     )
@@ -118,11 +129,15 @@ class FalcoRules(Section):
         description="Lines that are not alerts (Falco's errors, banners): `ship` them wrapped in JSON, or `drop`.",
     )
     silent_seconds: float = Field(
-        900.0, ge=0, description="When Falco writes nothing for this long, the agent announces it; 0: never."
+        900.0,
+        ge=0,
+        le=LONGEST_SECONDS,
+        description="When Falco writes nothing for this long, the agent announces it; 0: never.",
     )
     storm_limit: int = Field(
         0,
         ge=0,
+        le=1_000_000_000,
         description="Identical alerts per minute that ship one by one; further ones are grouped into one event. "
         "0: never group. Urgent alerts are never grouped.",
     )
@@ -133,6 +148,7 @@ class FalcoRules(Section):
     express_bytes: int = Field(
         8 * MIB,
         ge=0,
+        le=LARGEST_BYTES,
         description="When more than this of a file is unread, urgent alerts in it are searched for and shipped first; "
         "0: never.",
     )
@@ -159,8 +175,18 @@ class Enrich(Section):
         description="How long an alert may wait for its pod to become known. The API server usually reports a new pod "
         "within a second.",
     )
+    max_bytes: int = Field(
+        4096,
+        ge=512,
+        le=65_536,
+        description="Most bytes of metadata added to one alert, so that metadata never makes an alert too big. Names "
+        "of labels and annotations that do not fit are listed under `dropped`.",
+    )
     keep_deleted_seconds: float = Field(
-        3600.0, ge=0, description="How long a deleted pod stays known, for alerts that are read late."
+        3600.0,
+        ge=0,
+        le=LONGEST_SECONDS,
+        description="How long a deleted pod stays known, for alerts that are read late.",
     )
 
 
@@ -205,6 +231,7 @@ class CloudWatch(Section):
     )
     max_puts_per_second: PositiveFloat = Field(
         5.0,
+        le=1_000_000,
         description="Rate of routine batches that are not full. All nodes share the account's quota of requests.",
     )
     concurrency: PositiveInt = Field(
@@ -268,12 +295,18 @@ class Settings(Section):
     memory_budget_bytes: int = Field(
         16 * MIB,
         ge=2 * MIB,
+        le=LARGEST_BYTES,
         description="Bytes of records that were read and are not yet acknowledged. This number bounds the agent's "
         "memory.",
     )
-    drain_seconds: float = Field(30.0, ge=0, description="Time to ship the records that were read, after SIGTERM.")
+    drain_seconds: float = Field(
+        30.0, ge=0, le=LONGEST_SECONDS, description="Time to ship the records that were read, after SIGTERM."
+    )
     heartbeat_seconds: float = Field(
-        300.0, ge=0, description="Time between two heartbeat events, which carry the accounting; 0: never."
+        300.0,
+        ge=0,
+        le=LONGEST_SECONDS,
+        description="Time between two heartbeat events, which carry the accounting; 0: never.",
     )
     tail: Tail = Tail()
     falco: FalcoRules = FalcoRules()

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import orjson
 
+from agent.core.redact import without_passwords
+
 MOST_KEYS = 1024
 """Keys in an `Occasional`; when it is full, keys without a recent event are removed."""
 
@@ -46,10 +48,11 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         try:
-            return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+            text = orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
         except orjson.JSONEncodeError:
             # orjson refuses a file name that is not UTF-8 and an integer beyond 64 bits; json accepts both.
-            return json.dumps(line, default=str, separators=(",", ":"))
+            text = json.dumps(line, default=str, separators=(",", ":"))
+        return without_passwords(text)
 
 
 class TextFormatter(logging.Formatter):
@@ -58,7 +61,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {key}={_printable(str(value))}" for key, value in _fields(record).items())
         line = f"{_stamp(record)[11:19]} {record.levelname.lower():7} {_printable(record.getMessage())}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return without_passwords(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
 
 
 class Occasional:

@@ -166,6 +166,12 @@ class Telemetry:
         self.checkpoint_errors = self._counter("checkpoint_errors", "Checkpoints that could not be written.")
 
         # Pods.
+        self.enrichment_up = self._gauge(
+            "enrichment_up",
+            "0 while pod metadata cannot be read, for example because rights are missing. 1 while it works, and when "
+            "it is switched off.",
+        )
+        self.enrichment_up.set(1)
         self.kube_pods = self._gauge("kube_pods", "Pods in the cache, including deleted pods.")
         self.kube_watch_restarts = self._counter("kube_watch_restarts", "Watches started after the first.")
         self.enrichment = self._counter(

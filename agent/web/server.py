@@ -21,6 +21,7 @@ from agent.settings import Http
 from agent.telemetry import Telemetry
 from agent.telemetry.defects import Defects
 from agent.web.document import status_document
+from agent.web.pace import Pace
 from agent.web.page import CONTENT_SECURITY_POLICY, render
 from agent.web.report import Probe, Report
 
@@ -28,6 +29,10 @@ MOST_CONNECTIONS = 64
 """Prometheus, kubelet and a few people need fewer than ten; log files need the rest of the file descriptors."""
 KEEP_ALIVE_SECONDS = 75.0
 """Longer than the usual scrape interval of one minute, so that Prometheus keeps its connection."""
+LINGERING_SECONDS = 1.0
+"""Time to read the rest of a request that was refused, so that the client sees the answer."""
+STALLED_SECONDS = 30
+"""A client that acknowledges no byte of its answer for this long loses the connection, which holds the answer."""
 LARGEST_REQUEST_BYTES = 4096
 """Bound on a request's body; no valid request has one."""
 
@@ -52,17 +57,23 @@ async def serve(
         client_max_size=LARGEST_REQUEST_BYTES, middlewares=[_defects_middleware(telemetry.defects)]
     )
     application.on_response_prepare.append(_harden)
+    pace = Pace()
     application.add_routes(
         [
-            web.get("/metrics", make_aiohttp_handler(telemetry.registry)),
+            web.get("/metrics", pace.paced(make_aiohttp_handler(telemetry.registry))),
             web.get("/healthz", _probe_handler(health, telemetry.defects)),
             web.get("/readyz", _probe_handler(readiness, telemetry.defects)),
-            web.get("/status", _status_handler(report, health, readiness)),
-            web.get("/", _page_handler(report, health, readiness)),
+            web.get("/status", pace.paced(_status_handler(report, health, readiness))),
+            web.get("/", pace.paced(_page_handler(report, health, readiness))),
         ]
     )
     runner = web.AppRunner(
-        application, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=1.0, handle_signals=False
+        application,
+        access_log=None,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        lingering_time=LINGERING_SECONDS,
+        shutdown_timeout=1.0,
+        handle_signals=False,
     )
     await runner.setup()
     try:
@@ -88,9 +99,13 @@ async def _listen(runner: web.AppRunner, settings: Http) -> asyncio.Server:
         return protocols()
 
     try:
-        return await asyncio.get_running_loop().create_server(connected, settings.host, settings.port)
-    except (OSError, OverflowError) as error:
+        server = await asyncio.get_running_loop().create_server(connected, settings.host, settings.port)
+    except (OSError, OverflowError, ValueError) as error:
         raise PortUnavailable(_explain(error, settings)) from error
+    for listening in server.sockets:
+        # Connections inherit the option from the listening socket.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS * 1000)
+    return server
 
 
 def _explain(error: Exception, settings: Http) -> str:

@@ -8,6 +8,7 @@ are deleted again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -21,8 +22,8 @@ from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient, Configuration
 
 from agent.enrich.kube_api import KubernetesApi, connect
-from agent.enrich.pod import Selection
-from agent.enrich.responses import Event, Forbidden, Stale, Unauthorized, read_event, read_list
+from agent.enrich.pod import Pod, Selection
+from agent.enrich.responses import Event, Forbidden, PodListReader, Stale, Unauthorized, read_event
 from tests.enrich.cluster import NODE, Cluster, serving, write_kubeconfig
 from tests.enrich.objects import pod_object
 
@@ -149,6 +150,7 @@ async def real(directory: Path) -> AsyncIterator[Real]:
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
     if request.param == "ours":
         async with serving() as (cluster, url):
+            cluster.streams_lists = True
             yield Ours(cluster, write_kubeconfig(tmp_path / "kubeconfig", url, tmp_path / "token"))
     else:
         async with real(tmp_path) as found:
@@ -172,8 +174,23 @@ async def events(api: KubernetesApi, version: str, seconds: int) -> list[Event]:
     return found
 
 
+async def whole_list(api: KubernetesApi) -> tuple[list[Pod], str]:
+    """All pods and the version of the list."""
+    pods: list[Pod] = []
+    token: str | None = None
+    while token != "":
+        reader = PodListReader(ALL)
+        async with aclosing(api.list_pods(token or "")) as pieces:
+            async for piece in pieces:
+                pods += reader.feed(piece)
+        assert reader.unreadable == 0
+        page = reader.end()
+        token = page.continue_token
+    return pods, page.version
+
+
 async def version_now(api: KubernetesApi) -> str:
-    return read_list(await api.list_pods(), ALL).version
+    return (await whole_list(api))[1]
 
 
 async def test_a_list_has_this_nodes_pods_and_a_version(server: Server, api: KubernetesApi):
@@ -182,22 +199,20 @@ async def test_a_list_has_this_nodes_pods_and_a_version(server: Server, api: Kub
     # A list by `resourceVersion=0` comes from a cache, which may be a moment behind: a whole watch lets it catch up.
     await events(api, version, 5)
 
-    found = read_list(await api.list_pods(), ALL)
+    [pod], version = await whole_list(api)
 
-    [pod] = found.pods
     assert (pod.namespace, pod.name, pod.node) == (NAMESPACE, NAME, server.node)
     assert pod.labels["app"] == "web"
     assert pod.created_ms > 0
     assert pod.containers[0].name == "web"
-    assert int(found.version) > 0
-    assert found.unreadable == 0
+    assert int(version) > 0
 
 
 async def test_a_list_without_pods_is_a_list(server: Server, api: KubernetesApi):
-    found = read_list(await api.list_pods(), ALL)
+    pods, version = await whole_list(api)
 
-    assert found.pods == []
-    assert int(found.version) > 0
+    assert pods == []
+    assert int(version) > 0
 
 
 async def test_a_watch_reports_a_created_and_a_deleted_pod_and_ends_with_a_bookmark(server: Server, api: KubernetesApi):
@@ -231,7 +246,7 @@ async def test_a_version_too_old_is_stale(server: Server, api: KubernetesApi):
 
 
 async def test_a_future_version_brings_no_event_or_is_stale(server: Server, api: KubernetesApi):
-    """Either way the agent lists anew: after a watch without a word, or at once."""
+    """In both cases the agent lists again: after a watch without events, or at once."""
     future = str(int(await version_now(api)) + 1_000_000)
 
     try:
@@ -242,10 +257,29 @@ async def test_a_future_version_brings_no_event_or_is_stale(server: Server, api:
     assert told == []
 
 
+async def test_a_watch_begins_with_the_existing_pods_or_is_refused(server: Server, api: KubernetesApi):
+    """A server that cannot do it answers with an error, and then the agent lists in the ordinary way."""
+    await server.create()
+    await events(api, await version_now(api), 5)
+
+    found: list[Event] = []
+    with contextlib.suppress(Stale):
+        async with asyncio.timeout(15), aclosing(api.watch_pods(None, 5)) as lines:
+            async for line in lines:
+                event = read_event(line, ALL)
+                assert event is not None
+                found.append(event)
+
+    if found:
+        end = next(number for number, event in enumerate(found) if event.initial_events_end)
+        assert [event.pod.name for event in found[:end] if event.pod] == [NAME]
+        assert int(found[end].version) > 0
+
+
 async def test_an_invalid_token_is_unauthorized(server: Server, tmp_path: Path):
     async with connect(server.node, with_token(server.kubeconfig, tmp_path / "other", "none")) as api:
         with pytest.raises(Unauthorized, match="401"):
-            await api.list_pods()
+            await whole_list(api)
         with pytest.raises(Unauthorized, match="401"):
             await events(api, "1", 5)
 
@@ -253,6 +287,6 @@ async def test_an_invalid_token_is_unauthorized(server: Server, tmp_path: Path):
 async def test_missing_rights_are_forbidden(server: Server):
     async with connect(server.node, await server.kubeconfig_without_rights()) as api:
         with pytest.raises(Forbidden, match="403"):
-            await api.list_pods()
+            await whole_list(api)
         with pytest.raises(Forbidden, match="403"):
             await events(api, "1", 5)

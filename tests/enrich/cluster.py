@@ -32,8 +32,10 @@ class Cluster:
     oldest_version: int = 100
     """A watch from before it is too old."""
     allowed: bool = True
+    streams_lists: bool = False
+    """Whether a watch may begin with the pods that exist, as servers since Kubernetes 1.32 do; else HTTP 422."""
     gone_as_event: bool = True
-    """Too old is said by an ERROR event inside a 200, as real servers do; else by HTTP 410."""
+    """A version that is too old is refused by an ERROR event inside a 200, as real servers do; else by HTTP 410."""
     list_answers: list[tuple[int, bytes]] = field(default_factory=list)
     """Answers to the next lists, in place of the true ones."""
     watch_answers: list[tuple[int, bytes]] = field(default_factory=list)
@@ -98,6 +100,8 @@ class Cluster:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         query = dict(request.query)
         self.connections.add(request.transport)
+        if "sendInitialEvents" in query and not self.streams_lists:
+            return _status(422, "Invalid", "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch")
         async with self.news:
             self.requests.append(query)
             self.news.notify_all()
@@ -126,6 +130,8 @@ class Cluster:
             status, body = self.watch_answers.pop(0)
             return web.Response(status=status, body=body)
         position = int(query["resourceVersion"])
+        if "sendInitialEvents" in query:
+            return await self._watch_with_initial_events(request, query)
         if position < self.oldest_version:
             if not self.gone_as_event:
                 return _status(410, "Expired", "too old resource version")
@@ -133,6 +139,19 @@ class Cluster:
             return web.Response(body=orjson.dumps({"type": "ERROR", "object": gone}) + b"\n")
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
+        return await self._follow(response, query, position)
+
+    async def _watch_with_initial_events(self, request: web.Request, query: dict[str, str]) -> web.StreamResponse:
+        assert (query["resourceVersionMatch"], query["resourceVersion"]) == ("NotOlderThan", "0")
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        version, pods = self.version, list(self.pods.values())
+        for pod in pods:
+            await response.write(orjson.dumps({"type": "ADDED", "object": pod}) + b"\n")
+        await response.write(_bookmark(version, {"k8s.io/initial-events-end": "true"}) + b"\n")
+        return await self._follow(response, query, version)
+
+    async def _follow(self, response: web.StreamResponse, query: dict[str, str], position: int) -> web.StreamResponse:
         generation = self.generation
         try:
             async with asyncio.timeout(float(query["timeoutSeconds"])):
@@ -171,7 +190,7 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[Clus
 
 
 def write_kubeconfig(path: Path, url: str, token_file: Path, authority: Path | None = None) -> Path:
-    """A kubeconfig of one cluster, whose token stands in a file of its own, as a mounted one does."""
+    """A kubeconfig of one cluster, with the token in its own file, like a mounted token."""
     token_file.write_text(TOKEN)
     cluster = {"server": url} | ({"certificate-authority": str(authority)} if authority else {})
     config = {
@@ -191,7 +210,7 @@ def _status(code: int, reason: str, message: str) -> web.Response:
     return web.Response(status=code, body=orjson.dumps(body | {"code": code}), content_type="application/json")
 
 
-def _bookmark(version: int) -> bytes:
-    metadata = {"resourceVersion": str(version), "creationTimestamp": None}
+def _bookmark(version: int, annotations: dict[str, str] | None = None) -> bytes:
+    metadata = {"resourceVersion": str(version), "creationTimestamp": None, "annotations": annotations}
     bare = {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": {"containers": None}, "status": {}}
     return orjson.dumps({"type": "BOOKMARK", "object": bare})

@@ -9,7 +9,7 @@ DIGEST = "sha256:" + "ab" * 32
 
 
 def container_id(seed: str) -> str:
-    """64 hexadecimal characters, told from the seed."""
+    """64 hexadecimal characters, derived from the seed."""
     return sha256(seed.encode()).hexdigest()
 
 

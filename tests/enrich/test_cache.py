@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.values import PodKey
+from agent.enrich import cache as cache_module
 from agent.enrich.cache import CLOCK_SLACK_MS, MOST_CONTAINER_IDS, MOST_PODS, Found, PodCache
 from agent.enrich.pod import Pod, Selection, decode_pod
 from tests.enrich.objects import container_id, pod_object
@@ -29,7 +30,9 @@ def pod(name: str = "db-0", *, uid: str = "u1", made: str = "07:00:00", **more: 
 
 def cache(*pods: Pod) -> PodCache:
     made = PodCache(HOUR_MS)
-    made.replace(pods, T0)
+    for each in pods:
+        made.put(each, T0)
+    made.keep_only([each.uid for each in pods], T0)
     return made
 
 
@@ -167,7 +170,8 @@ def test_a_static_pod_is_found_by_either_uid():
 def test_pods_missing_from_a_new_list_are_deleted():
     pods = cache(pod("db-0", uid="u1"), pod("db-1", uid="u2"))
 
-    pods.replace([pod("db-1", uid="u2")], T0 + 1000)
+    pods.put(pod("db-1", uid="u2"), T0 + 1000)
+    pods.keep_only(["u2"], T0 + 1000)
 
     assert [each.uid for each in pods.living()] == ["u2"]
     assert uid_of(pods.find(named("db-0"), T0 + 500)) == "u1"
@@ -240,7 +244,8 @@ def test_the_indices_agree_with_the_pods_after_any_changes(changes):
         elif kind == "delete":
             pods.delete(each.uid, now_ms)
         elif kind == "replace":
-            pods.replace([each], now_ms)
+            pods.put(each, now_ms)
+            pods.keep_only([each.uid], now_ms)
         else:
             pods.forget_old(now_ms)
 
@@ -251,3 +256,27 @@ def test_the_indices_agree_with_the_pods_after_any_changes(changes):
         assert any(identity.startswith(short) for each in known[uid].containers for identity in each.ids)
     for each in known.values():
         assert uid_of(pods.find(PodKey(None, None, None, each.containers[0].ids[0]), now_ms)) == each.uid
+
+
+def test_the_cache_is_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr(cache_module, "LARGEST_CACHE_BYTES", 100_000)
+    pods = PodCache(HOUR_MS)
+    for number in range(500):
+        pods.put(pod(f"web-{number}", uid=f"u{number}", annotations={}, labels={"a": "x" * 1000}), T0)
+    kept = len(pods)
+    pods.delete("u0", T0 + 1)
+    pods.put(pod("late", uid="u-late", labels={"a": "x" * 1000}), T0 + 2)
+
+    assert 20 < kept < 100
+    assert sum(each.cost_bytes for each in pods.living()) <= 100_000
+    assert pods.find(PodKey(None, None, "u-late", None), T0) is not None
+    assert pods.find(PodKey(None, None, "u0", None), T0) is None
+
+
+def test_a_pod_that_grows_beyond_the_bound_keeps_its_old_state(monkeypatch):
+    monkeypatch.setattr(cache_module, "LARGEST_CACHE_BYTES", 5_000)
+    pods = PodCache(HOUR_MS)
+    pods.put(pod("web-1", uid="u1", labels={"a": "b"}), T0)
+
+    assert not pods.put(pod("web-1", uid="u1", labels={"a": "x" * 4_000}), T0)
+    assert [each.labels for each in pods.living()] == [{"a": "b"}]

@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from agent.core.values import PodKey
-from agent.enrich.enricher import FRESH_MS, LATE_SECONDS, MOST_ANSWERS, NO_SECOND_WAIT_SECONDS, AlertOnly, PodEnricher
+from agent.enrich.enricher import FRESH_MS, LATE_SECONDS, NO_SECOND_WAIT_SECONDS, AlertOnly, PodEnricher
+from agent.enrich.fragment_cache import LARGEST_CACHE_BYTES, MOST_ENTRIES
 from agent.enrich.pod import Pod, Selection, decode_pod
 from agent.enrich.pod_file import PodFile
 from agent.telemetry.metrics import Telemetry
@@ -38,7 +39,9 @@ def enricher() -> PodEnricher:
 
 def listed(*pods: Pod) -> PodEnricher:
     made = enricher()
-    made.pods_listed(pods)
+    for each in pods:
+        made.pod_changed(each)
+    made.pods_listed([each.uid for each in pods])
     return made
 
 
@@ -119,16 +122,18 @@ async def test_before_the_first_list_even_an_old_alert_waits():
 async def test_nobody_waits_while_the_source_fails():
     made = listed()
     loop = asyncio.get_running_loop()
-    loop.call_later(0.1, made.source_works, False)
+    loop.call_later(0.1, made.source_failed, "the API server did not answer")
     began = loop.time()
 
     await made.appear([WEB], 5.0)
 
     assert loop.time() - began == pytest.approx(0.1)
     assert result(made, WEB) == "miss"
+    assert made.problem == "the API server did not answer"
 
-    made.source_works(True)
+    made.source_works(reports_new_pods=True)
     assert result(made, WEB) is None
+    assert made.problem is None
 
 
 async def test_waiting_can_be_cancelled():
@@ -161,39 +166,58 @@ async def test_a_pod_first_reported_by_its_deletion_is_known_for_earlier_alerts(
 
 async def test_every_table_of_the_enricher_is_bounded():
     made = listed(pod("web-1"))
-    keys = [PodKey("shop", f"unknown-{number}", None, None) for number in range(MOST_ANSWERS * 2)]
+    keys = [PodKey("shop", f"unknown-{number}", None, None) for number in range(MOST_ENTRIES * 2)]
     for key in keys:
         made.fragment(PodKey("shop", "web-1", None, key.name), now_ms())
         made.unknown(key, "miss")
     await made.appear(keys, 0.1)
 
-    assert len(made._answers) <= MOST_ANSWERS
-    assert len(made._unknown) <= MOST_ANSWERS
-    assert len(made._no_second_wait) <= MOST_ANSWERS
+    assert len(made._answers) <= MOST_ENTRIES
+    assert len(made._unknown) <= MOST_ENTRIES
+    assert len(made._no_second_wait) <= MOST_ENTRIES
     assert result(made, keys[-1]) == "late"
 
 
 async def test_without_enrichment_no_record_waits_and_the_cache_is_bounded():
-    made = AlertOnly()
-    for number in range(MOST_ANSWERS + 1):
+    made = AlertOnly(Telemetry("test"))
+    for number in range(MOST_ENTRIES + 1):
         fragment = made.fragment(PodKey("shop", f"web-{number}", None, None), 0)
         assert fragment is not None
 
     await made.appear([WEB], 10)
 
     assert asyncio.get_running_loop().time() == 0
-    assert len(made._answers) <= MOST_ANSWERS
+    assert len(made._answers) <= MOST_ENTRIES
     assert made.unknown(WEB, "late").result == "late"
 
 
 async def test_a_deleted_pod_is_dropped_at_the_next_answer_after_the_configured_time():
     made = PodEnricher(PodFile(Path("unused"), ALL), 0.0, Telemetry("test"))
-    made.pods_listed([pod("web-1", "u1")])
+    made.pods_listed(["u1"])
     key = PodKey(None, None, "u1", None)
     made.pod_changed(pod("web-1", "u1", tier="new"))
     assert result(made, key) == "hit"
 
     made.pods_listed([])
-    made.source_works(True)
+    made.source_works(reports_new_pods=True)
 
     assert result(made, key) is None
+
+
+async def test_cached_fragments_and_keys_are_bounded_in_bytes():
+    labels = {f"label-{number}": "x" * 60 for number in range(50)}
+    made = listed(*(pod(f"web-{number}", f"u{number}", **labels) for number in range(600)))
+
+    for number in range(600):
+        for container in range(4):
+            made.fragment(PodKey("shop", f"web-{number}", f"u{number}", f"{container}" * 12), now_ms())
+        made.unknown(PodKey("shop", f"{number}" + "x" * 100_000, None, None), "miss")
+
+    for cache in (made._answers, made._unknown):
+        assert 0 <= cache._bytes <= LARGEST_CACHE_BYTES
+
+
+async def test_a_name_that_kubernetes_does_not_allow_is_not_waited_for():
+    made = listed()
+
+    assert result(made, PodKey("shop", "x" * 300, None, None)) == "miss"

@@ -16,7 +16,7 @@ NAMES = st.none() | st.text(min_size=1, max_size=20)
 
 
 def spliced(fragment: Fragment) -> dict[str, Any]:
-    """As it stands in an alert, read back."""
+    """The fragment inside an alert, decoded."""
     loaded: dict[str, Any] = orjson.loads(b'{"rule":"R"' + fragment.plain + b"}")
     assert loaded.pop("rule") == "R"
     return loaded
@@ -55,6 +55,42 @@ def test_left_out_labels_are_counted_in_the_fragment():
 
     assert (said["labels"], said["labels_dropped"]) == ({"b": "y"}, 1)
     assert not said.keys() & {"container_name", "container_image", "container_hash", "docker_id"}
+
+
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=200), st.text(max_size=2000), max_size=60),
+    st.dictionaries(st.text(min_size=1, max_size=200), st.text(max_size=2000), max_size=10),
+    st.sampled_from([512, 1024, 4096, 65_536]),
+)
+def test_a_fragment_is_never_larger_than_the_bound_and_counts_what_is_left_out(labels, annotations, max_bytes):
+    found = pod_object(labels=labels, annotations=annotations)
+    pod = decode_pod(orjson.dumps(found), Selection(["*"], ["*"], max_bytes))
+
+    fragment = pod_fragment(pod, pod.containers[0], None, max_bytes)
+
+    assert len(fragment.plain) <= max_bytes
+    fields = spliced(fragment)["kubernetes"]
+    assert len(fields.get("labels", {})) + fields.get("labels_dropped", 0) == len(labels)
+    assert len(fields.get("annotations", {})) + fields.get("annotations_dropped", 0) == len(annotations)
+    assert fields["pod_name"] == pod.name
+    for name in fields.get("dropped", ()):
+        kind, _, key = name.partition(".")
+        assert not key or key in {"labels": labels, "annotations": annotations}[kind]
+
+
+def test_left_out_labels_are_named_in_the_fragment():
+    pod = decode_pod(orjson.dumps(pod_object(labels={"a": "x" * 9000, "b": "y"})), Selection(["*"], []))
+
+    assert spliced(pod_fragment(pod, None, None))["kubernetes"]["dropped"] == ["labels.a"]
+
+
+def test_an_unknown_pod_with_names_of_a_megabyte_is_a_small_fragment():
+    fragment = unknown_fragment(PodKey("n" * 1_000_000, "web-1", "u" * 1_000_000, None), "miss")
+
+    assert len(fragment.plain) < 4096
+    fields = spliced(fragment)["kubernetes"]
+    assert (fields["status"], fields["pod_name"]) == ("unknown", "web-1")
+    assert fields["dropped"] == ["namespace_name", "pod_id"]
 
 
 @given(NAMES, NAMES, NAMES, NAMES)

@@ -54,7 +54,7 @@ UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """What kubelet mounts: a token and the authority, whose key stands beside it here."""
+    """The files that kubelet mounts: a token and the authority; the authority's key is beside them."""
     probe = subprocess.run([*UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip(f"no mount namespace may be made here: {probe.stderr.decode().strip()}")

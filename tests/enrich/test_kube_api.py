@@ -50,6 +50,6 @@ async def test_a_server_that_does_not_answer_is_named_in_the_error(tmp_path):
         pass
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, tmp_path / "token")
 
-    with pytest.raises(KubernetesError, match=f"{url}/api/v1/pods did not answer"):
-        async with connect(NODE, kubeconfig) as api:
-            await api.list_pods()
+    async with connect(NODE, kubeconfig) as api:
+        with pytest.raises(KubernetesError, match=f"{url}/api/v1/pods did not answer"):
+            await anext(api.list_pods())

@@ -45,11 +45,11 @@ sys.meta_path.insert(0, OtherLayout())
 
 import agent.enrich.kube_api as kube_api
 
-assert kube_api.ApiClient.__module__ == "kubernetes_asyncio.client.api_client"
+assert kube_api.Configuration.__module__ == "kubernetes_asyncio.client.configuration"
 
-from kubernetes_asyncio.client import ApiClient, CoreV1Api
+from kubernetes_asyncio.client import Configuration, CoreV1Api
 
-assert ApiClient is kube_api.ApiClient
+assert Configuration is kube_api.Configuration
 assert "kubernetes_asyncio.client.models" in sys.modules
 """
 

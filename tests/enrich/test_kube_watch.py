@@ -61,7 +61,7 @@ async def test_only_list_and_watch_of_this_nodes_pods_are_requested(tmp_path):
         await asyncio.sleep(600)
 
     first, *rest = agent.cluster.requests
-    assert first == {"fieldSelector": "spec.nodeName=node-1", "resourceVersion": "0"}
+    assert first == {"fieldSelector": "spec.nodeName=node-1", "resourceVersion": "0", "limit": "100"}
     assert 1 <= len(rest) <= 3
     for query in rest:
         assert 240 <= int(query.pop("timeoutSeconds")) <= 360

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.enrich.pod import LARGEST_METADATA_BYTES, Pod, Selection, decode_pod
+from agent.enrich.pod import Pod, Selection, decode_pod
 from tests.enrich.objects import DIGEST, container_id, pod_object
 
 ALL = Selection(["*"], ["*"])
@@ -95,7 +95,7 @@ def test_labels_and_annotations_fit_the_bound_as_a_whole_and_the_rest_is_counted
     pod = decode(pod_object(labels=labels, annotations=annotations))
 
     kept = [*pod.labels.items(), *pod.annotations.items()]
-    assert sum(len(name.encode()) + len(value.encode()) for name, value in kept) <= LARGEST_METADATA_BYTES
+    assert sum(len(name.encode()) + len(value.encode()) for name, value in kept) <= Selection(["*"], ["*"]).max_bytes
     assert pod.labels.items() <= labels.items()
     assert pod.annotations.items() <= annotations.items()
     assert len(pod.labels) + pod.labels_dropped == len(labels)

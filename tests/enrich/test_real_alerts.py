@@ -11,9 +11,8 @@ import pytest
 from agent.core.processing.alert import decode_alert
 from agent.core.values import Fragment, PodKey
 from agent.enrich.enricher import PodEnricher
-from agent.enrich.pod import Selection
+from agent.enrich.pod import Selection, decode_pod
 from agent.enrich.pod_file import PodFile
-from agent.enrich.responses import read_list
 from agent.telemetry.metrics import Telemetry
 from tests.enrich.objects import pod_object
 
@@ -32,9 +31,10 @@ PODS = [
 @pytest.fixture
 def enricher():
     made = PodEnricher(PodFile(Path("unused"), ALL), 3600, Telemetry("test"))
-    listed = orjson.dumps({"metadata": {"resourceVersion": "1"}, "items": PODS})
-    made.pods_listed(read_list(listed, ALL).pods)
-    made.source_works(False)
+    for found in PODS:
+        made.pod_changed(decode_pod(orjson.dumps(found), ALL))
+    made.pods_listed(["u1", "u2"])
+    made.source_works(reports_new_pods=False)
     return made
 
 

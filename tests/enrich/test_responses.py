@@ -1,22 +1,16 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from agent.enrich.pod import Selection
+from agent.enrich.pod import Pod, Selection
 from agent.enrich.responses import (
-    LARGEST_EVENT_BYTES,
     Event,
     Forbidden,
-    Lines,
+    PodListReader,
     Stale,
     Unauthorized,
     read_event,
-    read_list,
     refusal,
 )
 from agent.errors import KubernetesError
@@ -25,53 +19,38 @@ from tests.enrich.objects import pod_object
 ALL = Selection(["*"], [])
 
 
-@given(st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")), max_size=20), st.data())
-def test_lines_do_not_depend_on_the_size_of_the_pieces(lines, data):
-    stream = b"".join(line + b"\n" for line in lines)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
-    splitter = Lines()
-
-    pieces = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
-
-    found = [line for piece in pieces for line in splitter.feed(piece)]
-
-    assert found == [line for line in lines if line.strip()]
-
-
-def test_an_endless_line_is_an_error():
-    splitter = Lines()
-
-    assert splitter.feed(b"x" * LARGEST_EVENT_BYTES) == []
-
-    with pytest.raises(KubernetesError, match="expected an event"):
-        splitter.feed(b"x")
+def read_list(body: bytes) -> tuple[list[Pod], str, int]:
+    """Pods, version, and the number of pods that could not be decoded."""
+    reader = PodListReader(ALL)
+    pods = list(reader.feed(body))
+    return pods, reader.end().version, reader.unreadable
 
 
 def test_a_list_without_pods_has_null_for_its_items():
-    found = read_list(b'{"kind":"PodList","metadata":{"resourceVersion":"7"},"items":null}', ALL)
+    body = b'{"kind":"PodList","metadata":{"resourceVersion":"7"},"items":null}'
 
-    assert (found.pods, found.version) == ([], "7")
+    assert read_list(body) == ([], "7", 0)
 
 
 def test_a_list_by_kubectl_has_no_version():
     body = orjson.dumps({"kind": "List", "metadata": {"resourceVersion": ""}, "items": [pod_object("web-1")]})
 
-    assert [pod.name for pod in read_list(body, ALL).pods] == ["web-1"]
+    assert [pod.name for pod in read_list(body)[0]] == ["web-1"]
 
 
 def test_an_unreadable_pod_does_not_affect_the_others():
     body = orjson.dumps({"metadata": {"resourceVersion": "7"}, "items": [{"metadata": 1}, pod_object("web-1")]})
 
-    found = read_list(body, ALL)
+    pods, _, unreadable = read_list(body)
 
-    assert [pod.name for pod in found.pods] == ["web-1"]
-    assert found.unreadable == 1
+    assert [pod.name for pod in pods] == ["web-1"]
+    assert unreadable == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]", b'{"kind":"Status","metadata":{}}', b'{"items":7}'])
 def test_a_body_that_is_not_a_list_is_an_error(body):
     with pytest.raises(KubernetesError, match="expected a list of pods"):
-        read_list(body, ALL)
+        read_list(body)
 
 
 def test_a_bookmark_has_no_pod():

@@ -25,7 +25,7 @@ def look(agent: Agent, now: float, *pods: Pod) -> None:
 def pod(name: str = "falco-x2x9t", *, namespace: str = "falco", age_seconds: float = 0.0, uid: str = "a-uid") -> Pod:
     created_ms = int((time.time() - age_seconds) * 1000)
     containers = (Container("falco", "", "", ()), Container("falcoctl-artifact-follow", "", "", ()))
-    return Pod(namespace, name, uid, "", created_ms, "node-a", "", Workload("", ""), {}, {}, 0, 0, containers)
+    return Pod(namespace, name, uid, "", created_ms, "node-a", "", Workload("", ""), {}, {}, 0, 0, (), containers)
 
 
 async def test_silence_and_its_end_are_urgent_events(tmp_path: Path) -> None:

@@ -125,3 +125,14 @@ def test_keys_without_recent_events_are_removed():
     occasional.fields("one more")
 
     assert occasional.remembered == 1
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_a_password_in_a_url_is_not_logged(formatter):
+    line = formatter.format(
+        record("proxy failed", url="http://user:hunter2@proxy:3128", why="https://t0ken@host refused")
+    )
+
+    assert "http://•••@proxy:3128" in line
+    assert "hunter2" not in line
+    assert "t0ken" not in line
