@@ -229,7 +229,7 @@ class Discovery:
                     # logrotate counts upwards with age or writes dates, so the last write is what sorts.
                     rotated = f"{entry.written_ns:020d}{suffix}" if suffix else ""
                     found = (*relative[:-1], entry.name)
-                    packed = _COMPRESSED.search(suffix)
+                    packed = _COMPRESSED.search(entry.name)
                     compression = packed[1] if packed is not None else ""
                     yield source, FoundFile(found, rotated, compression, entry.device, entry.inode, entry.size)
 
