@@ -48,4 +48,4 @@ def test_countless_and_endless_names_keep_the_metrics_small_and_every_alert_is_c
     assert telemetry.total("falco_internal_total") == 500
     assert counts.alerts.total() == 1000
     assert sum(len(alert.priority) + len(alert.rule) for alert in counts.last_alerts) < 3000
-    assert sum(len(kind.rule) for kind in counts._series) == 0
+    assert sum(len(kind.rule) for kind in counts._series) < 200_000
