@@ -105,7 +105,11 @@ class Agent:
             "duplicates": parts.duplicates.run(),
             "falco": parts.falco_watch.run(),
             "heartbeat": send_heartbeats(
-                settings.heartbeat_seconds, books=self.status.books, gaps=parts.gaps, publish=parts.outbox.publish
+                settings.heartbeat_seconds,
+                books=self.status.books,
+                gaps=parts.gaps,
+                falco=parts.falco_watch.heartbeat_fields,
+                publish=parts.outbox.publish,
             ),
         }
 

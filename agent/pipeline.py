@@ -68,7 +68,7 @@ class Pipeline:
             group.hold(chunk.entry, records)
         if result.oversized:
             await self._keep_oversized(chunk, result)
-        self.counts.add(result)
+        self.counts.add(result, chunk.records.payloads)
         self._notices.read(result.notices)
         held_bytes = self._ship(chunk, result)
         self._budget.adjust(held_bytes - chunk.cost_bytes)

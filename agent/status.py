@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
 from agent.core.values import Lane
 from agent.parts import Parts
+from agent.tail.reader import Reader
 from agent.tail.tracked_file import TrackedFile
 from agent.telemetry.metrics import Snapshot
 from agent.web.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
@@ -93,7 +94,14 @@ class Status:
             Probe("read", reader.looked and reader.problem is None, reader.problem or f"{files} log files open"),
             Probe("checkpoint", self._save_problem is None, self._save_problem or f"{state_dir} is writable"),
             Probe("credentials", denied is None, denied or "accepted, or not yet refused"),
+            *self._falco(),
         )
+
+    def _falco(self) -> Iterator[Probe]:
+        """A node without Falco is no reason to take the agent out of service, so this probe is not required."""
+        view = self._parts.falco_watch.view
+        if view is not None:
+            yield Probe("falco", not view.is_blind, f"{view.state.value}: {view.detail}", required=False)
 
     def books(self) -> Books:
         return self._books(self._parts.telemetry.snapshot())
@@ -126,7 +134,7 @@ class Status:
                 for queue in parts.shipper.queues
             ],
             files=[
-                FileReport(str(file.path), file.id, file.known_size, file.ledger.committed, _state(file))
+                FileReport(_path(parts.reader, file), file.id, file.known_size, file.ledger.committed, _state(file))
                 for file in parts.reader.files
             ],
             lag_bytes=self._lag_bytes(),
@@ -146,13 +154,13 @@ class Status:
             filtered=counts("reason", "records_filtered_total"),
             checkpoint_age_seconds=None if self._saved_at is None else now - self._saved_at,
             last_alerts=[
-                Alert(alert.read_at, alert.priority, alert.rule)
-                for alert in reversed(parts.pipeline.counts.last_alerts)
+                Alert(alert.time, alert.priority, alert.rule, alert.pod) for alert in parts.pipeline.counts.last_alerts
             ],
             falco=Falco(
                 silent_seconds=parts.liveness.silent_seconds(now),
                 silent=parts.liveness.any_silent,
-                versions=(parts.notices.version,) if parts.notices.version else (),
+                versions=self._falco_versions(),
+                view=parts.falco_watch.view,
                 syscall_drops=int(sample.value("falco_syscall_drops_total")),
                 alerts_by_priority=counts("priority", "alerts_total"),
             ),
@@ -191,6 +199,10 @@ class Status:
             telemetry.lane_records.labels(lane).set_function(partial(self._lane_records, lane))
             telemetry.oldest_unacknowledged.labels(lane).set_function(partial(self._oldest_seconds, lane))
 
+    def _falco_versions(self) -> Sequence[str]:
+        view, noticed = self._parts.falco_watch.view, self._parts.notices.version
+        return (view.versions if view is not None else ()) or ((noticed,) if noticed else ())
+
     def _in_flight(self) -> int:
         return self._parts.reader.in_flight
 
@@ -210,6 +222,11 @@ class Status:
         times = [queue.oldest_read_at for queue in self._parts.shipper.queues if queue.lane is lane]
         now = time.monotonic()
         return max((now - moment for moment in times if moment is not None), default=0.0)
+
+
+def _path(reader: Reader, file: TrackedFile) -> str:
+    """The name that the file has now: a rotated file does not keep the name of the live one."""
+    return f"{file.path} (deleted)" if file.deleted else str(reader.path_of(file))
 
 
 def _state(file: TrackedFile) -> str:

@@ -10,7 +10,7 @@ from typing import Final, Literal, Protocol
 from agent.core.values import Fragment, PodKey
 from agent.enrich.enricher import AlertOnly, PodEnricher
 from agent.enrich.kube_watch import PodWatch
-from agent.enrich.pod import Selection
+from agent.enrich.pod import Pod, Selection
 from agent.enrich.pod_file import PodFile, read_pod_file
 from agent.enrich.responses import read_list
 from agent.settings.model import Enrich, Settings
@@ -64,8 +64,12 @@ def build_enricher(settings: Settings, telemetry: Telemetry) -> Enricher:
             return PodEnricher(PodFile(path, selection), enrich.keep_deleted_seconds, telemetry)
 
 
-async def probe(settings: Settings) -> str:
-    """Reads the pods once, for `falcowatch check`. Raises KubernetesError with the remedy."""
+async def probe(settings: Settings, found: list[Pod] | None = None) -> str:
+    """Reads the pods once, for `falcowatch check`. Raises KubernetesError with the remedy.
+
+    `found`: receives the pods of this node.
+    """
+    read: list[Pod] = [] if found is None else found
     selection = Selection([], [])
     match _origin(settings.enrich):
         case "alert":
@@ -74,10 +78,11 @@ async def probe(settings: Settings) -> str:
             from agent.enrich.kube_api import connect
 
             async with connect(settings.node_name) as api:
-                pods = len(read_list(await api.list_pods(), selection).pods)
-            return f"the API server lists {pods} pods on node {settings.node_name}"
+                read += read_list(await api.list_pods(), selection).pods
+            return f"the API server lists {len(read)} pods on node {settings.node_name}"
         case path:
-            return f"{path} lists {len(read_pod_file(path, selection).pods)} pods"
+            read += read_pod_file(path, selection).pods
+            return f"{path} lists {len(read)} pods"
 
 
 def _origin(enrich: Enrich) -> Literal["alert", "api"] | Path:

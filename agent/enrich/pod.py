@@ -14,11 +14,15 @@ from fnmatch import translate
 
 import msgspec
 
+from agent.core.falco_pods import is_helm_test, recognise_pod
 from agent.enrich.workload import Owner, Workload, workload_of
 
 LARGEST_METADATA_BYTES = 8192
 """Bound on the labels and annotations of one pod, names and values together. An entry that does not fit is left out
 as a whole and counted."""
+
+_FINISHED = frozenset({"Succeeded", "Failed"})
+"""Phases of a pod whose containers have all ended."""
 
 STATIC_POD_UID = "kubernetes.io/config.mirror"
 """The annotation that holds a static pod's real uid, which kubelet and Falco use; its mirror pod has another uid."""
@@ -53,6 +57,11 @@ class Pod:
     labels_dropped: int
     annotations_dropped: int
     containers: tuple[Container, ...]
+    falco_because: str = ""
+    """Why the pod is Falco, whatever its namespace and name are; empty: it is not."""
+    is_helm_test: bool = False
+    is_finished: bool = False
+    """All its containers have ended and will not start again."""
 
 
 class Selection:
@@ -95,7 +104,14 @@ def project(found: PodObject, selection: Selection) -> Pod:
         labels_dropped=labels_dropped,
         annotations_dropped=annotations_dropped,
         containers=_containers(found),
+        falco_because=recognise_pod(all_labels, _main_containers(found)),
+        is_helm_test=is_helm_test(metadata.annotations or {}),
+        is_finished=found.status.phase in _FINISHED,
     )
+
+
+def _main_containers(found: PodObject) -> list[tuple[str, str]]:
+    return [(each.name, each.image or "") for each in found.spec.containers or ()]
 
 
 class _Object(msgspec.Struct, gc=False, rename="camel"):
@@ -151,6 +167,7 @@ class Status(_Object):
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
     ephemeral_container_statuses: list[ContainerStatus] | None = None
+    phase: str | None = None
 
 
 class PodObject(_Object):

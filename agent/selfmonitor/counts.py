@@ -5,26 +5,18 @@ The same numbers are kept twice, because looking a number up in Prometheus' regi
 
 from __future__ import annotations
 
-import time
-from collections import Counter, deque
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from agent.core.processing.kinds import MOST_KINDS, Kind
 from agent.core.processing.result import ProcessingResult
+from agent.selfmonitor.last_alerts import LastAlerts
 from agent.telemetry import Telemetry
 from agent.telemetry.metrics import LARGEST_RULE_COUNT
 
-LAST_ALERTS: Final = 10
 OTHER_RULES: Final = "other"
 """The label of all rules beyond the first LARGEST_RULE_COUNT."""
-
-
-class LastAlert(NamedTuple):
-    priority: str
-    rule: str
-    read_at: float
-    """Seconds since 1970."""
 
 
 class Counts:
@@ -39,22 +31,21 @@ class Counts:
         """Alerts by priority."""
         self.enriched: Counter[str] = Counter()
         """Alerts by what was known of their pod."""
-        self.last_alerts: deque[LastAlert] = deque(maxlen=LAST_ALERTS)
-        """One entry for each kind of alert in the last chunks, newest last."""
+        self.last_alerts = LastAlerts()
         self._telemetry = telemetry
         self._rules_with_series: set[str] = set()
         self._series: dict[Kind, tuple[Callable[[float], None], ...]] = {}
         """The counters of each kind of alert: finding a labelled series costs four times what adding to it does."""
 
-    def add(self, result: ProcessingResult) -> None:
-        """Counts one processed chunk."""
+    def add(self, result: ProcessingResult, payloads: Sequence[bytes] = ()) -> None:
+        """Counts one processed chunk. `payloads`: its records."""
+        self.last_alerts.note(payloads)
         for kind, alerts in result.seen.items():
             for increment in self._series.get(kind) or self._find_series(kind):
                 increment(alerts)
             if kind.source == "internal":
                 self._telemetry.falco_internal.labels(kind.rule).inc(alerts)
             self.alerts[kind.priority] += alerts
-            self.last_alerts.append(LastAlert(kind.priority, kind.rule, time.time()))
         for reason, records in result.filtered.items():
             self.filter(reason, records)
         for label, alerts in result.enriched.items():

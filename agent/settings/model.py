@@ -120,6 +120,13 @@ class FalcoRules(Section):
     silent_seconds: float = Field(
         900.0, ge=0, description="When Falco writes nothing for this long, the agent announces it; 0: never."
     )
+    missing_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="When no Falco of this node has been read for this long (there is none, the `tail` settings do not "
+        "select it, or it prints text), the agent announces it. The default is longer than the start of a new node "
+        "takes; 0: never, for nodes that have no Falco.",
+    )
     storm_limit: int = Field(
         0,
         ge=0,

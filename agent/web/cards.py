@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.core.falco_state import FalcoState, FalcoView
 from agent.core.priorities import SEVERITY
 from agent.web.figures import ago, count, duration, moment, plural, share, size
+from agent.web.findings import Level, blindness, falco_hints, worst
 from agent.web.markup import Child, Html, join, tag
 from agent.web.parts import card, facts, meter, reasons, slug, stack, table
 from agent.web.report import Alert, Books, FileReport, LaneReport, Probe, Report
-from agent.web.verdict import LATE_SECONDS, Level
+from agent.web.verdict import LATE_SECONDS
+
+MOST_FALCOS = 10
+"""Rows in the list of Falcos; /status lists all."""
 
 MOST_FILES = 40
 """Rows in the table of files; /status lists all files."""
@@ -151,6 +156,7 @@ def alerts(report: Report) -> Html:
         tag("ol", *(_alert(alert, report.now) for alert in report.last_alerts), class_="alerts")
         if report.last_alerts
         else tag("p", "No alert yet.", class_="quiet"),
+        _falcos(falco.view),
         facts(
             ("Falco's version", ", ".join(falco.versions) or "not reported yet"),
             ("System calls that Falco missed", count(falco.syscall_drops)),
@@ -158,7 +164,28 @@ def alerts(report: Report) -> Html:
             *((("Alerts by pod lookup", reasons(pods.results)),) if any(pods.results.values()) else ()),
         ),
         kind="seen",
-        tone=Level.ATTENTION if falco.silent or falco.syscall_drops else Level.CALM,
+        tone=worst([*blindness(falco), *falco_hints(falco)]),
+    )
+
+
+def _falcos(view: FalcoView | None) -> Html:
+    """Each Falco on this node and its state, the worst first."""
+    if view is None:
+        return tag("p", "The agent has not looked for Falco yet.", class_="quiet")
+    if not view.pods:
+        return tag("p", "No Falco was found on this node.", class_="quiet")
+    return tag(
+        "ul",
+        *(
+            tag(
+                "li",
+                tag("span", pod.state.value, class_=f"probe {'ok' if pod.state is FalcoState.READING else 'failed'}"),
+                tag("b", pod.name),
+                tag("span", pod.version, class_="quiet"),
+            )
+            for pod in view.pods[:MOST_FALCOS]
+        ),
+        class_="probes falcos",
     )
 
 
@@ -170,7 +197,7 @@ def _alert(alert: Alert, now: float) -> Html:
     return tag(
         "li",
         tag("span", alert.priority, class_=f"priority {slug(alert.priority)}"),
-        tag("span", tag("b", alert.rule), class_="rule"),
+        tag("span", tag("b", alert.rule), tag("small", alert.pod) if alert.pod else None, class_="rule"),
         tag("time", ago(now - alert.time), datetime=moment(alert.time), title=moment(alert.time)),
     )
 
@@ -228,5 +255,11 @@ def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
             class_="probes",
         ),
         kind="checks",
-        tone=Level.TROUBLE if failed else Level.CALM,
+        tone=_level_of_checks(probes),
     )
+
+
+def _level_of_checks(probes: Sequence[Probe]) -> Level:
+    if any(not probe.ok and probe.required for probe in probes):
+        return Level.TROUBLE
+    return Level.CALM if all(probe.ok for probe in probes) else Level.ATTENTION

@@ -105,12 +105,17 @@ def _explain(error: Exception, settings: Http) -> str:
 def _probe_handler(probes: Probes) -> Handler:
     async def answer(_: web.Request) -> web.Response:
         found = probes()
-        lines = "".join(
-            f"{'ok' if probe.ok else 'failed'} {probe.name}: {_one_line(probe.detail)}\n" for probe in found
-        )
-        return web.Response(text=lines, status=200 if all(probe.ok for probe in found) else 503)
+        lines = "".join(f"{_outcome(probe)} {probe.name}: {_one_line(probe.detail)}\n" for probe in found)
+        passed = all(probe.ok or not probe.required for probe in found)
+        return web.Response(text=lines, status=200 if passed else 503)
 
     return answer
+
+
+def _outcome(probe: Probe) -> str:
+    if probe.ok:
+        return "ok"
+    return "failed" if probe.required else "warning"
 
 
 def _one_line(detail: str) -> str:

@@ -13,7 +13,13 @@ from tests.selfmonitor.whole_agent import NOWHERE, built, own_events, running, u
 
 def heartbeats(agent: Agent, seconds: float) -> Coroutine[None, None, None]:
     parts = agent.parts
-    return send_heartbeats(seconds, books=agent.status.books, gaps=parts.gaps, publish=parts.outbox.publish)
+    return send_heartbeats(
+        seconds,
+        books=agent.status.books,
+        gaps=parts.gaps,
+        falco=parts.falco_watch.heartbeat_fields,
+        publish=parts.outbox.publish,
+    )
 
 
 async def test_a_heartbeat_carries_the_books_their_text_and_a_sequence_number(tmp_path: Path) -> None:

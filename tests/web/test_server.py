@@ -65,7 +65,9 @@ async def test_status_is_the_report_as_json_with_derived_values(pages):
     }  # fmt: skip
     assert status["files"][0]["behind"] == 2048
     assert status["last_alerts"][0]["rule"] == "Mkdir binary dirs"
-    assert status["readiness"][1] == {"name": "credentials", "ok": True, "detail": "web identity"}
+    assert status["readiness"][1] == {
+        "name": "credentials", "ok": True, "detail": "web identity", "required": True,
+    }  # fmt: skip
 
 
 async def test_status_accepts_any_file_name_and_an_infinite_time(pages):

@@ -35,44 +35,44 @@ LATE = LaneReport("routine", "n", waiting=12, oldest_seconds=432)
         (
             {"lanes": (LATE,), "last_acknowledged_at": NOW - 400},
             Level.TROUBLE,
-            "Nothing is lost, but CloudWatch accepts no alerts",
+            "CloudWatch accepts no alerts",
             "The oldest record of the routine lane has waited 7 min 12 s for CloudWatch; 12 records wait.",
         ),
         (
             {"lanes": (LATE,), "last_acknowledged_at": NOW - 1},
             Level.ATTENTION,
-            "Nothing is lost, but alerts are late",
+            "Alerts are late",
             "The oldest record of the routine lane has waited 7 min 12 s for CloudWatch; 12 records wait.",
         ),
         (
             {"lag_seconds": 3_600.0, "lag_bytes": 5 << 20},
             Level.ATTENTION,
-            "Nothing is lost, but alerts are late",
+            "Alerts are late",
             "The oldest record that CloudWatch has not acknowledged is 1 h old; "
             "5.0 MiB of log are not yet acknowledged.",
         ),
         (
             {"falco": Falco(silent_seconds=1_900, silent=True)},
             Level.ATTENTION,
-            "Nothing is lost",
+            "Falco is silent",
             "Falco has written nothing for 31 min 40 s.",
         ),
         (
             {"falco": Falco(syscall_drops=18_222)},
             Level.ATTENTION,
-            "Nothing is lost",
+            "Falco missed 18,222 system calls",
             "Falco missed 18,222 system calls because its buffers were full.",
         ),
         (
             {"backpressure": True, "budget_used_bytes": 16 << 20},
             Level.ATTENTION,
-            "Nothing is lost",
+            "Reading waits for CloudWatch",
             "Reading waits, because 16 MiB of the memory budget of 16 MiB are in use.",
         ),
         (
             {"dead_letters": {"too_old": 40, "invalid": 2}},
             Level.ATTENTION,
-            "Nothing is lost",
+            "42 records became dead letters",
             "42 records could not be delivered and became dead letters: 40 too old, 2 invalid.",
         ),
     ],
@@ -96,7 +96,7 @@ def test_a_failed_probe_is_one_finding_however_many_lists_hold_it():
 
     verdict = judge(CALM, [failed, Probe("state", True, "fine"), failed])
 
-    assert verdict.headline == "Nothing is lost, but a check failed"
+    assert verdict.headline == "The check credentials failed"
     assert [(finding.what, finding.remedy) for finding in verdict.findings] == [
         ("The check credentials failed.", "expired; renew the role")
     ]
