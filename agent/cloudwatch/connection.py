@@ -7,6 +7,7 @@ opens a new connection with fresh credentials, while the calls under way end on 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from agent.cloudwatch.put_request import OPERATION, GuardedPuts, SessionRecorder
 from agent.cloudwatch.response_check import NotAnAnswer, check_answers_of
 from agent.errors import SettingsError, Unavailable
 from agent.settings.model import CloudWatch
+from agent.settings.no_proxy import exempt_from_proxy
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 15.0
@@ -55,6 +57,8 @@ class Connector:
 
     def __init__(self, settings: CloudWatch, *, user_agent_extra: str) -> None:
         self._settings = settings
+        if settings.endpoint_url:
+            exempt_from_proxy(os.environ, settings.endpoint_url)
         self._config = AioConfig(
             parameter_validation=False,
             retries={"mode": "standard", "total_max_attempts": 1},

@@ -6,6 +6,7 @@ callers see only a KubernetesError, whose type says what to do next.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,8 +22,9 @@ from agent.enrich.kube_import import (
     load_incluster_config,
     load_kube_config,
 )
-from agent.enrich.responses import Lines, refusal
+from agent.enrich.responses import PROXY_REMEDY, Lines, refusal
 from agent.errors import KubernetesError
+from agent.settings.no_proxy import exempt_from_proxy
 
 PODS = "/api/v1/pods"
 
@@ -80,6 +82,10 @@ class KubernetesApi:
                 if response.status != 200:
                     raise refusal(response.status, await response.content.read(4096), url)
                 yield response
+        except aiohttp.ClientHttpProxyError as error:
+            raise KubernetesError(
+                f"the proxy of HTTPS_PROXY answered {error.status} for {url}; {PROXY_REMEDY}"
+            ) from error
         except _FAILURES as error:
             raise KubernetesError(f"{url} did not answer: {str(error) or type(error).__name__}") from error
 
@@ -103,6 +109,7 @@ async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterat
             path = str(kubeconfig) if kubeconfig else None
             # persist_config would write refreshed tokens into the user's file.
             await load_kube_config(path, client_configuration=configuration, persist_config=False)
+        exempt_from_proxy(os.environ, str(configuration.host))
         client = ApiClient(configuration)
     except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise KubernetesError(

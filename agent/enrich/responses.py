@@ -18,6 +18,9 @@ LARGEST_EVENT_BYTES = 16 * 1024 * 1024
 """Longest event of a watch. etcd accepts objects up to 1.5 MiB by default; their JSON can be several times larger."""
 
 
+PROXY_REMEDY = "name the API server's address or CIDR in NO_PROXY, or allow it in the proxy"
+
+
 class Stale(KubernetesError):
     """The version to continue from is too old or unknown: list again."""
 
@@ -70,6 +73,7 @@ class _Status(msgspec.Struct, gc=False):
     message: str = ""
     reason: str = ""
     code: int = 0
+    kind: str = ""
 
 
 _decode_list = msgspec.json.Decoder(_List).decode
@@ -121,6 +125,14 @@ def read_event(line: bytes, selection: Selection) -> Event | None:
         return Event("bookmark", version, None)
 
 
+def _is_status(body: bytes) -> bool:
+    """Whether this is a Status, which the API server sends with every refusal, and no proxy does."""
+    try:
+        return _decode_status(body).kind == "Status"
+    except msgspec.MsgspecError:
+        return False
+
+
 def refusal(status: int, body: bytes, url: str) -> KubernetesError:
     """The error for an answer other than 200. Its type says what to do next."""
     try:
@@ -128,6 +140,11 @@ def refusal(status: int, body: bytes, url: str) -> KubernetesError:
     except msgspec.MsgspecError:
         reason = _excerpt(body)
     text = f"{url} answered {status}: {reason}"
+    if status == 407 or (status in (401, 403) and not _is_status(body)):
+        # Reading the token again or granting a right would not help; waiting as long as for such an error is right.
+        kinds: dict[int, type[KubernetesError]] = {401: Unauthorized, 403: Forbidden}
+        kind = kinds.get(status, KubernetesError)
+        return kind(f"{text}, which is not an answer of the API server but of a proxy; {PROXY_REMEDY}")
     if status == 401:
         return Unauthorized(f"{text}; reading the token again")
     if status == 403:

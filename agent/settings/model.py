@@ -242,7 +242,10 @@ class CloudWatch(Section):
 class Http(Section):
     """The HTTP server for metrics, health and status."""
 
-    host: str = Field("0.0.0.0", description="Address to listen on.")
+    host: str = Field(
+        "::",
+        description="Address to listen on. `::` serves IPv6 and IPv4, or the one of them that the machine has.",
+    )
     port: int = Field(9801, ge=0, le=65535, description="Port to listen on; 0: any free port (it is logged).")
 
 

@@ -20,6 +20,7 @@ from agent.errors import PortUnavailable
 from agent.settings import Http
 from agent.telemetry import Telemetry
 from agent.web.document import status_document
+from agent.web.listen import BOTH_FAMILIES, both_families
 from agent.web.page import CONTENT_SECURITY_POLICY, render
 from agent.web.report import Probe, Report
 
@@ -85,6 +86,8 @@ async def _listen(runner: web.AppRunner, settings: Http) -> asyncio.Server:
         return protocols()
 
     try:
+        if settings.host == BOTH_FAMILIES:
+            return await asyncio.get_running_loop().create_server(connected, sock=both_families(settings.port))
         return await asyncio.get_running_loop().create_server(connected, settings.host, settings.port)
     except (OSError, OverflowError) as error:
         raise PortUnavailable(_explain(error, settings)) from error
@@ -98,7 +101,7 @@ def _explain(error: Exception, settings: Http) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return values + "not permitted; ports below 1024 need a capability, so set http.port to 1024 or above"
     if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
-        return values + "the host is not an address of this machine; set http.host to 0.0.0.0, or to :: for IPv6"
+        return values + "the host is not an address of this machine; set http.host to ::, which serves IPv4 and IPv6"
     return values + f"the agent cannot listen there ({error}); set http.host and http.port to another address"
 
 
