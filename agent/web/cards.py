@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agent.core.falco_state import FalcoState, FalcoView
 from agent.core.priorities import SEVERITY
-from agent.web.figures import ago, count, duration, moment, plural, share, size
+from agent.web.figures import ago, clock, count, duration, moment, plural, share, size
 from agent.web.findings import Level, blindness, falco_hints, worst
 from agent.web.markup import Child, Html, join, tag
 from agent.web.parts import card, facts, meter, reasons, slug, stack, table
@@ -18,6 +18,8 @@ MOST_FALCOS = 10
 
 MOST_FILES = 40
 """Rows in the table of files; /status lists all files."""
+
+_TONES = {FalcoState.READING: "ok", FalcoState.SILENT: "warning"}
 
 _GOOD_OUTCOMES = frozenset({"accepted"})
 
@@ -144,6 +146,7 @@ def alerts(report: Report) -> Html:
         "What does Falco report?",
         plural(sum(falco.alerts_by_priority.values()), "alert"),
         last_output,
+        _falcos(falco.view),
         tag(
             "ul",
             *(
@@ -156,7 +159,6 @@ def alerts(report: Report) -> Html:
         tag("ol", *(_alert(alert, report.now) for alert in report.last_alerts), class_="alerts")
         if report.last_alerts
         else tag("p", "No alert yet.", class_="quiet"),
-        _falcos(falco.view),
         facts(
             ("Falco's version", ", ".join(falco.versions) or "not reported yet"),
             ("System calls that Falco missed", count(falco.syscall_drops)),
@@ -179,7 +181,7 @@ def _falcos(view: FalcoView | None) -> Html:
         *(
             tag(
                 "li",
-                tag("span", pod.state.value, class_=f"probe {'ok' if pod.state is FalcoState.READING else 'failed'}"),
+                tag("span", pod.state.value, class_=f"probe {_TONES.get(pod.state, 'failed')}"),
                 tag("b", pod.name),
                 tag("span", pod.version, class_="quiet"),
             )
@@ -198,7 +200,12 @@ def _alert(alert: Alert, now: float) -> Html:
         "li",
         tag("span", alert.priority, class_=f"priority {slug(alert.priority)}"),
         tag("span", tag("b", alert.rule), tag("small", alert.pod) if alert.pod else None, class_="rule"),
-        tag("time", ago(now - alert.time), datetime=moment(alert.time), title=moment(alert.time)),
+        tag(
+            "time",
+            f"{clock(alert.time)}, {ago(now - alert.time)}",
+            datetime=moment(alert.time),
+            title=moment(alert.time),
+        ),
     )
 
 
@@ -246,7 +253,7 @@ def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
             *(
                 tag(
                     "li",
-                    tag("span", "ok" if probe.ok else "failed", class_=f"probe {'ok' if probe.ok else 'failed'}"),
+                    tag("span", _outcome_of(probe), class_=f"probe {_outcome_of(probe)}"),
                     tag("b", probe.name),
                     tag("span", probe.detail, class_="quiet"),
                 )
@@ -257,6 +264,12 @@ def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
         kind="checks",
         tone=_level_of_checks(probes),
     )
+
+
+def _outcome_of(probe: Probe) -> str:
+    if probe.ok:
+        return "ok"
+    return "failed" if probe.required else "warning"
 
 
 def _level_of_checks(probes: Sequence[Probe]) -> Level:

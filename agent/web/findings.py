@@ -87,5 +87,5 @@ def falco_hints(falco: Falco) -> Iterator[Finding]:
 
 
 def _sentence(view: FalcoView) -> str:
-    detail = view.detail
-    return f"{detail[:1].upper()}{detail[1:]}."
+    """The detail begins with the name of a pod, which stays as it is, or with `no Falco`."""
+    return f"{view.detail}." if view.pods else f"{view.detail[:1].upper()}{view.detail[1:]}."

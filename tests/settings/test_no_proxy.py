@@ -1,6 +1,6 @@
 """An address that a CIDR in NO_PROXY contains is added by itself; everything else stays as it is."""
 
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass
 
 import pytest
 
@@ -28,8 +28,11 @@ def test_a_cidr_that_contains_the_address_adds_it(no_proxy: str, host: str, expe
 
 
 @pytest.mark.parametrize("netloc", ["[fd00::1]:443", "fd00::1"])
-def test_python_takes_the_added_ipv6_address(netloc: str) -> None:
-    assert proxy_bypass_environment(netloc, {"no": expanded("fd00::/8", "fd00::1")})
+def test_python_takes_the_added_ipv6_address(netloc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", expanded("fd00::/8", "fd00::1"))
+
+    assert proxy_bypass(netloc)
 
 
 def test_the_variables_that_are_set_are_changed_and_no_other() -> None:
