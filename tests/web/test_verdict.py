@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.core.falco_state import FoundFalco, NodeFalco
 from agent.web import Books, Falco, LaneReport, Probe
 from agent.web.verdict import Level, judge
 from tests.web.conftest import CALM, NOW
@@ -120,3 +121,40 @@ def test_when_records_are_missing_the_explanation_does_not_claim_that_all_are_ac
     verdict = judge(replace(CALM, books=Books(10, 5, 0, 0, 0)))
 
     assert "accounted for" not in verdict.explanation
+
+
+READ = FoundFalco("falco/falco-x2x9t", 1000.0)
+TEXT = FoundFalco("falco/falco-x2x9t", 1000.0, format="text")
+ELSEWHERE = FoundFalco("default/falco-b4c5d", 1000.0, to_read="tail.namespace = default", because="container falco")
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds", "level", "headline", "what"),
+    [
+        ([READ], 0, Level.CALM, "Nothing is lost", None),
+        ([READ], 1000, Level.ATTENTION, "Falco is silent", "has written nothing"),
+        ([TEXT], 0, Level.TROUBLE, "Falco prints text, not JSON", "falco/falco-x2x9t prints text, not JSON"),
+        ([ELSEWHERE], 0, Level.TROUBLE, "Falco is on this node, but is not read", "set tail.namespace = default."),
+        ([READ, ELSEWHERE], 0, Level.TROUBLE, "A Falco on this node is not read", "default/falco-b4c5d is Falco"),
+        ([], 0, Level.ATTENTION, "No Falco is on this node", "No Falco was found on this node"),
+        ([], 400, Level.TROUBLE, "No Falco is on this node", "This has lasted 6 min 40 s."),
+    ],
+)
+def test_a_node_that_is_blind_is_the_headline(found, seconds, level, headline, what):
+    node = NodeFalco(900, 300)
+    node.look(found, 1000.0)
+    node.look(found, 1000.0 + seconds)
+
+    verdict = judge(replace(CALM, falco=Falco(view=node.view)), [Probe("falco", False, "x", required=False)])
+
+    assert (verdict.level, verdict.headline) == (level, headline)
+    assert [what in finding.what for finding in verdict.findings] == ([] if what is None else [True])
+
+
+def test_lost_data_is_worse_than_a_blind_node_and_a_blind_node_worse_than_a_late_alert():
+    node = NodeFalco(900, 300)
+    node.look([ELSEWHERE], 1000.0)
+    blind = replace(CALM, falco=Falco(view=node.view), lanes=(LATE,), last_acknowledged_at=None)
+
+    assert judge(blind).headline == "Falco is on this node, but is not read"
+    assert judge(replace(blind, gaps=1)).headline == "Log data was lost"
