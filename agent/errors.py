@@ -4,7 +4,9 @@ FalcowatchError
 ├── SettingsError         the configuration is invalid; holds every error in it
 ├── StateError            the state directory cannot be used
 │   ├── StateLocked       another agent has locked it
-│   └── StateUnwritable   it cannot be written
+│   ├── StateUnwritable   it cannot be written
+│   ├── LockLost          it was removed and made again while the agent was running
+│   └── CheckpointTooNew  its checkpoint was written by a newer version
 ├── CheckpointCorrupt     the content of the checkpoint file is not a checkpoint
 ├── DiscoveryError        the log directory cannot be read
 ├── PortUnavailable       the HTTP port cannot be opened
@@ -48,6 +50,14 @@ class StateLocked(StateError):
 
 class StateUnwritable(StateError):
     """The state directory cannot be written. Shipping continues, but progress is not saved."""
+
+
+class LockLost(StateError):
+    """The state directory was removed and made again, so its lock is not ours any more."""
+
+
+class CheckpointTooNew(StateError):
+    """The checkpoint was written by a newer version, whose format this one cannot read."""
 
 
 class CheckpointCorrupt(FalcowatchError):

@@ -13,12 +13,13 @@ from agent.core.falco_state import NodeFalco
 from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
 from agent.core.processing.urgent_scan import UrgentMatcher
-from agent.core.values import Destination, Lane
+from agent.core.values import Lane
 from agent.deadletters import commands
 from agent.deadletters.store import DeadLetterStore
 from agent.deadletters.writer import DeadLetterWriter
 from agent.enrich.enricher import PodEnricher
 from agent.enrich.factory import Enricher, build_enricher
+from agent.enrich.pod_wait import PodWait
 from agent.flow.budget import Budget
 from agent.pipeline import Pipeline
 from agent.selfmonitor.counts import Counts
@@ -27,20 +28,24 @@ from agent.selfmonitor.falco_finder import FalcoFinder, restarts_known
 from agent.selfmonitor.falco_watch import FalcoWatch, look_interval
 from agent.selfmonitor.gaps import GapAnnouncer
 from agent.selfmonitor.liveness import Liveness
+from agent.selfmonitor.lost_dead_letters import announce_lost
 from agent.selfmonitor.notices import Notices
 from agent.selfmonitor.outbox import Outbox
-from agent.settings import FalcoRules, Settings
+from agent.settings import Settings
+from agent.settings.destinations import destination
+from agent.ship.delivery import Sender
 from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
 from agent.tail.checkpoint import Restored
 from agent.tail.reader import Reader
-from agent.tail.reading import Reading
+from agent.tail.types import Gap, Reading
 from agent.telemetry import Telemetry
+
+POD_WAIT_SHARE: Final = 8
+"""At most one eighth of the budget may wait for pods that are not known yet."""
 
 URGENT_BUDGET_SHARE: Final = 8
 """One eighth of the budget is reserved for the urgent scan, which is never behind a full budget of routine alerts."""
-
-_STREAM_SUFFIX: Final = {Lane.ROUTINE: "", Lane.URGENT: "/urgent", Lane.OTHER: "/falco-log"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Parts:
     telemetry: Telemetry
     budget: Budget
     enricher: Enricher
+    pod_wait: PodWait
     journal: Journal | None
     """None: resume is `at_least_once`."""
     dead_letters: DeadLetterWriter
@@ -78,22 +84,28 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     shipper = Shipper(
         settings.cloudwatch,
         client,
-        destination=partial(_destination, settings),
+        destination=partial(destination, settings),
         budget=budget,
         rejected=dead_letters,
         telemetry=telemetry,
-        entity=_entity(settings),
+        sender=Sender(settings.node_name, settings.cluster_name, _entity(settings)),
         journal=journal,
     )
     enricher = build_enricher(settings, telemetry)
     notices = Notices(telemetry)
     counts = Counts(telemetry)
-    processor = Processor(_policy(settings.falco), node=settings.node_name, cluster=settings.cluster_name)
+    pod_wait = PodWait(
+        enricher,
+        wait_seconds=settings.enrich.wait_seconds,
+        limit_bytes=settings.memory_budget_bytes // POD_WAIT_SHARE,
+        defects=telemetry.defects,
+    )
+    processor = Processor(_policy(settings), node=settings.node_name, cluster=settings.cluster_name)
     pipeline = Pipeline(
         processor,
         budget=budget,
         enricher=enricher,
-        wait_seconds=settings.enrich.wait_seconds,
+        pod_wait=pod_wait,
         shipper=shipper,
         dead_letters=dead_letters,
         notices=notices,
@@ -105,18 +117,28 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         budget,
         node=settings.node_name,
         cluster=settings.cluster_name,
-        namespace=_own_namespace(settings),
     )
+    dead_letters.announce = partial(announce_lost, outbox)
     gaps = GapAnnouncer(outbox, telemetry)
     duplicates = DuplicatePublisher(
-        processor.deduplicator, publish=outbox.publish, fragment=pipeline.fragment_now, counts=counts
+        processor.deduplicator,
+        publish=outbox.publish,
+        fragment=pipeline.fragment_now,
+        counts=counts,
+        defects=telemetry.defects,
     )
+
+    def announce(gap: Gap) -> None:
+        """A defect here must not end the reading."""
+        with telemetry.defects.contained("selfmonitor"):
+            gaps.announce(gap)
+
     reading = Reading(
         settings.tail,
         budget,
         telemetry,
         pipeline.convey,
-        gaps.announce,
+        announce,
         restored.positions,
         matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
         express_bytes=settings.falco.express_bytes,
@@ -139,10 +161,11 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     return Parts(
         settings=settings,
         client=client,
-        group=_destination(settings, Lane.ROUTINE, tail.namespace).group,
+        group=destination(settings, Lane.ROUTINE).group,
         telemetry=telemetry,
         budget=budget,
         enricher=enricher,
+        pod_wait=pod_wait,
         journal=journal,
         dead_letters=dead_letters,
         shipper=shipper,
@@ -158,20 +181,8 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     )
 
 
-def _destination(settings: Settings, lane: Lane, namespace: str) -> Destination:
-    """Fills the templates of log group and log stream."""
-    values = {"cluster": settings.cluster_name, "node": settings.node_name, "namespace": namespace}
-    stream = settings.cloudwatch.log_stream.format(**values) + _STREAM_SUFFIX[lane]
-    return Destination(settings.log_group_template.format(**values), stream)
-
-
-def _own_namespace(settings: Settings) -> str:
-    """The namespace that own events fill into `{namespace}`: Falco's, empty when it is a glob."""
-    namespace = settings.tail.namespace
-    return "" if set(namespace) & set("*?[") else namespace
-
-
-def _policy(falco: FalcoRules) -> Policy:
+def _policy(settings: Settings) -> Policy:
+    falco, cloudwatch = settings.falco, settings.cloudwatch
     return Policy(
         falco.minimum_priority,
         falco.urgent_priority,
@@ -179,6 +190,8 @@ def _policy(falco: FalcoRules) -> Policy:
         falco.other_lines == "ship",
         falco.storm_limit,
         tuple(falco.storm_keys),
+        cloudwatch.out_of_window == "adjust",
+        cloudwatch.retention_days,
     )
 
 

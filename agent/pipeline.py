@@ -6,6 +6,7 @@ A tailer (`tail`) acquires bytes of the budget, reads a chunk, cuts it into reco
 `Pipeline.convey` processes the chunk in one synchronous pass (`core.processing`): each record is decoded, given the
 metadata of its pod (`enrich`) and put in its lane, or settled by a rule of the configuration. The shipper (`ship`)
 batches each lane within CloudWatch's limits, puts the batches, and settles the records that CloudWatch acknowledged.
+A record whose pod is not known yet waits alone (`enrich.pod_wait`); the rest of its chunk does not wait for it.
 A ledger's offset advances behind settled records alone, and `progress` writes the offsets down.
 
 Counted in records, at every moment: read = shipped + filtered + rejected + in flight.
@@ -15,19 +16,26 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import partial
+from typing import Final
 
 from agent.core.dead_letter import dead_letter
 from agent.core.processing.processor import Processor
 from agent.core.processing.result import FindFragment, ProcessingResult
+from agent.core.reading.records import Records
 from agent.core.values import Destination, Fragment, PodKey
 from agent.deadletters.writer import DeadLetterWriter
 from agent.enrich.factory import Enricher
+from agent.enrich.pod_wait import Held, PodWait
 from agent.flow.budget import Budget
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.notices import Notices
 from agent.ship.shipper import Shipper
-from agent.tail.reading import Chunk
+from agent.tail.types import Chunk
 from agent.telemetry import Telemetry
+
+RECORD_OVERHEAD_BYTES: Final = 300
+"""Memory of a record that waits for its pod, beside its bytes."""
 
 
 class Pipeline:
@@ -39,18 +47,17 @@ class Pipeline:
         *,
         budget: Budget,
         enricher: Enricher,
-        wait_seconds: float,
+        pod_wait: PodWait,
         shipper: Shipper,
         dead_letters: DeadLetterWriter,
         notices: Notices,
         counts: Counts,
         telemetry: Telemetry,
     ) -> None:
-        """`wait_seconds`: how long a chunk may wait for pods that are not known yet."""
         self._processor = processor
         self._budget = budget
         self._enricher = enricher
-        self._wait_seconds = wait_seconds
+        self._pod_wait = pod_wait
         self._shipper = shipper
         self._dead_letters = dead_letters
         self._notices = notices
@@ -58,35 +65,54 @@ class Pipeline:
         self.counts = counts
 
     async def convey(self, chunk: Chunk) -> None:
-        """Puts a chunk's records into their lanes. Waits only for pods that are not known yet, and briefly."""
+        """Puts a chunk's records into their lanes. Those whose pod is not known yet follow when it is, or is late."""
         self.counts.read += len(chunk.records)
-        result = self._process(chunk, self._enricher.fragment)
-        if result.unknown:
-            await self._enricher.appear(result.unknown, self._wait_seconds)
-            result = self._process(chunk, self.fragment_now)
+        with self._telemetry.defects.contained("selfmonitor"):
+            self.counts.last_alerts.note(chunk.records.payloads)
+        result = self._process(chunk, chunk.records, self._enricher.fragment)
         for group, records in result.grouped.items():
             group.hold(chunk.entry, records)
-        if result.oversized:
-            await self._keep_oversized(chunk, result)
-        self.counts.add(result, chunk.records.payloads)
-        self._notices.read(result.notices)
-        held_bytes = self._ship(chunk, result)
-        self._budget.adjust(held_bytes - chunk.cost_bytes)
-        if filtered := result.filtered.total():
-            chunk.entry.settle(filtered)
+        await self._deliver(chunk, result, cost_bytes=chunk.cost_bytes)
+        if result.unknown:
+            for key, waiting in result.unknown.items():
+                size_bytes = _held_bytes(waiting)
+                self._budget.adjust(size_bytes)
+                release = partial(self._convey_late, chunk, waiting, size_bytes)
+                self._pod_wait.hold(key, Held(len(waiting), size_bytes, release))
+            await self._pod_wait.make_room()
 
     def fragment_now(self, key: PodKey, time_ms: int) -> Fragment:
         """What is known of the pod now. An unknown pod ships as the alert itself names it."""
         return self._enricher.fragment(key, time_ms) or self._enricher.unknown(key, "late")
 
-    def _process(self, chunk: Chunk, find: FindFragment) -> ProcessingResult:
+    async def _convey_late(self, chunk: Chunk, records: Records, held_bytes: int) -> None:
+        """Conveys records that waited for their pod."""
+        result = self._process(chunk, records, self.fragment_now, deduplicate=False)
+        await self._deliver(chunk, result, cost_bytes=held_bytes)
+
+    async def _deliver(self, chunk: Chunk, result: ProcessingResult, *, cost_bytes: int) -> None:
+        """Keeps, counts and ships a result. `cost_bytes`: what the budget counts for its records so far."""
+        self._note_defects(result)
+        if result.oversized or result.defects:
+            await self._keep(chunk, result)
+        with self._telemetry.defects.contained("selfmonitor"):
+            self.counts.add(result)
+            self._notices.read(result.notices)
+        self._budget.adjust(self._ship(chunk, result) - cost_bytes)
+        if filtered := result.filtered.total():
+            chunk.entry.settle(filtered)
+
+    def _process(
+        self, chunk: Chunk, records: Records, find: FindFragment, *, deduplicate: bool = True
+    ) -> ProcessingResult:
         return self._processor.process(
-            chunk.records,
-            file=chunk.file.id,
-            line_format=chunk.file.joiner.line_format,
+            records,
+            file=chunk.file_id,
+            line_format=chunk.line_format,
             now_ms=int(time.time() * 1000),
             find=find,
-            settled=chunk.file.islands,
+            settled=chunk.settled,
+            deduplicate=deduplicate,
         )
 
     def _ship(self, chunk: Chunk, result: ProcessingResult) -> int:
@@ -94,24 +120,38 @@ class Pipeline:
         held_bytes = 0
         for lane, span in result.spans.items():
             if len(span):
-                span.entry, span.file, span.read_at = chunk.entry, chunk.file.id, chunk.entry.read_at
+                span.entry, span.file, span.read_at = chunk.entry, chunk.file_id, chunk.entry.read_at
                 held_bytes += span.held_bytes
-                self._shipper.accept(lane, chunk.file.source.namespace, span)
+                self._shipper.accept(lane, chunk.namespace, span)
         return held_bytes
 
-    async def _keep_oversized(self, chunk: Chunk, result: ProcessingResult) -> None:
-        """Writes the whole bytes of shortened records to the dead letters; the shortened events ship as usual."""
+    async def _keep(self, chunk: Chunk, result: ProcessingResult) -> None:
+        """Writes the whole bytes of shortened records, and of records with a defect, to the dead letters."""
         now = datetime.now(UTC)
+        kept = [("truncated", record.offset, record.payload) for record in result.oversized]
+        kept += [("defect", record.offset, record.payload) for record in result.defects]
         dead_letters = [
             dead_letter(
-                record.payload,
-                reason="truncated",
-                file=chunk.file.id,
-                offset=record.offset,
+                payload,
+                reason=reason,
+                file=chunk.file_id,
+                offset=offset,
                 destination=Destination("", ""),
                 timestamp_ms=int(now.timestamp() * 1000),
                 now=now,
             )
-            for record in result.oversized
+            for reason, offset, payload in kept
         ]
-        await self._dead_letters.write(dead_letters)
+        await self._dead_letters.write_or_hold(dead_letters)
+
+    def _note_defects(self, result: ProcessingResult) -> None:
+        for record in result.defects:
+            self._telemetry.defects.note("record", record.error)
+        if result.enrichment_error is not None:
+            self._telemetry.defects.note("enrichment", result.enrichment_error)
+
+
+def _held_bytes(records: Records) -> int:
+    unusual = sum(len(record.payload) + len(record.line) for record in records.unusual)
+    columns = sum(map(len, records.payloads)) + sum(map(len, records.lines))
+    return unusual + columns + RECORD_OVERHEAD_BYTES * len(records)

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from agent.errors import StateUnwritable
@@ -19,7 +18,7 @@ from agent.selfmonitor.outbox import Outbox
 from agent.ship.journal import Journal
 from agent.tail.checkpoint import Checkpoint
 from agent.tail.reader import Reader
-from agent.telemetry import Telemetry
+from agent.telemetry import Occasional, Telemetry
 
 SAVE_SECONDS: Final = 0.25
 """Between two looks. A shorter wait would only save duplicates after a crash, and each save costs an fsync."""
@@ -30,16 +29,26 @@ SAVE_ANYHOW_SECONDS: Final = 30.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Progress:
-    reader: Reader
-    outbox: Outbox
-    checkpoint: Checkpoint
-    journal: Journal | None
-    """None: resume is `at_least_once`."""
-    telemetry: Telemetry
-    saved: Callable[[str | None], None]
-    """Called after each save: None, or why the save failed."""
+    """The save loop."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        outbox: Outbox,
+        checkpoint: Checkpoint,
+        journal: Journal | None,
+        telemetry: Telemetry,
+        saved: Callable[[str | None], None],
+    ) -> None:
+        """`journal`: None when resume is `at_least_once`. `saved` is called after each save: None, or why it failed."""
+        self._reader = reader
+        self._outbox = outbox
+        self._checkpoint = checkpoint
+        self._journal = journal
+        self._telemetry = telemetry
+        self._saved = saved
+        self._occasional = Occasional()
 
     async def run(self) -> None:
         """Saves whenever something has moved, until cancelled."""
@@ -47,7 +56,7 @@ class Progress:
         saved_at = -SAVE_ANYHOW_SECONDS
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            current = (self.reader.progress, self.outbox.pending)
+            current = (self._reader.progress, self._outbox.pending)
             if current == last and time.monotonic() - saved_at < SAVE_ANYHOW_SECONDS:
                 continue
             if await self.save():
@@ -55,18 +64,19 @@ class Progress:
 
     async def save(self) -> bool:
         """Saves once; returns whether the checkpoint is on disk."""
-        positions, pending = self.reader.positions(), self.outbox.pending
+        positions, pending = self._reader.positions(), self._outbox.pending
         plan = None
-        if self.journal is not None:
-            plan = self.journal.plan_compaction({file: position.offset for file, position in positions.items()})
+        if self._journal is not None:
+            plan = self._journal.plan_compaction({file: position.offset for file, position in positions.items()})
         try:
-            await asyncio.to_thread(self.checkpoint.save, positions, pending)
-            if self.journal is not None and plan is not None:
-                await self.journal.compact(plan)
+            await asyncio.to_thread(self._checkpoint.save, positions, pending)
+            if self._journal is not None and plan is not None:
+                await self._journal.compact(plan)
         except StateUnwritable as error:
-            self.telemetry.checkpoint_errors.inc()
-            log.error("checkpoint was not written", extra={"why": str(error)})
-            self.saved(str(error))
+            self._telemetry.checkpoint_errors.inc()
+            if (fields := self._occasional.fields("save")) is not None:
+                log.error("checkpoint was not written", extra={"why": str(error), **fields})
+            self._saved(str(error))
             return False
-        self.saved(None)
+        self._saved(None)
         return True

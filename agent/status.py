@@ -16,7 +16,6 @@ from agent.core.values import Lane
 from agent.parts import Parts
 from agent.tail.reader import Reader
 from agent.tail.tracked_file import TrackedFile
-from agent.telemetry.metrics import Snapshot
 from agent.web.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
 
 STUCK_SECONDS: Final = 60.0
@@ -47,14 +46,16 @@ class Status:
     async def run(self) -> None:
         """Looks once a second, until cancelled."""
         while True:
-            self.look(time.monotonic())
+            # Contained here, not by a restart: a pause of the looks would look like an event loop that does not run.
+            with self._parts.telemetry.defects.contained("selfmonitor"):
+                self.look(time.monotonic())
             await asyncio.sleep(LOOK_SECONDS)
 
     def look(self, now: float) -> None:
         """Measures for how long records wait though no put was acknowledged, refused or timed out."""
         parts, shipper = self._parts, self._parts.shipper
         self._looked_at = now
-        waiting = self._in_flight() - parts.duplicates.held_records
+        waiting = self._in_flight() - parts.duplicates.held_records - parts.pod_wait.records
         if shipper.troubled or not (waiting or parts.budget.has_waiters):
             self._idle_at = now
         answered_at = max(shipper.last_acknowledged_at or 0.0, shipper.last_failed_at or 0.0)
@@ -86,7 +87,7 @@ class Status:
         )
 
     def readiness(self) -> Sequence[Probe]:
-        """For /readyz: whether the agent can read, can save its progress, and has credentials."""
+        """For /readyz: whether the agent can read, can save its progress, and has credentials; then its warnings."""
         reader, denied = self._parts.reader, self._parts.shipper.denied
         state_dir = self._parts.settings.state_dir
         files = sum(1 for _ in reader.files)
@@ -95,7 +96,30 @@ class Status:
             Probe("checkpoint", self._save_problem is None, self._save_problem or f"{state_dir} is writable"),
             Probe("credentials", denied is None, denied or "accepted, or not yet refused"),
             *self._falco(),
+            *self._warnings(),
         )
+
+    def _warnings(self) -> Iterator[Probe]:
+        """What works less well than it should: a finding that does not make the agent unready."""
+        dead_letters, defects = self._parts.dead_letters, self._parts.telemetry.defects
+        if lost := dead_letters.lost.total():
+            yield Probe(
+                "dead-letters",
+                False,
+                f"{lost} dead letters could not be kept ({dead_letters.problem or 'the disk accepts writes again'})",
+                required=False,
+            )
+        elif dead_letters.problem is not None:
+            yield Probe("dead-letters", False, dead_letters.problem, required=False)
+        now = time.monotonic()
+        for defect in defects.recent:
+            yield Probe(
+                f"{defect.part}-defects",
+                False,
+                f"{defect.count} unforeseen exceptions, the last one {now - defect.noted_at:.0f} s ago: "
+                f"{defect.reason}; please report it with the traceback in the agent's log",
+                required=False,
+            )
 
     def _falco(self) -> Iterator[Probe]:
         """A node without Falco is no reason to take the agent out of service, so this probe is not required."""
@@ -104,17 +128,19 @@ class Status:
             yield Probe("falco", not view.is_blind, f"{view.state.value}: {view.detail}", required=False)
 
     def books(self) -> Books:
-        return self._books(self._parts.telemetry.snapshot())
+        pipeline, shipper = self._parts.pipeline.counts, self._parts.shipper.counts
+        return Books(
+            pipeline.read,
+            shipper.shipped.total(),
+            pipeline.filtered.total(),
+            shipper.rejected.total(),
+            self._in_flight(),
+        )
 
     def report(self) -> Report:
         parts, now = self._parts, time.monotonic()
-        sample = parts.telemetry.snapshot()
+        counts, shipping = parts.pipeline.counts, parts.shipper.counts
         acknowledged = parts.shipper.last_acknowledged_at
-
-        def counts(label: str, name: str) -> dict[str, int]:
-            return {key: int(value) for key, value in sample.by(label, name).items()}
-
-        shipped = counts("lane", "records_shipped_total")
         return Report(
             version=self._version,
             node=parts.settings.node_name,
@@ -122,14 +148,14 @@ class Status:
             group=parts.group,
             started_at=self._started_at,
             now=time.time(),
-            books=self._books(sample),
+            books=self.books(),
             lanes=[
                 LaneReport(
                     queue.lane,
                     queue.destination.stream,
                     queue.records,
                     0.0 if queue.oldest_read_at is None else now - queue.oldest_read_at,
-                    shipped.get(queue.lane, 0),
+                    shipping.shipped[queue.lane],
                 )
                 for queue in parts.shipper.queues
             ],
@@ -145,37 +171,24 @@ class Status:
             backpressure_seconds=parts.budget.waited_seconds,
             send_slots=parts.shipper.slots.limit,
             send_slots_used=parts.shipper.slots.used,
-            puts=counts("outcome", "puts_total"),
-            throttled=int(sample.value("throttled_total")),
+            puts=dict(shipping.puts),
+            throttled=shipping.throttled,
             last_acknowledged_at=None if acknowledged is None else time.time() - (now - acknowledged),
             gaps=parts.gaps.count,
             gap_bytes=parts.gaps.bytes,
-            dead_letters=counts("reason", "dead_letters_total"),
-            filtered=counts("reason", "records_filtered_total"),
+            dead_letters=dict(parts.dead_letters.written),
+            filtered=dict(counts.filtered),
             checkpoint_age_seconds=None if self._saved_at is None else now - self._saved_at,
-            last_alerts=[
-                Alert(alert.time, alert.priority, alert.rule, alert.pod) for alert in parts.pipeline.counts.last_alerts
-            ],
+            last_alerts=[Alert(alert.time, alert.priority, alert.rule, alert.pod) for alert in counts.last_alerts],
             falco=Falco(
                 silent_seconds=parts.liveness.silent_seconds(now),
                 silent=parts.liveness.any_silent,
                 versions=self._falco_versions(),
                 view=parts.falco_watch.view,
-                syscall_drops=int(sample.value("falco_syscall_drops_total")),
-                alerts_by_priority=counts("priority", "alerts_total"),
+                syscall_drops=int(parts.notices.syscall_drops),
+                alerts_by_priority=dict(counts.alerts),
             ),
-            enrichment=Enrichment(
-                parts.settings.enrich.mode, int(sample.value("kube_pods")), counts("result", "enrichment_total")
-            ),
-        )
-
-    def _books(self, sample: Snapshot) -> Books:
-        return Books(
-            int(sample.value("records_read_total")),
-            int(sample.total("records_shipped_total")),
-            int(sample.total("records_filtered_total")),
-            int(sample.total("records_rejected_total")),
-            self._in_flight(),
+            enrichment=Enrichment(parts.settings.enrich.mode, parts.enricher.pod_count, dict(counts.enriched)),
         )
 
     def _bind_gauges(self) -> None:

@@ -279,15 +279,12 @@ class Node:
         failures = 0
         while not await self._account.put():
             failures += 1
-            self._slots.slow_down()
-            seconds = lane.backoff.seconds(failures, self._account.random.random())
-            if lane.urgent:
-                async with self._slots.struggle():
-                    await asyncio.sleep(seconds)
-            else:
-                await asyncio.sleep(seconds)
-                await self._slots.calm()
-        self._slots.went_well()
+            self._slots.throttled(urgent=lane.urgent)
+            self._slots.release(urgent=lane.urgent)
+            await asyncio.sleep(lane.backoff.seconds(failures, self._account.random.random()))
+            await self._slots.acquire(urgent=lane.urgent)
+        if not lane.urgent:
+            self._slots.succeeded()
 
     async def _until(self, time: float) -> None:
         if (seconds := time - self._account.now()) > 0:

@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from agent.app import run_agent
+from agent.core.processing.result import Defect, ProcessingResult
+from agent.core.reading.records import Records
 from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.settings import load_settings
 from tests.process.driver import alert, append, container, cri, environment
+from tests.selfmonitor.whole_agent import built, running, until
 
 PATIENCE_SECONDS = 30
 
@@ -119,3 +123,53 @@ async def test_a_record_over_cloudwatch_s_limit_ships_shortened_and_its_bytes_ar
     assert small["truncated"]["size"] == len(line)
     (dead_letters,) = (tmp_path / "state" / "dead-letters").glob("*.jsonl")
     assert orjson.loads(dead_letters.read_bytes())["message"].encode() == line
+
+
+async def test_a_record_with_a_defect_ships_and_is_kept_and_counted_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    append(container(tmp_path) / "0.log", *[cri(alert(number)) for number in range(10)])
+    async with (
+        EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch,
+        built(tmp_path, cloudwatch.url) as made,
+    ):
+        parts = made.parts
+        process = parts.pipeline._processor.process
+
+        def with_defects(records: Records, **options: Any) -> ProcessingResult:
+            result = process(records, **options)
+            for payload, offset in zip(records.payloads[:3], records.offsets, strict=False):
+                result.defects.append(Defect(offset, payload, ValueError("broken")))
+            result.enrichment_error = KeyError("pod")
+            return result
+
+        parts.pipeline._processor.process = with_defects  # type: ignore[method-assign]
+        async with running(parts.reader.run(), parts.shipper.run()):
+            await until(lambda: made.status.books().shipped == 10)
+
+        assert made.status.books().balanced
+        assert parts.telemetry.value("defects_total", part="record") == 3
+        assert parts.telemetry.value("defects_total", part="enrichment") == 1
+    (dead_letters,) = (tmp_path / "state" / "dead-letters").glob("*.jsonl")
+    kept = [orjson.loads(line) for line in dead_letters.read_bytes().splitlines()]
+    assert [(letter["reason"], orjson.loads(letter["message"])["output"]) for letter in kept] == [
+        ("defect", "0"), ("defect", "1"), ("defect", "2"),
+    ]  # fmt: skip
+    assert [record.message for record in caplog.records].count("defect") == 2
+
+
+async def test_a_defect_in_counting_or_in_reading_notices_does_not_keep_an_alert_back(tmp_path: Path) -> None:
+    append(container(tmp_path) / "0.log", *[cri(alert(number)) for number in range(10)])
+    async with (
+        EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch,
+        built(tmp_path, cloudwatch.url) as made,
+    ):
+
+        def broken(*_: object) -> None:
+            raise ValueError("broken")
+
+        made.parts.notices.read = broken  # type: ignore[assignment, method-assign]
+        async with running(made.parts.reader.run(), made.parts.shipper.run()):
+            await until(lambda: made.status.books().shipped == 10)
+
+        assert made.parts.telemetry.value("defects_total", part="selfmonitor") == 1

@@ -14,6 +14,7 @@ from agent.app import Agent
 from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.status import STUCK_SECONDS
 from agent.web.report import Probe
+from agent.web.verdict import judge
 from tests.process.driver import alert, append, container, cri
 from tests.selfmonitor.whole_agent import NOWHERE, aws_environment, built, running, until
 
@@ -119,6 +120,21 @@ async def test_an_event_loop_that_does_not_run_fails_health(tmp_path: Path) -> N
         assert not probe.ok
 
 
+async def test_a_defect_of_the_look_does_not_make_the_agent_unhealthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> int:
+        raise ValueError("broken")
+
+    async with built(tmp_path, NOWHERE) as agent:
+        monkeypatch.setattr(agent.status, "_in_flight", broken)
+        monkeypatch.setattr("agent.status.LOOK_SECONDS", 0.01)
+        async with running(agent.status.run()):
+            await until(lambda: agent.parts.telemetry.value("defects_total", part="selfmonitor") >= 3)
+
+        assert all(probe.ok for probe in agent.status.health())
+
+
 async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE, tail={"root": tmp_path / "later"}) as agent, running(agent.parts.reader.run()):
         await until(lambda: agent.parts.reader.problem)
@@ -136,6 +152,27 @@ async def test_readiness_names_what_is_wrong(tmp_path: Path) -> None:
         agent.status.saved(None)
         agent.parts.shipper.condition.denied = None
         assert all(probe.ok for probe in agent.status.readiness())
+
+
+async def test_defects_and_lost_dead_letters_are_warnings_and_leave_the_agent_ready(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
+        await until(lambda: agent.parts.reader.looked)
+        assert all(probe.ok for probe in agent.status.readiness())
+        agent.parts.dead_letters.problem = "the disk is full"
+        agent.parts.dead_letters.lost["invalid"] += 3
+        agent.parts.telemetry.defects.note("enrichment", ValueError("broken"))
+
+        warnings = {probe.name: probe for probe in agent.status.readiness() if not probe.ok}
+        assert {name: probe.required for name, probe in warnings.items()} == {
+            "dead-letters": False, "enrichment-defects": False,
+        }  # fmt: skip
+        assert "ValueError: broken" in warnings["enrichment-defects"].detail
+        assert warnings["dead-letters"].detail == "3 dead letters could not be kept (the disk is full)"
+        verdict = judge(agent.status.report(), agent.status.readiness())
+        assert [finding.what for finding in verdict.findings] == [
+            "The check dead-letters failed.",
+            "The check enrichment-defects failed.",
+        ]
 
 
 async def test_the_report_and_the_gauges_show_the_same_books(tmp_path: Path) -> None:

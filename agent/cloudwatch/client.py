@@ -24,6 +24,19 @@ __all__ = ["CallerIdentity", "Drift", "LogsClient", "open_cloudwatch"]
 
 _PAGE_EVENTS = 10_000
 
+_ENTITY_ERRORS = frozenset(
+    {
+        "InvalidEntity",
+        "InvalidTypeValue",
+        "InvalidKeyAttributes",
+        "InvalidAttributes",
+        "EntitySizeTooLarge",
+        "UnsupportedLogGroupType",
+        "MissingRequiredFields",
+    }
+)
+"""The values of the API (reference of PutLogEvents, read 2026-11); any other becomes the label `other`."""
+
 log = logging.getLogger(__name__)
 
 
@@ -144,11 +157,11 @@ def _known_good(destination: Destination) -> None:
 
 def _put_reply(reply: Mapping[str, Any]) -> PutReply:
     rejected = reply.get("rejectedLogEventsInfo") or {}
-    entity = reply.get("rejectedEntityInfo") or {}
+    error = (reply.get("rejectedEntityInfo") or {}).get("errorType")
     return PutReply(
         too_old_end=rejected.get("tooOldLogEventEndIndex"),
         expired_end=rejected.get("expiredLogEventEndIndex"),
         too_new_start=rejected.get("tooNewLogEventStartIndex"),
         next_token=reply.get("nextSequenceToken") or reply.get("expectedSequenceToken"),
-        entity_error=entity.get("errorType"),
+        entity_error=None if error is None else error if error in _ENTITY_ERRORS else "other",
     )

@@ -20,18 +20,27 @@ from botocore import __version__ as botocore_version
 from botocore import exceptions as sdk
 from botocore import xform_name
 
+from agent.cloudwatch import environment
 from agent.cloudwatch.credentials import load_credentials, renewed
 from agent.cloudwatch.error_map import FOREIGN_ERRORS, code_of, put_error, without_body
+from agent.cloudwatch.http_session import BoundedSession, bound_credential_endpoints
 from agent.cloudwatch.put_request import OPERATION, GuardedPuts, SessionRecorder, open_puts
 from agent.cloudwatch.response_check import NotAnAnswer, check_answers_of
-from agent.errors import SettingsError, Unavailable
+from agent.errors import Refused, SettingsError, Unavailable
 from agent.settings.model import CloudWatch
 from agent.settings.no_proxy import exempt_from_proxy
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 15.0
 """AWS closes an idle connection after 20 s (measured 2026-11). We close it earlier, so no put meets a closed one."""
-SPARE_CONNECTIONS = 2
+MOST_CONNECTIONS = 512
+"""More than the shipper opens, which bounds its requests itself: a put must never wait behind requests that hang."""
+
+_MOST_SHOWN = 300
+"""Characters of an odd answer that a message quotes."""
+
+_UNREADABLE = (TypeError, ValueError, AttributeError, KeyError, RecursionError)
+"""What the SDK raises for answers with values of the wrong type, or nested too deeply."""
 
 _REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
 """botocore does not read AWS_REGION, which every other SDK reads and the webhooks of EKS set."""
@@ -56,6 +65,9 @@ class Connector:
     """Opens the connection at first use, and again after `renew`. Raises SettingsError when no region is known."""
 
     def __init__(self, settings: CloudWatch, *, user_agent_extra: str) -> None:
+        if problems := environment.problems(os.environ):
+            raise SettingsError(problems)
+        bound_credential_endpoints()
         self._settings = settings
         if settings.endpoint_url:
             exempt_from_proxy(os.environ, settings.endpoint_url)
@@ -64,7 +76,8 @@ class Connector:
             retries={"mode": "standard", "total_max_attempts": 1},
             connect_timeout=min(CONNECT_SECONDS, settings.timeout_seconds),
             read_timeout=settings.timeout_seconds,
-            max_pool_connections=settings.concurrency + SPARE_CONNECTIONS,
+            http_session_cls=BoundedSession,
+            max_pool_connections=MOST_CONNECTIONS,
             tcp_keepalive=True,
             connector_args={"keepalive_timeout": KEEPALIVE_SECONDS},
             # Given whole, because the SDK would build it again for each call.
@@ -107,19 +120,30 @@ class Connector:
             if tolerate and code_of(error) == tolerate:
                 return _response_of(error)
             raise put_error(error, operation=operation, target=target) from without_body(error)
-        except NotAnAnswer as error:
+        except (NotAnAnswer, *_UNREADABLE) as error:
             raise Unavailable(
-                f"{operation} for {target}: {error}, which is not CloudWatch Logs; "
+                f"{operation} for {target}: {str(error)[:_MOST_SHOWN]}, which is not CloudWatch Logs; "
                 "check cloudwatch.endpoint_url and HTTPS_PROXY",
                 reason="unexpected",
             ) from without_body(error)
         return reply
 
     async def current(self) -> Connection:
-        """Opens the connection unless it is open. Raises Denied or Unavailable when there are no credentials."""
+        """Opens the connection unless it is open. Raises PutError, for example Denied when there are no credentials."""
         async with self._opening:
             if self._connection is None:
-                self._connection = await self._opened()
+                try:
+                    async with asyncio.timeout(self._settings.timeout_seconds):
+                        self._connection = await self._opened()
+                except TimeoutError as error:
+                    seconds = self._settings.timeout_seconds
+                    raise Unavailable(f"no credentials within {seconds:g} s", reason="credentials") from error
+                except _UNREADABLE as error:
+                    raise Refused(
+                        f"the AWS client cannot be opened: {str(error)[:_MOST_SHOWN]}; "
+                        "check the AWS_* variables and ~/.aws/config",
+                        reason="settings",
+                    ) from without_body(error)
             return self._connection
 
     async def renew(self) -> None:

@@ -18,14 +18,14 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import orjson
-from aiobotocore.httpsession import AIOHTTPSession
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 from isal import isal_zlib
 
+from agent.cloudwatch.http_session import BoundedSession
 from agent.cloudwatch.put_body import is_compressed
-from agent.cloudwatch.response_check import NotAnAnswer, check_answer
+from agent.cloudwatch.response_check import check_answer, check_reply, parsed_reply
 
 CHECKED_WITH: Final = "aiobotocore 3.10, botocore 1.43.115 to 1.43.117"
 """pyproject.toml allows no newer versions; test_sdk_seams.py says which part a new version breaks."""
@@ -42,9 +42,9 @@ class SessionRecorder:
     """Makes the HTTP sessions of a client and remembers them; for `AioConfig(http_session_cls=…)`."""
 
     def __init__(self) -> None:
-        sessions: list[AIOHTTPSession] = []
+        sessions: list[BoundedSession] = []
 
-        class Recorded(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
+        class Recorded(BoundedSession):
             def __init__(self, *arguments: Any, **named: Any) -> None:
                 super().__init__(*arguments, **named)
                 sessions.append(self)
@@ -53,7 +53,7 @@ class SessionRecorder:
         self._sessions = sessions
 
     @property
-    def only_session(self) -> AIOHTTPSession:
+    def only_session(self) -> BoundedSession:
         [session] = self._sessions
         return session
 
@@ -65,7 +65,7 @@ class DirectPuts:
     request: Mapping[str, Any]
     signer: Any
     model: Any
-    session: AIOHTTPSession
+    session: BoundedSession
 
     async def put(self, body: bytes) -> Mapping[str, Any]:
         """The fields of the reply. Raises the errors of the SDK's client, and NotAnAnswer."""
@@ -75,11 +75,7 @@ class DirectPuts:
         check_answer(answer)
         if http.status_code >= 300:
             raise ClientError(self._error(answer), OPERATION)
-        try:
-            reply: Mapping[str, Any] = orjson.loads(answer["body"] or b"{}")
-        except orjson.JSONDecodeError as error:
-            raise NotAnAnswer(f"answered {http.status_code} with a body that is not JSON") from error
-        return reply
+        return parsed_reply(answer)
 
     async def signed(self, body: bytes) -> AWSRequest:
         headers = dict(self.request["headers"])
@@ -107,8 +103,8 @@ class ClientPuts:
 
     async def put(self, body: bytes) -> Mapping[str, Any]:
         parameters = orjson.loads(isal_zlib.decompress(body, 31) if is_compressed(body) else body)
-        reply: Mapping[str, Any] = await self.client.put_log_events(**parameters)
-        return reply
+        reply = await self.client.put_log_events(**parameters)
+        return check_reply(reply, reply.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
 
 
 @dataclass(slots=True)
@@ -139,7 +135,7 @@ async def open_puts(client: Any, recorder: SessionRecorder) -> GuardedPuts:
     return GuardedPuts(direct, ordinary)
 
 
-async def _captured(client: Any, session: AIOHTTPSession) -> DirectPuts:
+async def _captured(client: Any, session: BoundedSession) -> DirectPuts:
     captured: list[DirectPuts] = []
 
     def capture(

@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 _KEY: Final = ',"falcowatch'
-_ID: Final = re.compile(r',"falcowatch_?":\{"id":"([^":]+):([0-9]+)"')
+_ID: Final = re.compile(r',"falcowatch":\{"id":"([^":]+):([0-9]+)"[^\n]*\}\}')
 
 
 class RecordId(NamedTuple):
@@ -23,7 +23,8 @@ class RecordId(NamedTuple):
 def record_id(message: str) -> RecordId | None:
     """The id in the event's message; None if the event was not made from a record.
 
-    The last `falcowatch` key is the agent's: quotes inside the alert's own strings are escaped.
+    The last `falcowatch` key is the agent's, and its object ends the message: quotes inside the alert's own strings are
+    escaped, and an alert with such a key of its own ships as a text.
     """
-    match = _ID.match(message, max(0, message.rfind(_KEY)))
+    match = _ID.fullmatch(message, max(0, message.rfind(_KEY)))
     return None if match is None else RecordId(match[1], int(match[2]))

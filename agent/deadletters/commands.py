@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +22,7 @@ from agent.core.dead_letter import DeadLetter
 from agent.core.values import Destination, PutReply
 from agent.deadletters.replay import replay
 from agent.deadletters.store import DeadLetterStore, read_dead_letters
-from agent.errors import Invalid, Missing
+from agent.errors import Invalid, Missing, StateError
 
 DIRECTORY = "dead-letters"
 """Below the state directory."""
@@ -36,14 +37,25 @@ class Sink(Protocol):
 
 
 def lines(state_dir: Path) -> Iterator[str]:
-    """One line for each dead letter, oldest first. A line never holds the text of an alert."""
-    for found in read_dead_letters(state_dir / DIRECTORY):
-        where = f"{found.destination.group} {found.destination.stream}".strip() or "-"
-        yield f"{found.time}  {found.reason:10} {found.size:>9} bytes  {found.file}:{found.offset}  {where}"
+    """One line for each dead letter, oldest first. A line never holds the text of an alert.
+
+    Raises StateError when the directory cannot be read.
+    """
+    with _readable(state_dir / DIRECTORY) as directory:
+        found = list(map(_line, read_dead_letters(directory)))
+    yield from found or [f"no dead letters in {directory}"]
+
+
+def _line(found: DeadLetter) -> str:
+    where = f"{found.destination.group} {found.destination.stream}".strip() or "-"
+    return f"{found.time}  {found.reason:10} {found.size:>9} bytes  {found.file}:{found.offset}  {where}"
 
 
 async def put_again(state_dir: Path, sink: Sink) -> tuple[int, int]:
-    """How many dead letters arrived, and how many remain. Raises PutError when CloudWatch cannot be reached."""
+    """How many dead letters arrived, and how many remain.
+
+    Raises PutError when CloudWatch cannot be reached, and StateError when the directory cannot be read.
+    """
     directory = state_dir / DIRECTORY
     store = DeadLetterStore(directory)
     kept = 0
@@ -58,8 +70,20 @@ async def put_again(state_dir: Path, sink: Sink) -> tuple[int, int]:
         await asyncio.to_thread(store.append, refused)
         kept += len(refused)
 
-    handed_out = await replay(directory, put)
+    with _readable(directory):
+        handed_out = await replay(directory, put)
     return handed_out - kept, kept
+
+
+@contextmanager
+def _readable(directory: Path) -> Iterator[Path]:
+    try:
+        yield directory
+    except OSError as error:
+        raise StateError(
+            f"{error.filename or directory}: dead letters cannot be read ({error.strerror}); "
+            "run this command as the user of the agent"
+        ) from error
 
 
 async def _put(sink: Sink, destination: Destination, dead_letters: list[DeadLetter]) -> list[DeadLetter]:
@@ -71,7 +95,7 @@ async def _put(sink: Sink, destination: Destination, dead_letters: list[DeadLett
     waiting.add(span)
     refused: list[DeadLetter] = []
     while waiting.events:
-        refused += [dead_letters[number] for number in await _put_batch(sink, destination, waiting.take())]
+        refused += [dead_letters[number] for number in await _put_batch(sink, destination, waiting.take(now_ms=0))]
     return refused
 
 

@@ -158,9 +158,11 @@ def dead_letters_in(path: Path) -> Iterator[DeadLetter | None]:
 
 def dead_letter_files(directory: Path) -> list[Path]:
     """Oldest first. Of two files with the same number, the one in replay comes first."""
-    if not directory.is_dir():
+    try:
+        found = list(directory.iterdir())
+    except FileNotFoundError:
         return []
-    known = (path for path in directory.iterdir() if path.suffix in (SUFFIX, REPLAYING_SUFFIX, UNREADABLE_SUFFIX))
+    known = (path for path in found if path.suffix in (SUFFIX, REPLAYING_SUFFIX, UNREADABLE_SUFFIX))
     return sorted(
         (path for path in known if path.stem.isdigit()),
         key=lambda path: (_number(path), path.suffix != REPLAYING_SUFFIX),

@@ -77,6 +77,14 @@ class PodEnricher:
     async def run(self) -> None:
         await self._source.run(self)
 
+    @property
+    def listed(self) -> bool:
+        return self._listed
+
+    @property
+    def pod_count(self) -> int:
+        return len(self._pods)
+
     def living(self) -> list[Pod]:
         """The pods that exist on this node now."""
         return list(self._pods.living())
@@ -144,6 +152,9 @@ class PodEnricher:
 
 class AlertOnly:
     """The Enricher when enrichment is off: the alert's own fields under the names of the Kubernetes metadata."""
+
+    listed = True
+    pod_count = 0
 
     def __init__(self) -> None:
         self._answers: dict[PodKey, Fragment] = {}

@@ -27,6 +27,16 @@ class Enricher(Protocol):
         """The fragment to append. None: the pod is unknown so far, and `appear` should be awaited once."""
         ...
 
+    @property
+    def listed(self) -> bool:
+        """The pods have been listed once."""
+        ...
+
+    @property
+    def pod_count(self) -> int:
+        """Pods known now, deleted ones included."""
+        ...
+
     def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
         """`"kubernetes":{"status":"unknown", …}` with the fields that the alert itself carries."""
         ...

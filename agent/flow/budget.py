@@ -8,6 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    amount: int
+    reserved: bool
+    granted: asyncio.Future[None]
 
 
 class Budget:
@@ -17,22 +25,23 @@ class Budget:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self._reserve_bytes = reserve_bytes
-        self._waiters: deque[tuple[int, bool, asyncio.Future[None]]] = deque()
+        self._reserved_waiters: deque[_Waiter] = deque()
+        self._waiters: deque[_Waiter] = deque()
         self._waited_seconds = 0.0
         self._waiting_since = 0.0
 
     async def acquire(self, amount: int, *, reserved: bool = False) -> None:
         """Waits until `amount` fits. Waiters are served in order, those with `reserved` before the others."""
-        if not self._waiters and self._fits(amount, reserved):
+        if not self.has_waiters and self._fits(amount, reserved):
             self.used_bytes += amount
             return
         loop = asyncio.get_running_loop()
         granted = loop.create_future()
-        if not self._waiters:
+        if not self.has_waiters:
             self._waiting_since = loop.time()
-        waiter = (amount, reserved, granted)
-        # A waiter that may use the reserve must not queue behind those that may not.
-        self._waiters.appendleft(waiter) if reserved else self._waiters.append(waiter)
+        waiter = _Waiter(amount, reserved, granted)
+        queue = self._reserved_waiters if reserved else self._waiters
+        queue.append(waiter)
         self._grant()
         try:
             await granted
@@ -40,7 +49,7 @@ class Budget:
             if granted.done() and not granted.cancelled():
                 self.adjust(-amount)
             else:
-                self._waiters.remove(waiter)
+                queue.remove(waiter)
                 self._note_waiting()
                 self._grant()
             raise
@@ -52,12 +61,12 @@ class Budget:
 
     @property
     def has_waiters(self) -> bool:
-        return bool(self._waiters)
+        return bool(self._reserved_waiters or self._waiters)
 
     @property
     def waited_seconds(self) -> float:
         """The total time during which at least one waiter was waiting."""
-        now = asyncio.get_running_loop().time() if self._waiters else self._waiting_since
+        now = asyncio.get_running_loop().time() if self.has_waiters else self._waiting_since
         return self._waited_seconds + now - self._waiting_since
 
     def _fits(self, amount: int, reserved: bool) -> bool:
@@ -66,10 +75,13 @@ class Budget:
         return self.used_bytes + amount <= limit or self.used_bytes == 0
 
     def _grant(self) -> None:
-        while self._waiters and self._fits(*self._waiters[0][:2]):
-            amount, _, granted = self._waiters.popleft()
-            self.used_bytes += amount
-            granted.set_result(None)
+        while queue := self._reserved_waiters or self._waiters:
+            waiter = queue[0]
+            if not self._fits(waiter.amount, waiter.reserved):
+                return
+            queue.popleft()
+            self.used_bytes += waiter.amount
+            waiter.granted.set_result(None)
             self._note_waiting()
 
     def _note_waiting(self) -> None:

@@ -6,17 +6,26 @@ The same numbers are kept twice, because looking a number up in Prometheus' regi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from agent.core.processing.kinds import MOST_KINDS, Kind
 from agent.core.processing.result import ProcessingResult
 from agent.selfmonitor.last_alerts import LastAlerts
 from agent.telemetry import Telemetry
+from agent.telemetry.labels import BoundedLabels
 from agent.telemetry.metrics import LARGEST_RULE_COUNT
 
-OTHER_RULES: Final = "other"
-"""The label of all rules beyond the first LARGEST_RULE_COUNT."""
+MOST_PRIORITIES: Final = 16
+MOST_SOURCES: Final = 32
+MOST_INTERNAL_RULES: Final = 64
+"""Falco has 8 priorities, a source for each plugin, and about ten internal rules."""
+
+MOST_LABEL_BYTES: Final = 32 * 1024
+"""Bound on all values of one label, in bytes."""
+
+LONGEST_KIND_CHARS: Final = 512
+"""Series of a kind with longer names are looked up each time, so that the names do not stay in memory."""
 
 
 class Counts:
@@ -33,24 +42,26 @@ class Counts:
         """Alerts by what was known of their pod."""
         self.last_alerts = LastAlerts()
         self._telemetry = telemetry
-        self._rules_with_series: set[str] = set()
+        self._priorities = BoundedLabels(MOST_PRIORITIES, MOST_LABEL_BYTES)
+        self._sources = BoundedLabels(MOST_SOURCES, MOST_LABEL_BYTES)
+        self._rules = BoundedLabels(LARGEST_RULE_COUNT, MOST_LABEL_BYTES)
+        self._internal_rules = BoundedLabels(MOST_INTERNAL_RULES, MOST_LABEL_BYTES)
         self._series: dict[Kind, tuple[Callable[[float], None], ...]] = {}
         """The counters of each kind of alert: finding a labelled series costs four times what adding to it does."""
 
-    def add(self, result: ProcessingResult, payloads: Sequence[bytes] = ()) -> None:
-        """Counts one processed chunk. `payloads`: its records."""
-        self.last_alerts.note(payloads)
+    def add(self, result: ProcessingResult) -> None:
+        """Counts one processed chunk."""
         for kind, alerts in result.seen.items():
             for increment in self._series.get(kind) or self._find_series(kind):
                 increment(alerts)
             if kind.source == "internal":
-                self._telemetry.falco_internal.labels(kind.rule).inc(alerts)
-            self.alerts[kind.priority] += alerts
+                self._telemetry.falco_internal.labels(self._internal_rules.of(kind.rule)).inc(alerts)
+            self.alerts[self._priorities.of(kind.priority)] += alerts
         for reason, records in result.filtered.items():
             self.filter(reason, records)
-        for label, alerts in result.enriched.items():
-            self.enriched[label] += alerts
-            self._telemetry.enrichment.labels(label).inc(alerts)
+        for outcome, alerts in result.enriched.items():
+            self.enriched[outcome] += alerts
+            self._telemetry.enrichment.labels(outcome).inc(alerts)
 
     def filter(self, reason: str, records: int) -> None:
         """Counts records that a rule of the configuration settled."""
@@ -60,14 +71,9 @@ class Counts:
     def _find_series(self, kind: Kind) -> tuple[Callable[[float], None], ...]:
         if len(self._series) >= MOST_KINDS:
             self._series.clear()
-        alerts = self._telemetry.alerts.labels(kind.priority, kind.source)
-        by_rule = self._telemetry.alerts_by_rule.labels(self._rule_label(kind.rule))
-        series = self._series[kind] = (alerts.inc, by_rule.inc)
+        alerts = self._telemetry.alerts.labels(self._priorities.of(kind.priority), self._sources.of(kind.source))
+        by_rule = self._telemetry.alerts_by_rule.labels(self._rules.of(kind.rule))
+        series = (alerts.inc, by_rule.inc)
+        if len(kind.priority) + len(kind.source) + len(kind.rule) <= LONGEST_KIND_CHARS:
+            self._series[kind] = series
         return series
-
-    def _rule_label(self, rule: str) -> str:
-        if rule not in self._rules_with_series:
-            if len(self._rules_with_series) >= LARGEST_RULE_COUNT:
-                return OTHER_RULES
-            self._rules_with_series.add(rule)
-        return rule

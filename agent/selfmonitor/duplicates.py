@@ -17,6 +17,7 @@ from agent.core.processing.dedup import Deduplicator, Group
 from agent.core.values import Fragment, Lane, PodKey
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.events import OwnEvent, timestamp
+from agent.telemetry.defects import Defects
 
 LOOK_SECONDS: Final = 1.0
 
@@ -31,11 +32,13 @@ class DuplicatePublisher:
         publish: Callable[[OwnEvent], None],
         fragment: Callable[[PodKey, int], Fragment],
         counts: Counts,
+        defects: Defects,
     ) -> None:
         self._deduplicator = deduplicator
         self._publish = publish
         self._fragment = fragment
         self._counts = counts
+        self._defects = defects
 
     async def run(self) -> None:
         """Publishes the groups whose minute is over, once a second; until cancelled."""
@@ -49,8 +52,10 @@ class DuplicatePublisher:
         if deduplicator is None:
             return
         for group in deduplicator.take_all() if at_once else deduplicator.take(int(time.time() * 1000)):
-            kubernetes = self._fragment(group.pod, group.last_ms).plain if group.pod is not None else b""
-            self._publish(_event(group, deduplicator.values(group), kubernetes, self._counts))
+            # A group whose event cannot be made stays unsettled, so a restart reads its alerts again.
+            with self._defects.contained("selfmonitor"):
+                kubernetes = self._fragment(group.pod, group.last_ms).plain if group.pod is not None else b""
+                self._publish(_event(group, deduplicator.values(group), kubernetes, self._counts))
 
     @property
     def held_records(self) -> int:
@@ -61,10 +66,10 @@ class DuplicatePublisher:
 def _event(group: Group, values: dict[str, bytes], kubernetes: bytes, counts: Counts) -> OwnEvent:
     """The event of one group: the alerts' priority, and the fields that made them identical.
 
-    `values` are JSON as Falco wrote it.
+    `values` are JSON as Falco wrote it, in which a string may hold bytes that are not UTF-8.
     """
     _, rule, priority, source, _ = group.identity
-    fields: dict[str, object] = {key: orjson.Fragment(value) for key, value in values.items()}
+    fields: dict[str, object] = {key: orjson.Fragment(value.decode(errors="replace")) for key, value in values.items()}
     fields |= {
         "storm.rule": rule,
         "storm.source": source,

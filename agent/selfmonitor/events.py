@@ -16,6 +16,10 @@ from agent.core.batching.span import Settles
 from agent.core.values import Lane
 
 SOURCE: Final = "falcowatch"
+RULE_PREFIX: Final = "Falcowatch: "
+LONGEST_TEXT: Final = 8192
+"""Characters. A path has at most 4,096 bytes; the event has to stay far below CloudWatch's limit of 1 MiB."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,16 +44,44 @@ def message(own_event: OwnEvent, *, event_id: str, time_ms: int, node: str, clus
     alert = orjson.dumps(
         {
             "hostname": node,
-            "output": own_event.output,
-            "output_fields": own_event.fields,
-            "priority": own_event.priority,
-            "rule": f"Falcowatch: {own_event.kind}",
+            "output": safe_text(own_event.output),
+            "output_fields": {key: _safe(value) for key, value in own_event.fields.items()},
+            "priority": safe_text(own_event.priority),
+            "rule": RULE_PREFIX + own_event.kind,
             "source": SOURCE,
             "time": timestamp(time_ms),
         }
     )
     identity = {"id": event_id, "node": node} | ({"cluster": cluster} if cluster else {})
     return b'%b%b,"falcowatch":%b}' % (alert[:-1], own_event.kubernetes, orjson.dumps(identity))
+
+
+def kind_of(text: str) -> str:
+    """The kind of an own event that `message` made."""
+    try:
+        return str(orjson.loads(text)["rule"]).removeprefix(RULE_PREFIX)
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return "unknown"
+
+
+def safe_text(text: str) -> str:
+    """The text as valid UTF-8 and of bounded length: paths and names of rules come from outside.
+
+    A byte of a file name that is not UTF-8 is written as `\\xff`.
+    """
+    if len(text) > LONGEST_TEXT:
+        text = text[:LONGEST_TEXT] + "…"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text
+
+
+def _safe(value: object) -> object:
+    if isinstance(value, str):
+        return safe_text(value)
+    return [_safe(item) for item in value] if isinstance(value, list) else value
 
 
 def timestamp(time_ms: int) -> str:

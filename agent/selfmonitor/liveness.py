@@ -20,6 +20,9 @@ REPLACED_WITHIN_SECONDS: Final = 180.0
 FORGET_SECONDS: Final = 24 * 3600.0
 """A Falco that vanished this long ago was removed on purpose, and is forgotten."""
 
+MOST_KNOWN: Final = 1024
+"""Falcos remembered. With more, those that are gone are forgotten first: a node has one Falco, or a few."""
+
 
 class Sighting(NamedTuple):
     """One Falco container that is there now, as its log files or the API server show it."""
@@ -81,6 +84,8 @@ class Liveness:
         transitions = [change for key, seen in there.items() for change in self._seen(key, seen, now)]
         for key in self._known.keys() - there.keys():
             transitions += self._missed(key, there, now)
+        if len(self._known) > MOST_KNOWN:
+            self._forget_gone(there)
         self._looked = True
         return transitions
 
@@ -143,6 +148,10 @@ class Liveness:
             known.vanished = True
             return [Transition(known.name, "vanished", silent_seconds)]
         return []
+
+    def _forget_gone(self, there: Mapping[str, Sighting]) -> None:
+        for key in [key for key in self._known if key not in there][: len(self._known) - MOST_KNOWN]:
+            del self._known[key]
 
     def _successor(self, gone: _Known, there: dict[str, Sighting]) -> _Known | None:
         """A Falco of the same owner that appeared later and is not silent."""

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 
 from agent.core.processing.alert import DROP_NOTICE, METRICS_SNAPSHOT, NotAnAlert, Notice, decode_notice
 from agent.telemetry import Telemetry
+from agent.telemetry.labels import label
 
 RULES_DIGEST = "falco.sha256_rules_file."
+MOST_RULES_FILES = 64
+"""Rules files in one snapshot; Falco's chart has three."""
+LONGEST_NAME = 128
+"""Characters of a source or a start time."""
 MOST_SOURCES = 16
 """Remembered event sources (syscall and a plugin or two) and starts of Falco, which a crash loop makes many of."""
 
@@ -38,7 +43,8 @@ class Notices:
         """Dropped system calls by start of Falco, from the last snapshot of each."""
         self._snapped = 0.0
         """Dropped system calls, summed over the snapshots."""
-        self._counted = 0.0
+        self.syscall_drops = 0.0
+        """System calls that Falco could not see."""
         self.version = ""
         self.rules: dict[str, str] = {}
         """Digest by rules file, as Falco names them."""
@@ -58,7 +64,7 @@ class Notices:
             self._read_snapshot(notice.output_fields)
 
     def _read_snapshot(self, fields: dict[str, int | float | str | bool | None]) -> None:
-        name = str(fields.get("evt.source", ""))
+        name = str(fields.get("evt.source", ""))[:LONGEST_NAME]
         if name not in self._sources and len(self._sources) >= MOST_SOURCES:
             self._sources.clear()
         source = self._sources.setdefault(name, _Source())
@@ -71,7 +77,7 @@ class Notices:
         # All sources share one output queue.
         self._telemetry.falco_output_drops.set(max(each.output_drops for each in self._sources.values()))
         if "scap.n_drops" in fields:
-            self._note_total(str(fields.get("falco.start_ts", "")), fields)
+            self._note_total(str(fields.get("falco.start_ts", ""))[:LONGEST_NAME], fields)
         self._read_rules(fields)
 
     def _note_total(self, start: str, fields: dict[str, int | float | str | bool | None]) -> None:
@@ -87,14 +93,13 @@ class Notices:
     def _count_drops(self) -> None:
         """Counts the larger sum: Falco limits the rate of its notices, and snapshots are late."""
         drops = max(self._noticed, self._snapped)
-        self._telemetry.falco_syscall_drops.inc(drops - self._counted)
-        self._counted = drops
+        self._telemetry.falco_syscall_drops.inc(drops - self.syscall_drops)
+        self.syscall_drops = drops
 
     def _read_rules(self, fields: dict[str, int | float | str | bool | None]) -> None:
-        self.version = str(fields.get("falco.version", self.version))
-        self.rules = {
-            key.removeprefix(RULES_DIGEST): str(value) for key, value in fields.items() if key.startswith(RULES_DIGEST)
-        }
+        self.version = label(str(fields.get("falco.version", self.version)))
+        keys = [key for key in fields if key.startswith(RULES_DIGEST)][:MOST_RULES_FILES]
+        self.rules = {label(key.removeprefix(RULES_DIGEST)): label(str(fields[key])) for key in keys}
         digests = ",".join(f"{name}:{digest[:12]}" for name, digest in sorted(self.rules.items()))
         self._telemetry.falco_rules_loaded.info({"version": self.version, "rules": digests})
 

@@ -2,7 +2,9 @@
 
 An own event is in no log file, so a crash loses it unless it is in the checkpoint. `publish_durably` therefore keeps an
 event in `pending` until CloudWatch has acknowledged it; the checkpoint stores `pending`, and the next run of the agent
-gives the events back with `resend`, under their old ids. The Outbox alone assigns ids to own events.
+gives the events back with `resend`, under their old ids. The Outbox alone assigns ids to own events. An event with a
+`key` has the same id in every run of the agent, so a reader can drop the copy that a crash before the next checkpoint
+makes necessary.
 """
 
 from __future__ import annotations
@@ -10,12 +12,20 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
+from hashlib import sha256
+from typing import Final
 
 from agent.core.batching.span import Settles, Span
 from agent.core.values import Lane
 from agent.flow.budget import Budget
-from agent.selfmonitor.events import OwnEvent, message
+from agent.selfmonitor.events import OwnEvent, kind_of, message
 from agent.tail.checkpoint import PendingEvent
+
+MOST_PENDING: Final = 4096
+"""Some megabytes of the checkpoint. Events beyond are shipped as well, but do not survive a crash."""
+
+NO_NAMESPACE: Final = ""
+"""Own events belong to no pod: group and stream are those of `settings.destinations` without a namespace."""
 
 Accept = Callable[[Lane, str, Span], None]
 """Takes over a span: its lane, the namespace that fills `{namespace}` in group and stream, the span."""
@@ -24,49 +34,60 @@ Accept = Callable[[Lane, str, Span], None]
 class Outbox:
     """The way out for own events."""
 
-    def __init__(self, accept: Accept, budget: Budget, *, node: str, cluster: str, namespace: str) -> None:
+    def __init__(self, accept: Accept, budget: Budget, *, node: str, cluster: str) -> None:
         self._accept = accept
         self._budget = budget
         self._node = node
         self._cluster = cluster
-        self._namespace = namespace
         self._started_ns = time.time_ns()
         self._numbers = itertools.count(1)
         self._pending: dict[str, PendingEvent] = {}
 
     def publish(self, own_event: OwnEvent) -> None:
         """Ships the event once; a crash before CloudWatch has acknowledged it loses it."""
-        self._ship(self._stamped(own_event), own_event.kind, own_event.lane, own_event.acknowledged)
+        self._ship(self._stamped(own_event, self._new_id()), own_event.kind, own_event.lane, own_event.acknowledged)
 
-    def publish_durably(self, own_event: OwnEvent) -> None:
-        """Ships the event, and keeps it in `pending` until CloudWatch has acknowledged it."""
-        self._keep(self._stamped(own_event), own_event.kind)
+    def publish_durably(self, own_event: OwnEvent, key: str | None = None) -> None:
+        """Ships the event, and keeps it in `pending` until CloudWatch has acknowledged it.
 
-    def resend(self, events: Iterable[PendingEvent], kind: str) -> None:
+        An event with the same key that is still pending is not shipped a second time.
+        """
+        event = self._stamped(own_event, self._new_id() if key is None else self._id_of(own_event.kind, key))
+        if event.id not in self._pending:
+            self._keep(event, own_event.kind)
+
+    def resend(self, events: Iterable[PendingEvent]) -> None:
         """Ships the events that an earlier run of the agent kept; they may be in CloudWatch already."""
         for event in events:
-            self._keep(event, kind)
+            self._keep(event, kind_of(event.message))
 
     @property
     def pending(self) -> list[PendingEvent]:
         """Events that CloudWatch has not acknowledged, for the checkpoint."""
         return list(self._pending.values())
 
-    def _stamped(self, own_event: OwnEvent) -> PendingEvent:
+    def _new_id(self) -> str:
+        return f"self:{self._started_ns}:{next(self._numbers)}"
+
+    def _id_of(self, kind: str, key: str) -> str:
+        digest = sha256(f"{self._node}\0{key}".encode("utf-8", "surrogateescape")).hexdigest()
+        return f"self:{kind}:{digest[:32]}"
+
+    def _stamped(self, own_event: OwnEvent, event_id: str) -> PendingEvent:
         time_ms = int(time.time() * 1000)
-        event_id = f"self:{self._started_ns}:{next(self._numbers)}"
         text = message(own_event, event_id=event_id, time_ms=time_ms, node=self._node, cluster=self._cluster)
         return PendingEvent(event_id, time_ms, text.decode())
 
     def _keep(self, event: PendingEvent, kind: str) -> None:
-        self._pending[event.id] = event
+        if len(self._pending) < MOST_PENDING:
+            self._pending[event.id] = event
         self._ship(event, kind, Lane.URGENT, _Acknowledgement(self._pending, event.id))
 
     def _ship(self, event: PendingEvent, kind: str, lane: Lane, acknowledged: Settles | None) -> None:
         span = Span(acknowledged, own=kind, read_at=time.monotonic())
         span.append(event.time_ms, event.message.encode(), 0)
         self._budget.adjust(span.held_bytes)
-        self._accept(lane, self._namespace, span)
+        self._accept(lane, NO_NAMESPACE, span)
 
 
 class _Acknowledgement:
@@ -77,4 +98,4 @@ class _Acknowledgement:
         self._id = event_id
 
     def settle(self, records: int) -> None:
-        del self._pending[self._id]
+        self._pending.pop(self._id, None)

@@ -234,6 +234,12 @@ class CloudWatch(Section):
         description="`gzip`: a tenth of the bytes on the wire, at no more CPU. AWS does not document it, but its own "
         "CloudWatch agent uses it. If an endpoint rejects it, the agent sends plain requests.",
     )
+    out_of_window: Literal["adjust", "reject"] = Field(
+        "adjust",
+        description="An event that CloudWatch rejects because of its time: older than 14 days or than "
+        "`retention_days`, or more than 2 hours ahead. `adjust`: ship it under the time of its delivery, and say so in "
+        "`falcowatch.time`. `reject`: write it to the dead letters.",
+    )
     timeout_seconds: PositiveFloat = Field(
         30.0, le=300, description="Longest duration of one request, from connecting to the last byte of the answer."
     )

@@ -1,7 +1,11 @@
 """Delivers one batch: sends the same bytes until CloudWatch has accepted or rejected every event of the batch.
 
-After a failed put, `retries` says how long to wait and what to do first; this module is the only one that asks it. An
-invalid batch is halved until the event at fault stands alone. A delivery ends when its batch is settled, and only then.
+After a failed put, `retries` says how long to wait and what to do first; this module is the only one that asks it. A
+delivery holds a send slot only while a request is under way.
+
+An invalid batch is halved until the event at fault stands alone. A lone event that is refused is not blamed at once,
+because the stream may refuse every event: only an event that is refused, and refused again after the stream has
+accepted another event in between, is rejected (`control_event`).
 """
 
 from __future__ import annotations
@@ -16,13 +20,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.core.batching.batch import Batch
-from agent.core.batching.rejected import Rejected, rejected
-from agent.core.values import Destination, Lane, PutReply
-from agent.errors import Denied, Missing, PutError, Refused, Throttled, WrongToken
-from agent.flow.slots import Slots
+from agent.core.batching.rejected import rejected
+from agent.core.values import Destination, PutReply
+from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, WrongToken
+from agent.ship.attempt import Attempt
+from agent.ship.control_event import control_event
 from agent.ship.counts import Condition, Counts
-from agent.ship.retries import REOPEN_AFTER_DENIALS, Action, Rule, backoff_for, rule_for
-from agent.ship.settlement import Settlement
+from agent.ship.lane_slots import HUNG_SECONDS, LaneSlots, Lease
+from agent.ship.retries import REOPEN_AFTER_DENIALS, Action, backoff_for, rule_for
+from agent.ship.settlement import Settlement, divide
 from agent.ship.sink import LogSink
 from agent.ship.stream_queue import StreamQueue
 from agent.telemetry import Occasional, Telemetry
@@ -32,6 +38,18 @@ CREATED_RECENTLY_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
 
+Rejection = tuple[str, Batch]
+"""A reason and the events that CloudWatch will never accept for this reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends, and the entity that each put carries."""
+
+    node: str = ""
+    cluster: str = ""
+    entity: Mapping[str, object] | None = None
+
 
 @dataclass(slots=True)
 class _Failures:
@@ -40,13 +58,31 @@ class _Failures:
     counted: int = 0
     seen: Counter[type[PutError]] = field(default_factory=Counter)
 
-    def add(self, error: PutError, rule: Rule) -> bool:
-        """False when the failure was expected and costs no wait."""
-        self.seen[type(error)] += 1
-        if self.seen[type(error)] <= rule.free_retries:
-            return False
-        self.counted += 1
-        return True
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A batch, or a part of an invalid batch."""
+
+    batch: Batch
+    refused_at: float | None = None
+    """When these events were refused before, alone or with others."""
+
+    def may_be_blamed(self, last_accepted_at: float) -> bool:
+        """Refused again: the stream accepted another event in between, or the halves of the batch will show it."""
+        if self.refused_at is None:
+            return self.batch.events > 1
+        return last_accepted_at > self.refused_at
+
+
+def _divided(queue: StreamQueue, batch: Batch, refused_at: float, rejections: list[Rejection]) -> list[_Part]:
+    """The halves of a refused batch. A lone event is rejected instead."""
+    if batch.events == 1:
+        log.warning("event was refused as invalid", extra={"stream": queue.destination.stream})
+        rejections.append(("invalid", batch))
+        return []
+    halves = batch.halves()
+    queue.replace(batch, *halves)
+    return [_Part(half, refused_at) for half in halves]
 
 
 class Deliverer:
@@ -57,13 +93,13 @@ class Deliverer:
         sink: LogSink,
         settlement: Settlement,
         *,
-        slots: Slots,
+        slots: LaneSlots,
         counts: Counts,
         condition: Condition,
         telemetry: Telemetry,
-        entity: Mapping[str, object] | None,
+        sender: Sender,
         creates_streams: bool,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float],
     ) -> None:
         self._sink = sink
         self._settlement = settlement
@@ -71,62 +107,102 @@ class Deliverer:
         self._counts = counts
         self._condition = condition
         self._telemetry = telemetry
-        self._entity = entity
+        self._sender = sender
         self._creates_streams = creates_streams
         self._monotonic = monotonic
         self._occasional = Occasional()
         self._creating = asyncio.Lock()
         self._created_at: dict[Destination, float] = {}
+        self._draining = asyncio.Event()
 
-    async def deliver(self, queue: StreamQueue, batch: Batch) -> None:
-        """Returns when every event of the batch is accepted, or rejected and kept as a dead letter."""
+    def drain(self) -> None:
+        """Deliveries that wait for their next attempt try now."""
+        self._draining.set()
+
+    async def deliver(self, queue: StreamQueue, batch: Batch, lease: Lease) -> list[Rejection]:
+        """Returns when CloudWatch has accepted the batch, except for the returned events."""
+        rejections: list[Rejection] = []
+        failures = _Failures()
+        parts = [_Part(batch)]
+        while parts:
+            smaller: list[_Part] = []
+            unproven: list[_Part] = []
+            for part in parts:
+                refused_at = await self._deliver_or_refuse(queue, part.batch, lease, rejections)
+                if refused_at is None:
+                    continue
+                if part.may_be_blamed(queue.last_accepted_at):
+                    smaller += _divided(queue, part.batch, refused_at, rejections)
+                else:
+                    unproven.append(_Part(part.batch, refused_at))
+            if unproven:
+                since = max(part.refused_at or 0.0 for part in unproven)
+                if (problem := await self._problem_of_stream(queue, since, lease)) is not None:
+                    await self._prepare_next_attempt(queue, problem, failures, lease)
+            parts = smaller + unproven
+        return rejections
+
+    async def _deliver_or_refuse(
+        self, queue: StreamQueue, batch: Batch, lease: Lease, rejections: list[Rejection]
+    ) -> float | None:
+        """Sends the batch until it is accepted or refused as invalid; the time of the refusal, None when accepted."""
         events = batch.encode()
         failures = _Failures()
         while True:
             try:
-                reply = await self._put(queue, batch, events)
+                reply = await self._put(queue, batch, events, lease)
             except PutError as error:
-                rule = rule_for(error)
-                if rule.action is Action.SPLIT and await self._split(queue, batch, error):
-                    return
-                await self._prepare_next_attempt(queue, rule, error, failures)
+                if rule_for(error).action is Action.SPLIT:
+                    return self._monotonic()
+                await self._prepare_next_attempt(queue, error, failures, lease)
             else:
-                self._slots.went_well()
-                await self._acknowledge(queue, batch, reply)
-                return
+                self._acknowledge(queue, batch, reply, rejections)
+                return None
 
-    async def _split(self, queue: StreamQueue, batch: Batch, error: PutError) -> bool:
-        """Delivers the halves of an invalid batch, or rejects its only event; False: the event is not to blame yet."""
-        if batch.events > 1:
-            first, second = batch.halves()
-            queue.replace(batch, first, second)
-            await self.deliver(queue, first)
-            await self.deliver(queue, second)
-            return True
-        if not queue.has_accepted:
-            return False  # the stream has accepted nothing yet, so the fault may be in the request
-        log.warning("event refused", extra={"stream": queue.destination.stream, "why": str(error)})
-        await self._settlement.settle(queue, batch, [Rejected(0, 1, "invalid")])
-        return True
+    async def _problem_of_stream(self, queue: StreamQueue, since: float, lease: Lease) -> PutError | None:
+        """Why the stream accepts no event at all; None when it has accepted one after `since`."""
+        if queue.last_accepted_at > since:
+            return None
+        event = control_event(node=self._sender.node, cluster=self._sender.cluster, time_ms=int(time.time() * 1000))
+        try:
+            await self._request(queue, event, lease)
+        except Invalid as error:
+            return Refused(f"the stream refuses every event, also a control event: {error}", reason="refuses_all")
+        except PutError as error:
+            return error
+        self._telemetry.records_synthetic.labels("control").inc()
+        return None
 
-    async def _prepare_next_attempt(self, queue: StreamQueue, rule: Rule, error: PutError, failures: _Failures) -> None:
-        counts = failures.add(error, rule)
+    async def _prepare_next_attempt(
+        self, queue: StreamQueue, error: PutError, failures: _Failures, lease: Lease
+    ) -> None:
+        """Does what the retry policy says: wait, and repair what can be repaired."""
+        rule = rule_for(error)
         self._note_failure(error, queue)
-        if counts:
-            await self._wait(error, queue, backoff_for(rule, queue.lane).seconds(failures.counted, random.random()))
-        if rule.action is Action.CREATE:
-            await self._create(queue)
-        elif rule.action is Action.REOPEN and failures.counted % REOPEN_AFTER_DENIALS == 0:
+        if rule.action is Action.CREATE and (creation_error := await self._create(queue)) is not None:
+            error, rule = creation_error, rule_for(creation_error)
+            self._note_failure(error, queue)
+        failures.seen[type(error)] += 1
+        if failures.seen[type(error)] <= rule.free_retries:
+            return
+        failures.counted += 1
+        if isinstance(error, Throttled):
+            self._counts.throttled += 1
+            self._telemetry.throttled.inc()
+            self._slots.throttled(queue.lane)
+        lease.release()
+        await self._wait(error, backoff_for(rule, queue.lane).seconds(failures.counted, random.random()))
+        if rule.action is Action.REOPEN and failures.counted % REOPEN_AFTER_DENIALS == 0:
             await self._sink.reopen()
 
-    async def _put(self, queue: StreamQueue, batch: Batch, events: Sequence[bytes]) -> PutReply:
+    async def _put(self, queue: StreamQueue, batch: Batch, events: Sequence[bytes], lease: Lease) -> PutReply:
         """One measured attempt. Raises PutError."""
         telemetry = self._telemetry
-        entity = None if queue.entity_refused else self._entity
+        await lease.acquire()
         began = self._monotonic()
         outcome = "cancelled"
         try:
-            reply = await self._put_in_turn(queue, events, entity)
+            reply = await self._request(queue, events, lease)
             outcome = "accepted"
         except PutError as error:
             outcome = error.reason
@@ -137,19 +213,36 @@ class Deliverer:
             telemetry.put_seconds.observe(self._monotonic() - began)
             telemetry.put_events.observe(batch.events)
             telemetry.put_bytes.observe(batch.counted_bytes)
+        return reply
+
+    async def _request(self, queue: StreamQueue, events: Sequence[bytes], lease: Lease) -> PutReply:
+        """Sends the events, and hedges when the queue asks for it. Raises PutError."""
+        entity = None if queue.entity_refused else self._sender.entity
+        await lease.acquire()
+        attempt = Attempt(lambda: self._send(queue, events, entity), self._monotonic())
+
+        def note_hung() -> None:
+            lease.release()
+            queue.note_hung(attempt)
+
+        try:
+            reply = await attempt.run(HUNG_SECONDS[queue.lane], note_hung)
+        finally:
+            queue.attempt_ended(attempt)
+            if attempt.hedges:
+                self._telemetry.retries.labels("hedged").inc(attempt.hedges)
         if reply.entity_error is not None and entity is not None:
             queue.entity_refused = True
-            telemetry.entity_rejected.labels(reply.entity_error).inc()
+            self._telemetry.entity_rejected.labels(reply.entity_error).inc()
             log.warning(
                 "entity was refused and the events were accepted; later puts to this stream carry no entity",
                 extra={"stream": queue.destination.stream, "why": reply.entity_error},
             )
+        queue.note_accepted(attempt, self._monotonic())
         return reply
 
-    async def _put_in_turn(
-        self, queue: StreamQueue, events: Sequence[bytes], entity: Mapping[str, object] | None
-    ) -> PutReply:
-        """Sends the request; where the endpoint enforces sequence tokens, one at a time with the stream's token."""
+    async def _send(self, queue: StreamQueue, events: Sequence[bytes], entity: Mapping[str, object] | None) -> PutReply:
+        """Sends one request; where the endpoint enforces sequence tokens, one at a time with the stream's token."""
         turn = queue.turn
         try:
             if turn is None:
@@ -162,37 +255,34 @@ class Deliverer:
             queue.learn_token(error.expected, demanded=True)
             raise
 
-    async def _create(self, queue: StreamQueue) -> None:
-        """Creates the missing group or stream. A failure here shows again as Missing at the next put."""
+    async def _create(self, queue: StreamQueue) -> PutError | None:
+        """Creates the missing group or stream; the error when it cannot be created."""
         destination = queue.destination
         async with self._creating:
             created_at = self._created_at.get(destination)
             if created_at is not None and self._monotonic() - created_at < CREATED_RECENTLY_SECONDS:
-                return  # for another batch
+                return None  # for another batch
             try:
                 await self._sink.create(destination)
             except PutError as error:
-                self._note_failure(error, queue)
-            else:
-                self._created_at[destination] = self._monotonic()
-                log.info("stream created", extra={"group": destination.group, "stream": destination.stream})
+                return error
+            self._created_at[destination] = self._monotonic()
+            log.info("stream created", extra={"group": destination.group, "stream": destination.stream})
+            return None
 
-    async def _wait(self, error: PutError, queue: StreamQueue, seconds: float) -> None:
+    async def _wait(self, error: PutError, seconds: float) -> None:
         condition = self._condition
         condition.last_failed_at = self._monotonic()
         condition.denied = str(error) if isinstance(error, Denied | Refused) else None
-        if isinstance(error, Throttled):
-            self._counts.throttled += 1
-            self._telemetry.throttled.inc()
-            self._slots.slow_down()
         condition.troubled += 1
         try:
-            if queue.lane is Lane.URGENT:
-                async with self._slots.struggle():
-                    await asyncio.sleep(seconds)
-            else:
+            if self._draining.is_set():
                 await asyncio.sleep(seconds)
-                await self._slots.calm()
+                return
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
+        except TimeoutError:
+            return
         finally:
             condition.troubled -= 1
 
@@ -207,11 +297,18 @@ class Deliverer:
                 extra={"stream": stream, "reason": error.reason, "why": str(error), **fields},
             )
 
-    async def _acknowledge(self, queue: StreamQueue, batch: Batch, reply: PutReply) -> None:
-        queue.has_accepted = True
+    def _acknowledge(self, queue: StreamQueue, batch: Batch, reply: PutReply, rejections: list[Rejection]) -> None:
+        """Settles the accepted events of a put and collects the rejected ones."""
+        self._slots.succeeded(queue.lane)
         self._condition.denied = None
         self._condition.last_acknowledged_at = self._monotonic()
         now = time.time()
         self._telemetry.last_acknowledged.set(now)
         self._telemetry.alert_latency.observe_many(queue.lane, batch.timestamps, int(now * 1000))
-        await self._settlement.settle(queue, batch, rejected(reply, batch.events))
+        accepted: Batch | None = batch
+        if found := rejected(reply, batch.events):
+            accepted, rejected_batches = divide(batch, found)
+            queue.replace(batch, *([accepted] if accepted else []), *(part for _, part in rejected_batches))
+            rejections += rejected_batches
+        if accepted is not None:
+            self._settlement.settle_shipped(queue, accepted)

@@ -25,6 +25,8 @@ from agent.core.values import Destination
 from agent.errors import StateUnwritable
 
 _SUFFIX: Final = ".journal"
+_RESUMING: Final = "resuming"
+"""This file says since when runs of the agent have asked for the leftover intents."""
 _DIGEST_BYTES: Final = 9
 """Each line begins with eight hexadecimal digits of CRC-32 and a space."""
 
@@ -70,6 +72,8 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.resuming_seconds = 0.0
+        """How long ago the first run since the crash began to ask for the leftover intents."""
         self._number = 1
         self._segments: list[Path] = []
         self._leftover: list[Path] = []
@@ -90,6 +94,8 @@ class Journal:
             self._leftover = sorted(self._directory.glob(f"*{_SUFFIX}"))
             self._leftover_bytes = sum(path.stat().st_size for path in self._leftover)
             intents = [intent for path in self._leftover for intent in _read(path)]
+            if intents:
+                self.resuming_seconds = _seconds_since_made(self._directory / _RESUMING)
         except OSError as error:
             raise StateUnwritable(
                 f"{self._directory}: cannot be used ({error.strerror}); exact resume needs a directory to write to"
@@ -100,6 +106,7 @@ class Journal:
 
     def resumed(self) -> None:
         """CloudWatch was asked for the leftover intents; the next checkpoint removes them."""
+        (self._directory / _RESUMING).unlink(missing_ok=True)
         self._segments = self._leftover + self._segments
         self._covered_bytes += self._leftover_bytes
         self._leftover = []
@@ -235,6 +242,15 @@ def _read(path: Path) -> list[Intent]:
     if torn:
         log.info("journal ended in the middle of an intent", extra={"path": str(path), "bytes": len(torn)})
     return [intent for intent in intents if intent is not None]
+
+
+def _seconds_since_made(marker: Path) -> float:
+    """Makes the file when it is missing, or when the clock was set back behind its time."""
+    now = time.time()
+    if not marker.exists() or marker.stat().st_mtime > now:
+        marker.touch(mode=0o600)
+        return 0.0
+    return now - marker.stat().st_mtime
 
 
 def _append(path: Path, data: bytes) -> None:

@@ -37,13 +37,18 @@ BACKOFF: Final = Backoff(0.5, 20.0)
 log = logging.getLogger(__name__)
 
 
-async def arrived(sink: ReadableSink, intents: Iterable[Intent]) -> dict[str, set[int]]:
-    """File id → the offsets of the intended records that CloudWatch has."""
+async def arrived(sink: ReadableSink, intents: Iterable[Intent], *, waited_seconds: float = 0.0) -> dict[str, set[int]]:
+    """File id → the offsets of the intended records that CloudWatch has.
+
+    `waited_seconds`: how long earlier runs have waited already. Nothing was sent meanwhile, so an agent that is always
+    killed within ARRIVAL_SECONDS still comes to an end with the next run.
+    """
+    patience = max(0.0, ARRIVAL_SECONDS - waited_seconds)
     by_stream: dict[Destination, list[Intent]] = {}
     for intent in intents:
         by_stream.setdefault(intent.destination, []).append(intent)
     async with asyncio.TaskGroup() as tasks:
-        looks = [tasks.create_task(_in_stream(sink, stream, wanted)) for stream, wanted in by_stream.items()]
+        looks = [tasks.create_task(_in_stream(sink, stream, wanted, patience)) for stream, wanted in by_stream.items()]
     offsets: dict[str, set[int]] = {}
     for look in looks:
         for identity in look.result():
@@ -51,10 +56,12 @@ async def arrived(sink: ReadableSink, intents: Iterable[Intent]) -> dict[str, se
     return offsets
 
 
-async def _in_stream(sink: ReadableSink, stream: Destination, intents: list[Intent]) -> set[RecordId]:
+async def _in_stream(
+    sink: ReadableSink, stream: Destination, intents: list[Intent], patience_seconds: float
+) -> set[RecordId]:
     loop = asyncio.get_running_loop()
     found: set[RecordId] = set()
-    deadline = loop.time() + ARRIVAL_SECONDS
+    deadline = loop.time() + patience_seconds
     while intents:
         last = loop.time() >= deadline
         wanted = set().union(*map(_ids, intents))

@@ -2,8 +2,8 @@
 
 Every stream of a lane has a queue and a pump, and the pumps run in parallel: a flood of routine alerts never stands in
 front of an urgent one. A pump waits until a put is worthwhile, takes a send slot, cuts a batch and starts a delivery.
-Deliveries also run in parallel. A delivery ends when all records of its batch are settled, and returns their bytes to
-the budget. `drain` returns when nothing is left; until then `run` goes on.
+Deliveries also run in parallel. After a delivery the rejected events become dead letters, which keeps no slot and stops
+no stream. `drain` returns when every record is settled; until then `run` goes on.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from agent.core.batching.batch import Batch
 from agent.core.batching.limits import MOST_BYTES
+from agent.core.batching.redate import redated
 from agent.core.batching.span import Span
 from agent.core.values import Destination, Lane
 from agent.errors import StateUnwritable
@@ -24,8 +25,9 @@ from agent.flow.pace import Pace
 from agent.flow.slots import Slots
 from agent.settings import CloudWatch
 from agent.ship.counts import Condition, Counts
-from agent.ship.delivery import Deliverer
+from agent.ship.delivery import Deliverer, Sender
 from agent.ship.journal import Journal
+from agent.ship.lane_slots import HUNG_SECONDS, LaneSlots, Lease
 from agent.ship.settlement import Settlement
 from agent.ship.sink import LogSink, RejectedWriter
 from agent.ship.stream_queue import StreamQueue
@@ -36,6 +38,12 @@ URGENT_PACE_FACTOR: Final = 4.0
 
 NEARLY_FULL: Final = 0.75
 """A batch filled to this share waits up to `linger_seconds` for more events."""
+
+SHORTEST_WAIT_SECONDS: Final = 0.001
+"""Waiting for less than this costs more than it saves."""
+
+FEWEST_DELIVERIES: Final = 2
+"""So many deliveries of a stream may run even with one send slot, so that none waits for one that has to try again."""
 
 log = logging.getLogger(__name__)
 
@@ -52,35 +60,41 @@ class Shipper:
         budget: Budget,
         rejected: RejectedWriter,
         telemetry: Telemetry,
-        entity: Mapping[str, object] | None = None,
+        sender: Sender | None = None,
         journal: Journal | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`journal`: with it, the records of a batch are written down before the batch is put (exact resume)."""
         self._settings = settings
+        self._adjusts_times = settings.out_of_window == "adjust"
         self._destination = destination
+        self._budget = budget
         self._telemetry = telemetry
         self._journal = journal
+        self._monotonic = monotonic
         self._queues: dict[tuple[Lane, str], StreamQueue] = {}
         self._unpumped: asyncio.Queue[StreamQueue] = asyncio.Queue()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._draining = asyncio.Event()
+        self._draining = False
         self._occasional = Occasional()
-        self._pace = Pace(settings.max_puts_per_second, time.monotonic)
+        self._pace = Pace(settings.max_puts_per_second, monotonic)
         urgent_rate = settings.max_puts_per_second * URGENT_PACE_FACTOR
-        self._urgent_pace = Pace(urgent_rate, time.monotonic, burst=max(1.0, urgent_rate))
-        self.slots = Slots(settings.concurrency)
+        self._urgent_pace = Pace(urgent_rate, monotonic, burst=max(1.0, urgent_rate))
+        self._slots = LaneSlots(settings.concurrency)
         self.counts = Counts()
         self.condition = Condition()
+        self._settlement = Settlement(rejected, budget, self.counts, telemetry)
         self._deliverer = Deliverer(
             sink,
-            Settlement(rejected, budget, self.counts, telemetry),
-            slots=self.slots,
+            self._settlement,
+            slots=self._slots,
             counts=self.counts,
             condition=self.condition,
             telemetry=telemetry,
-            entity=entity,
+            sender=sender or Sender(),
             creates_streams=settings.create,
+            monotonic=monotonic,
         )
 
     def accept(self, lane: Lane, namespace: str, span: Span) -> None:
@@ -99,9 +113,17 @@ class Shipper:
                 tasks.create_task(self._pump(queue, tasks), name=f"pump {queue.destination.stream}")
 
     async def drain(self) -> None:
-        """Returns when everything accepted is settled. Batches wait for more events no longer."""
-        self._draining.set()
+        """Returns when everything accepted is settled. Nothing waits for pace, more events or a backoff any longer."""
+        self._draining = True
+        for queue in self.queues:
+            queue.drain()
+        self._deliverer.drain()
         await self._idle.wait()
+
+    @property
+    def slots(self) -> Slots:
+        """The slots that routine and urgent requests share."""
+        return self._slots.shared
 
     @property
     def last_acknowledged_at(self) -> float | None:
@@ -128,50 +150,77 @@ class Shipper:
         for queue in self._queues.values():
             if queue.lane is lane and queue.destination == destination:
                 return queue
-        queue = StreamQueue(lane, destination, self._settings.sequence_tokens)
+        settings = self._settings
+        deliveries = max(FEWEST_DELIVERIES, settings.concurrency)
+        queue = StreamQueue(lane, destination, settings.sequence_tokens, most_deliveries=deliveries)
+        if self._draining:
+            queue.drain()
         self._unpumped.put_nowait(queue)
         return queue
 
     async def _pump(self, queue: StreamQueue, tasks: asyncio.TaskGroup) -> None:
-        urgent = queue.lane is Lane.URGENT
-        pace = self._urgent_pace if urgent else self._pace
+        pace = self._urgent_pace if queue.lane is Lane.URGENT else self._pace
         while True:
             await queue.arrived.wait()
+            await queue.until_room(HUNG_SECONDS[queue.lane], self._monotonic)
             await self._until_due(queue, pace)
-            await self.slots.acquire(urgent=urgent)
-            if not queue.filled.is_set():
+            await self._slots.acquire(queue.lane)
+            if not queue.filled:
                 pace.spend()
             batch = queue.take()
             tasks.create_task(self._ship(queue, batch), name=f"put {queue.destination.stream}")
 
     async def _until_due(self, queue: StreamQueue, pace: Pace) -> None:
         """Waits for the pace, and for more events when the batch is nearly full; a full batch goes at once."""
-        while not self._draining.is_set() and not queue.filled.is_set() and (delay := pace.delay_seconds()):
-            await self._until_filled(queue, delay)
+        while not queue.hurried.is_set() and (delay := pace.delay_seconds()) > SHORTEST_WAIT_SECONDS:
+            await self._until_hurried(queue, delay)
         if queue.lane is Lane.URGENT or queue.waiting.counted_bytes < NEARLY_FULL * MOST_BYTES:
             return
         since = queue.waiting.oldest_read_at or 0.0
-        remaining = since + self._settings.linger_seconds - time.monotonic()
-        if remaining > 0 and not self._draining.is_set():
-            await self._until_filled(queue, remaining)
+        remaining = since + self._settings.linger_seconds - self._monotonic()
+        if remaining > 0:
+            await self._until_hurried(queue, remaining)
 
-    async def _until_filled(self, queue: StreamQueue, most_seconds: float) -> None:
+    async def _until_hurried(self, queue: StreamQueue, most_seconds: float) -> None:
         try:
             async with asyncio.timeout(most_seconds):
-                await queue.filled.wait()
+                await queue.hurried.wait()
         except TimeoutError:
             return
 
     async def _ship(self, queue: StreamQueue, batch: Batch) -> None:
-        """Delivers a batch in the slot that was taken for it."""
+        """Delivers a batch with the slot that was taken for it, and keeps the rejected events as dead letters."""
+        lease = Lease(self._slots, queue.lane, held=True)
         try:
             if self._journal is not None:
                 await self._write_intent(self._journal, queue, batch)
-            await self._deliverer.deliver(queue, batch)
+            rejections = await self._deliverer.deliver(queue, batch, lease)
         finally:
-            self.slots.release(urgent=queue.lane is Lane.URGENT)
+            lease.release()
+            queue.delivery_ended()
+        for reason, rejected in rejections:
+            lasting = self._send_again_now(queue, rejected, reason) if self._adjusts_times else rejected
+            if lasting is not None:
+                await self._settlement.reject(queue, lasting, reason)
         if not any(other.records for other in self._queues.values()):
             self._idle.set()
+
+    def _send_again_now(self, queue: StreamQueue, batch: Batch, reason: str) -> Batch | None:
+        """Queues events that were rejected for their time under the time of now, once; returns the other events."""
+        spans, rest = redated(batch, reason, int(time.time() * 1000))
+        queue.replace(batch, *([rest] if rest is not None else []))
+        held = sum(span.held_bytes for span in spans) + (rest.held_bytes if rest is not None else 0)
+        self._budget.adjust(held - batch.held_bytes)
+        for span in spans:
+            queue.add(span)
+        if spans and (fields := self._occasional.fields("redated")) is not None:
+            events = sum(map(len, spans))
+            stream = queue.destination.stream
+            log.warning(
+                "events were rejected for their time, they are sent again under the time of delivery",
+                extra={"stream": stream, "events": events, "reason": reason, **fields},
+            )
+        return rest
 
     async def _write_intent(self, journal: Journal, queue: StreamQueue, batch: Batch) -> None:
         """A disk that refuses the intent does not stop the shipping; after a crash this batch may arrive twice."""

@@ -1,8 +1,8 @@
-"""Which files there are to read, and whose they are.
+"""Finds the log files there are, and the source that each belongs to.
 
-Looks through kubelet's tree and the extra globs; what has not changed since the last look is not
-listed again, so thousands of unrelated pods cost one stat, and where the kernel tells of changes, what it
-has not told of costs nothing. Decides nothing about reading.
+Goes through kubelet's tree and the extra globs. A directory that has not changed since the last scan is not listed
+again, so thousands of unrelated pods cost one stat; where inotify reports changes, a directory without a report costs
+nothing. Decides nothing about reading.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ from agent.tail.types import Found, FoundFile, Source
 
 _MAGIC: Final = re.compile(r"[*?\[]")
 
-
 _ROTATED: Final = re.compile(r"[.-][-.\w]*\d[-.\w]*")
 
+_COMPRESSED: Final = re.compile(r"\.(gz|bz2|xz|zst)$")
 
 _TICK_NS: Final = 50_000_000
 
-
 MOST_LISTINGS: Final = 5
-"""Of a directory at one look, however busily it changes."""
-
+"""Of one directory in one scan, however often it changes."""
 
 T = TypeVar("T")
 
@@ -43,9 +41,9 @@ class _Listing:
     changed: int
     """The directory's time of change in nanoseconds."""
     is_settled: bool
-    """What may have changed after it was listed would show in that time."""
+    """A change after the listing would show in that time."""
     has_links: bool
-    """Where those lead changes without a trace in this directory."""
+    """The target of a link may change without a trace in this directory."""
     content: list[Any]
 
 
@@ -55,18 +53,19 @@ class _Entry(NamedTuple):
     inode: int
     written_ns: int
     is_link: bool
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Pod:
-    """What a pod's directory came to when it was last gone through."""
+    """The log files of one pod, as its directories were last listed."""
 
     directories: tuple[Path, ...]
     found: Found
 
 
 class Discovery:
-    """Looks again and again; lists a directory anew only when it has changed since the last look."""
+    """Looks for files again and again; lists a directory only when it has changed since the last time."""
 
     def __init__(self, settings: Tail) -> None:
         self._settings = settings
@@ -75,24 +74,24 @@ class Discovery:
         self._linked: set[Path] = set()
         self._judged: dict[str, tuple[Path, PodDirectory] | None] = {}
         self._entered: list[tuple[Path, PodDirectory]] = []
-        """The directories of our pods at the last look."""
+        """The directories of our pods at the last scan."""
         self._pods: dict[Path, _Pod] = {}
         self._found: Found | None = None
-        """At the last look, when nothing but the directories that were listed decides about the next one."""
+        """The result of the last scan, when only changes of the listed directories can make the next one differ."""
         self._missed = False
-        """At the last look some directory could not be listed."""
-        self._told: Set[Path] | None = None
+        """At the last scan some directory could not be listed."""
+        self._changed: Set[Path] | None = None
         self._is_searching = any(_MAGIC.search(pattern) for pattern in settings.paths)
         self.directories: set[Path] = set()
-        """Those worth watching for changes."""
+        """Directories to watch for changes."""
 
-    def look(self, told: Set[Path] | None = None) -> Found:
+    def look(self, changed: Set[Path] | None = None) -> Found:
         """Every source with its files; the same object as before when no directory has changed.
 
-        `told`: the only directories that may have changed since the last look, as far as their own entries go.
+        `changed`: the only directories whose own entries may have changed since the last scan.
         Raises DiscoveryError when the root cannot be listed.
         """
-        self._told = told
+        self._changed = changed
         if self._found is not None and not self._differs():
             return self._found
         self._found = None
@@ -102,7 +101,7 @@ class Discovery:
         if self._settings.root is not None:
             found = self._kubelet(self._settings.root)
         for pattern in self._settings.paths:
-            found |= _by_source(self._globbed(pattern))
+            found |= self._without_known(_by_source(self._globbed(pattern)), found)
         for gone in self._listings.keys() - self.directories:
             del self._listings[gone]
         self._linked = {directory for directory, listing in self._listings.items() if listing.has_links}
@@ -111,25 +110,25 @@ class Discovery:
         return found
 
     def ignores(self, directory: Path, name: str) -> bool:
-        """Whether a directory of that name in there is nothing to us: most pods that come and go are others'."""
+        """Whether `name` in `directory` is the directory of a pod whose logs are not read, as most are."""
         return directory == self._settings.root and self._judge(name) is None
 
     def _differs(self) -> bool:
-        """Whether the files may be others than at the last look."""
+        """Whether the files may differ from those of the last scan."""
         root = self._settings.root
-        suspected = self._listings.keys() if self._told is None else self._told | self._linked
+        suspected = self._listings.keys() if self._changed is None else self._changed | self._linked
         differing = [directory for directory in suspected if self._may_differ(directory)]
         if root is not None and differing == [root]:
             return self._pod_directories(root) != self._entered
         return bool(differing)
 
     def _may_differ(self, directory: Path) -> bool:
-        """Whether it has to be listed."""
+        """Whether the directory has to be listed again."""
         known = self._listings.get(directory)
         if known is None or known.has_links:
             return True
-        if self._told is not None:
-            return directory in self._told
+        if self._changed is not None:
+            return directory in self._changed
         try:
             return not known.is_settled or os.stat(directory).st_mtime_ns != known.changed
         except OSError:
@@ -142,14 +141,14 @@ class Discovery:
         for directory, whose in self._entered:
             pod = before.get(directory)
             if pod is None or any(map(self._may_differ, pod.directories)):
-                pod = self._gone_through(root, directory, whose)
+                pod = self._scanned_pod(root, directory, whose)
             else:
                 self.directories.update(pod.directories)
             self._pods[directory] = pod
             found |= pod.found
         return found
 
-    def _gone_through(self, root: Path, directory: Path, whose: PodDirectory) -> _Pod:
+    def _scanned_pod(self, root: Path, directory: Path, whose: PodDirectory) -> _Pod:
         files: list[tuple[Source, FoundFile]] = []
         directories = [directory]
         for container in self._listed(directory, self._containers):
@@ -160,8 +159,9 @@ class Discovery:
                 if log is not None:
                     live = (directory.name, container, f"{log.restart}.log")
                     source = Source(root, live, whose.namespace, whose.pod, whose.uid, container)
-                    path = (*live[:2], entry.name)
-                    files.append((source, FoundFile(path, log.rotated, log.compressed, entry.device, entry.inode)))
+                    path, compression = (*live[:2], entry.name), "gz" if log.compressed else ""
+                    found = FoundFile(path, log.rotated, compression, entry.device, entry.inode, entry.size)
+                    files.append((source, found))
         return _Pod(tuple(directories), _by_source(files))
 
     def _pod_directories(self, root: Path) -> list[tuple[Path, PodDirectory]]:
@@ -174,8 +174,8 @@ class Discovery:
             ) from error
 
     def _ours(self, root: Path) -> list[tuple[Path, PodDirectory]]:
-        # Names are judged once: among thousands of pods one comes or goes every second.
-        names, judged = set(os.listdir(root)), self._judged  # noqa: PTH208  # a Path for each of thousands costs more
+        # A name is judged once: among thousands of pods one comes or goes every second.
+        names, judged = set(os.listdir(root)), self._judged  # noqa: PTH208  # thousands of names, no Path needed
         for gone in judged.keys() - names:
             del judged[gone]
         for name in names - judged.keys():
@@ -184,7 +184,7 @@ class Discovery:
         return [ours for ours in judged.values() if ours is not None]
 
     def _judge(self, name: str) -> PodDirectory | None:
-        """Whose directory it is; None: none that we read."""
+        """The pod whose directory it is. None: its logs are not read."""
         pod = parse_pod_directory(name)
         return pod if pod is not None and self._selection.takes_pod(pod) else None
 
@@ -197,18 +197,18 @@ class Discovery:
             ]
 
     def _listed(self, directory: Path, read: Callable[[Path], list[T]]) -> list[T]:
-        """What `read` makes of a directory, remembered for as long as it does not change."""
+        """The result of `read` for a directory, remembered as long as the directory does not change."""
         try:
             if self._may_differ(directory):
                 changed = os.stat(directory).st_mtime_ns
-                # The kernel's clock ticks in milliseconds: what changed just now may change again unseen.
+                # The kernel's clock ticks in milliseconds: a second change within a tick keeps the same time.
                 is_settled = time.time_ns() - changed > _TICK_NS
                 content = read(directory)
                 has_links = any(isinstance(item, _Entry) and item.is_link for item in content)
                 self._listings[directory] = _Listing(changed, is_settled, has_links, content)
         except OSError:
             self._missed = True
-            return []  # gone since its parent was listed, which kubelet does to pods all the time
+            return []  # gone since its parent was listed, as pods often are
         self.directories.add(directory)
         return self._listings[directory].content
 
@@ -218,7 +218,7 @@ class Discovery:
         root = Path(*parts[:fixed])
         paths = sorted(glob.glob(pattern))  # noqa: PTH207  # patterns are absolute, which Path.glob refuses
         if not _MAGIC.search(pattern):
-            paths = [pattern]  # also while it is away: its rotated files may be what is left of it
+            paths = [pattern]  # also while the file is missing: its rotated files may still be there
         for path in paths:
             relative = Path(path).relative_to(root).parts
             source = Source(root, relative)
@@ -229,7 +229,30 @@ class Discovery:
                     # logrotate counts upwards with age or writes dates, so the last write is what sorts.
                     rotated = f"{entry.written_ns:020d}{suffix}" if suffix else ""
                     found = (*relative[:-1], entry.name)
-                    yield source, FoundFile(found, rotated, suffix.endswith(".gz"), entry.device, entry.inode)
+                    packed = _COMPRESSED.search(suffix)
+                    compression = packed[1] if packed is not None else ""
+                    yield source, FoundFile(found, rotated, compression, entry.device, entry.inode, entry.size)
+
+    def _without_known(self, more: Found, found: Found) -> Found:
+        """The sources that are not known under another name: the same path, a link to it, or the same files."""
+        if not found:
+            return more
+        names = {self._real_path(source) for source in found}
+        keys = {file.key for files in found.values() for file in files}
+        fresh: Found = {}
+        for source, files in more.items():
+            if source in found:
+                fresh[source] = files
+            elif self._real_path(source) not in names:
+                others = tuple(file for file in files if file.key not in keys)
+                if others:
+                    fresh[source] = others
+        return fresh
+
+    def _real_path(self, source: Source) -> str:
+        listing = self._listings.get(source.path.parent)
+        has_links = listing is None or listing.has_links
+        return os.path.realpath(source.path) if has_links else str(source.path)
 
 
 def _by_source(files: Iterable[tuple[Source, FoundFile]]) -> Found:
@@ -244,10 +267,7 @@ def _age(file: FoundFile) -> tuple[bool, str]:
 
 
 def _log_files(directory: Path) -> list[_Entry]:
-    """The regular files, by name; listed until two listings agree.
-
-    A name that moves while a directory is read may be missed under the old and under the new one.
-    """
+    """The regular files, by name. Lists until two listings agree: a rename during a listing may hide the file."""
     entries = _listing(directory)
     for _ in range(MOST_LISTINGS):
         again = _listing(directory)
@@ -263,11 +283,11 @@ def _listing(directory: Path) -> list[_Entry]:
 
 
 def _seen(entry: os.DirEntry[str]) -> _Entry | None:
-    """A regular file or what a link leads to; opening decides whether that is allowed."""
+    """A regular file, or the target of a link. `safe_open` decides whether the link is allowed."""
     try:
         status = entry.stat()
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
-    return _Entry(entry.name, status.st_dev, status.st_ino, status.st_mtime_ns, entry.is_symlink())
+    return _Entry(entry.name, status.st_dev, status.st_ino, status.st_mtime_ns, entry.is_symlink(), status.st_size)

@@ -1,7 +1,7 @@
-"""Wakes the readers of a directory when something in it changes, where the kernel offers that.
+"""Wakes the tailers of a directory when something in it changes, where the kernel reports changes.
 
-inotify is only ever a hint: it runs out of watches, and some file systems send nothing, so scanning
-goes on beside it. A flood of writes is one wake-up, not one for each.
+inotify is only a hint: the kernel runs out of watches, and some file systems report nothing, so scanning goes on beside
+it. Many writes within a few milliseconds are one wake-up.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Final
 
 from inotify_simple import INotify, flags
 
+from agent.tail.names import printable
+
 QUIET_SECONDS: Final = 0.005
-"""After a wake-up, so long until the next: what a busy writer does meanwhile comes as one."""
+"""Between two wake-ups: everything that a busy writer writes in the meantime is one wake-up."""
 
 _CHANGES: Final = flags.MODIFY | flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE | flags.ONLYDIR
 _STRUCTURE: Final = flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE | flags.DELETE_SELF | flags.IGNORED
@@ -24,9 +26,9 @@ log = logging.getLogger(__name__)
 
 
 class Inotify:
-    """Watches directories. `written(directory)` is called for writes, `moved()` when files come or go.
+    """Watches directories. Calls `written(directory)` for writes, and `moved()` when files are created or removed.
 
-    Of a directory that comes or goes nobody is told where `ignores(directory it is in, name)`.
+    A directory `name` that is created or removed in `parent` is not reported when `ignores(parent, name)` is true.
     """
 
     def __init__(
@@ -38,11 +40,11 @@ class Inotify:
         self._wanted: set[Path] = set()
         self._watches: dict[Path, int] = {}
         self._directories: dict[int, Path] = {}
-        self._stirred: set[Path] = set()
-        """Where files came or went, or may have before the directory was watched."""
-        self._hears_all = False
+        self._changed: set[Path] = set()
+        """Directories in which files were created or removed, or may have been before the directory was watched."""
+        self._watches_all = False
         self._missed_some = False
-        """Events were dropped since that was last asked."""
+        """The kernel dropped events since the last `changed_directories`."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._inotify: INotify | None = None
@@ -54,7 +56,7 @@ class Inotify:
             self._listen()
 
     def watch(self, directories: set[Path]) -> None:
-        """Watches exactly these from now on, as far as the kernel allows."""
+        """Watches exactly these directories from now on, as far as the kernel allows."""
         self._wanted = directories
         if self._inotify is None:
             return
@@ -64,20 +66,22 @@ class Inotify:
             try:
                 descriptor = self._inotify.add_watch(fresh, _CHANGES)
             except OSError as error:
-                log.debug("directory is not watched, only scanned", extra={"path": str(fresh), "why": error.strerror})
+                log.debug(
+                    "directory is not watched, only scanned", extra={"path": printable(fresh), "why": error.strerror}
+                )
                 continue
             if descriptor in self._directories:
-                continue  # watched under another name, by which alone the kernel's word can be passed on
+                continue  # watched under another name: the kernel reports it under that name only
             self._watches[fresh] = descriptor
             self._directories[descriptor] = fresh
-            self._stirred.add(fresh)
-        self._hears_all = self._watches.keys() == directories
+            self._changed.add(fresh)
+        self._watches_all = self._watches.keys() == directories
 
-    def stirred(self) -> set[Path] | None:
-        """Where files may have come or gone since this was last asked; None: anywhere."""
-        hears_all = self._hears_all and not self._missed_some
-        stirred, self._stirred, self._missed_some = self._stirred, set(), False
-        return stirred if hears_all else None
+    def changed_directories(self) -> set[Path] | None:
+        """Directories whose files may have changed names since this was last asked. None: any directory may have."""
+        knows_all = self._watches_all and not self._missed_some
+        changed, self._changed, self._missed_some = self._changed, set(), False
+        return changed if knows_all else None
 
     def close(self) -> None:
         if self._timer is not None:
@@ -96,7 +100,7 @@ class Inotify:
         inotify = self._inotify
         if inotify is None:
             return
-        # Not read again for a while: the kernel merges equal events that wait.
+        # Not read again for a moment: the kernel merges equal events that wait.
         self._loop.remove_reader(inotify.fileno())
         self._timer = self._loop.call_later(QUIET_SECONDS, self._listen)
         written: set[Path] = set()
@@ -112,9 +116,9 @@ class Inotify:
                 if event.mask & flags.ISDIR and self._ignores(directory, event.name):
                     continue
                 moved = True
-                self._stirred.add(directory)
+                self._changed.add(directory)
                 if event.mask & (flags.IGNORED | flags.ISDIR):
-                    lost += self._lose(directory / event.name, inotify)
+                    lost += self._lost_with(directory / event.name, inotify)
             else:
                 written.add(directory)
         if lost:
@@ -124,15 +128,15 @@ class Inotify:
         if moved:
             self._moved()
 
-    def _lose(self, directory: Path, inotify: INotify) -> list[Path]:
-        """It is gone, or another one stands in its place: all in it is to be watched anew, if it is there."""
+    def _lost_with(self, directory: Path, inotify: INotify) -> list[Path]:
+        """The directory is gone or was replaced. Forgets it and everything below it; returns what was forgotten."""
         if directory not in self._watches:
             return []
-        inside = f"{directory}/"  # text: to ask each path whether it is relative to another takes 27 times as long
+        inside = f"{directory}/"  # comparing text is much faster than Path.is_relative_to
         lost = [directory, *(watched for watched in self._watches if str(watched).startswith(inside))]
         for watched in lost:
             self._forget(watched, inotify)
-            self._stirred.add(watched)
+            self._changed.add(watched)
         return lost
 
     def _forget(self, directory: Path, inotify: INotify) -> None:
@@ -142,4 +146,4 @@ class Inotify:
             inotify.rm_watch(descriptor)
         except OSError as error:
             # The directory itself is gone, and its watch with it.
-            log.debug("watch was gone", extra={"path": str(directory), "why": error.strerror})
+            log.debug("watch was gone", extra={"path": printable(directory), "why": error.strerror})

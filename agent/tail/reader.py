@@ -1,6 +1,8 @@
-"""Looks for files, gives each source a tailer, and keeps the books of all of them.
+"""Scans for log files, gives each source a tailer, and knows how far every file is settled.
 
-The one place of this station that knows every file: positions for the checkpoint, lag, gaps.
+One task scans; each source has a task of its own. A scan never waits for a tailer. Promises: an exception of one source
+does not end the others; what was known at the start and is gone is announced as a gap; positions for the checkpoint
+stay bounded. Ends when it is cancelled.
 """
 
 from __future__ import annotations
@@ -17,22 +19,23 @@ from agent.errors import DiscoveryError
 from agent.tail.checkpoint import Position, Restored
 from agent.tail.discovery import Discovery
 from agent.tail.inotify import Inotify
-from agent.tail.reading import Gap, Reading
+from agent.tail.positions import Retention, SourceSeen, could_be_seen, missing_files
+from agent.tail.retained import release_excess
 from agent.tail.tailer import Tailer
 from agent.tail.tracked_file import TrackedFile
-from agent.tail.types import Found, Source
+from agent.tail.types import Found, Gap, Reading, Source
 from agent.telemetry import Occasional
 
-FORGET_AFTER_SECONDS = 7 * 24 * 3600
-"""A file that has not been there for so long is not remembered any more."""
-
 SOON_SECONDS: Final = 0.005
-"""Until the second look at files that are new: none is begun before its place among the others is known."""
+"""Until the second scan after new files were found: no file begins before its place among the others is known."""
 
-LOOKS_A_SCAN: Final = 5
-"""Where the kernel tells of changes, one look in so many goes through all directories nevertheless."""
+CLOSE_SCAN_EVERY: Final = 5
+"""Where inotify works, one scan in so many looks at all directories nevertheless."""
 
-GONE: Final = "deleted while the agent was stopped"
+FORGET_EVERY_SECONDS: Final = 60.0
+"""Between two checks which positions to forget."""
+
+PROGRESS_LOST: Final = "progress was lost: no checkpoint could be read"
 
 log = logging.getLogger(__name__)
 
@@ -47,57 +50,73 @@ class Reader:
         self._tailers: dict[Source, Tailer] = {}
         self._by_directory: dict[Path, list[Tailer]] = {}
         self._found: Found = {}
-        """At the last look."""
+        """At the last scan."""
         self._at_end = reading.settings.start_at == "end" and restored.first_start
-        """What there is at the first look was there before us."""
-        self._look_again = asyncio.Event()
+        """Files of the first scan were there before the agent."""
+        self._scan_now = asyncio.Event()
         self._occasional = Occasional()
-        self._searched = not restored.positions
-        """What was known at the start has been found again, or is known to be gone."""
-        self.problem: str | None = None
-        """Why nothing can be found now; None: all is well."""
+        self._undecided = bool(restored.positions)
+        """Some file that was known at the start has neither been found nor is known to be gone."""
+        self._judged_sources: set[str] = set()
+        self._retention = Retention()
+        self._checked_positions_at = time.monotonic()
+        self._root_problem: str | None = None
+        self._lacks_descriptors = 0
+        """Sources with files that were not opened because too few descriptors are left."""
         self.looks = 0
-        """How often discovery has looked."""
+        """How many scans there were."""
 
     async def run(self) -> None:
-        inotify = Inotify(self._wake, self._look_again.set, self._discovery.ignores)
+        inotify = Inotify(self._wake, self._scan_now.set, self._discovery.ignores)
         soon_seconds = SOON_SECONDS
+        self._announce_lost_progress()
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    self._look(inotify, tasks)
+                    self._scan(inotify, tasks)
                     scan_seconds = self._reading.settings.scan_seconds
-                    if self.problem is None and any(tailer.wants_another_look for tailer in self._restless):
-                        # Ever later: a file that is never to be opened by its name must not keep us busy.
+                    if self._root_problem is None and any(tailer.wants_another_scan for tailer in self._not_idle):
+                        # Ever later: a file that can never be opened by its name must not keep the agent busy.
                         wait_seconds = min(scan_seconds, soon_seconds)
                         soon_seconds *= 2
                     else:
                         wait_seconds, soon_seconds = scan_seconds, SOON_SECONDS
                     try:
                         async with asyncio.timeout(wait_seconds):
-                            await self._look_again.wait()
+                            await self._scan_now.wait()
                     except TimeoutError:
                         continue
         finally:
             inotify.close()
 
     def close(self) -> None:
-        """Lets go of every file; after `run` has been cancelled and what was read has been settled."""
+        """Closes every file. Called after `run` was cancelled and what was read has been settled."""
         for tailer in self._tailers.values():
             tailer.close()
+
+    @property
+    def problem(self) -> str | None:
+        """Why some logs cannot be read now. None: all can."""
+        if self._root_problem is None and self._lacks_descriptors:
+            return (
+                f"{self._lacks_descriptors} logs wait for a free file descriptor; raise the limit of open files of the "
+                "container or service (LimitNOFILE)"
+            )
+        return self._root_problem
 
     @property
     def looked(self) -> bool:
         return self.looks > 0
 
     def allow(self, settled: Mapping[str, Set[int]]) -> None:
-        """Reading may begin. `settled`: file id → where records begin that an earlier life of the agent settled."""
+        """Reading may begin. `settled`: by file id, the offsets of records that a previous run has settled."""
         positions = self._reading.positions
         for file in self.files:
             file.note_settled(settled.get(file.id, frozenset()))
         for file_id in settled.keys() - {file.id for file in self.files}:
             known = positions.get(file_id) or Position("", 0, seen_at=time.time())
-            positions[file_id] = replace(known, islands=tuple(sorted({*known.islands, *settled[file_id]})))
+            offsets = tuple(sorted({*known.settled_out_of_order, *settled[file_id]}))
+            positions[file_id] = replace(known, settled_out_of_order=offsets)
         self._reading.allowed.set()
 
     @property
@@ -115,7 +134,7 @@ class Reader:
     @property
     def in_flight(self) -> int:
         """Records read and not settled."""
-        return sum(file.in_flight for tailer in self._restless for file in tailer.files)
+        return sum(file.in_flight for tailer in self._not_idle for file in tailer.files)
 
     @property
     def sightings(self) -> Iterator[tuple[Source, float]]:
@@ -126,76 +145,76 @@ class Reader:
 
     @property
     def progress(self) -> tuple[int, ...]:
-        """Differs when some position does that has to be on disk soon. Much cheaper to ask for than all of them."""
-        restless = [file for tailer in self._restless for file in tailer.files]
+        """Differs when some position does that has to be on disk soon. Costs much less than all positions."""
+        files = [file for tailer in self._not_idle for file in tailer.files]
         return (
-            len(restless),
+            len(files),
             len(self._reading.positions),
-            sum(file.ledger.committed for file in restless),
-            sum(file.noted_size for file in restless),
-            sum(len(file.scan_ledger) - file.scan_ledger.in_flight for file in restless),
+            sum(file.ledger.committed for file in files),
+            sum(file.noted_size for file in files),
+            sum(len(file.scan_ledger) - file.scan_ledger.in_flight for file in files),
         )
 
     def positions(self) -> dict[str, Position]:
-        """How far each file is settled: those open, and those that are remembered."""
-        now = time.time()
-        known = self._reading.positions
-        for file_id, position in list(known.items()):
-            if now - position.seen_at > FORGET_AFTER_SECONDS and not self._is_there(file_id):
-                del known[file_id]
-        positions = dict(known)
+        """How far each file is settled: those that are open, and those that are remembered."""
+        positions = dict(self._reading.positions)
         for tailer in self._tailers.values():
             positions |= tailer.positions()
         return positions
 
-    def _is_there(self, file_id: str) -> bool:
-        """Though all of it is settled, and it is not open."""
-        return any(file_id in tailer.settled_ids for tailer in self._tailers.values())
-
-    def _look(self, inotify: Inotify, tasks: asyncio.TaskGroup) -> None:
-        """Tells each tailer what there is of its source now."""
-        self._look_again.clear()
-        told = inotify.stirred()
-        if self.looks % LOOKS_A_SCAN == 0 or self.problem is not None:
-            told = None  # there are file systems that tell of nothing
-        elif told is not None:
-            # What is on its way to us is not told yet, and with these the order of files depends on the look.
-            told |= {tailer.directory for tailer in self._restless}
-        before, self._found = self._found, self._discovered(told)
+    def _scan(self, inotify: Inotify, tasks: asyncio.TaskGroup) -> None:
+        """Looks at what there is, and tells each tailer about its source."""
+        self._scan_now.clear()
+        changed = inotify.changed_directories()
+        if self.looks % CLOSE_SCAN_EVERY == 0 or self._root_problem is not None:
+            changed = None  # some file systems report nothing
+        elif changed is not None:
+            # A change may not have been reported yet, and the order of these files depends on the scan.
+            changed |= {tailer.directory for tailer in self._not_idle}
+        before, self._found = self._found, self._discovered(changed)
         self.looks += 1
-        if self.problem is not None:
+        if self._root_problem is not None:
             return
         if self._found is not before:
             for source in self._found.keys() - self._tailers.keys():
-                tailer = self._tailers[source] = Tailer(source, self._reading, at_end=self._at_end)
-                self._by_directory.setdefault(tailer.directory, []).append(tailer)
-                tasks.create_task(self._follow(source, tailer), name=f"tail {source.path}")
+                self._follow(source, tasks)
             inotify.watch(self._discovery.directories)
         for source, tailer in self._tailers.items():
             found = tailer.found if self._found is before else self._found.get(source, ())
-            tailer.sighted(found, closely=told is None)
+            try:
+                tailer.note_scan(found, closely=changed is None)
+            except Exception as error:  # noqa: BLE001  # one source must not end the others
+                self._reading.telemetry.defects.note("file", error)
         self._at_end = False
-        if not self._searched:
-            self._search(self._found.keys())
-        self._bound_deleted()
+        self._lacks_descriptors = sum(tailer.lacks_descriptors for tailer in self._tailers.values())
+        if self._undecided:
+            self._judge_missing()
+        release_excess(list(self._not_idle), self._reading)
+        self._forget_positions()
 
-    def _discovered(self, told: Set[Path] | None) -> Found:
+    def _discovered(self, changed: Set[Path] | None) -> Found:
         try:
-            found = self._discovery.look(told)
+            found = self._discovery.look(changed)
         except DiscoveryError as error:
-            self.problem = str(error)
+            self._root_problem = str(error)
             if (fields := self._occasional.fields("root")) is not None:
                 log.warning("log root could not be listed", extra={"why": str(error), **fields})
             return {}
-        self.problem = None
+        self._root_problem = None
         return found
 
     @property
-    def _restless(self) -> Iterator[Tailer]:
-        """Those that something may still become of, though nobody writes."""
-        return (tailer for tailer in self._tailers.values() if not tailer.rests)
+    def _not_idle(self) -> Iterator[Tailer]:
+        return (tailer for tailer in self._tailers.values() if not tailer.is_idle)
 
-    async def _follow(self, source: Source, tailer: Tailer) -> None:
+    def _follow(self, source: Source, tasks: asyncio.TaskGroup) -> None:
+        # Without the checkpoint nothing tells which files were read, so all of them are.
+        all_is_ours = bool(self._restored.progress_lost) and self.looks <= 1
+        tailer = self._tailers[source] = Tailer(source, self._reading, at_end=self._at_end, all_is_ours=all_is_ours)
+        self._by_directory.setdefault(tailer.directory, []).append(tailer)
+        tasks.create_task(self._run(source, tailer), name=f"tail {source.name}")
+
+    async def _run(self, source: Source, tailer: Tailer) -> None:
         await tailer.run()
         del self._tailers[source]
         neighbours = self._by_directory[tailer.directory]
@@ -205,48 +224,58 @@ class Reader:
 
     def _wake(self, directory: Path) -> None:
         for tailer in self._by_directory.get(directory, ()):
-            tailer.wake()
+            try:
+                tailer.wake()
+            except Exception as error:  # noqa: BLE001  # one source must not end the others
+                self._reading.telemetry.defects.note("file", error)
 
-    def _search(self, sources: Set[Source]) -> None:
-        """Every file that was known and unfinished is in hand now, or it is gone with what was left of it."""
-        if any(tailer.is_unsure for tailer in self._tailers.values()):
-            return  # at the next look
-        self._searched = True
+    def _announce_lost_progress(self) -> None:
+        if lost := self._restored.progress_lost:
+            self._reading.announce(Gap(lost, lost, 0, 0, PROGRESS_LOST, at_least=True))
+
+    def _judge_missing(self) -> None:
+        """Every unfinished file that was known at the start is open now, or it is gone with its unread bytes."""
         positions = self._reading.positions
-        before = dict(positions)
-        lost: list[str] = []
-        for file_id, known in before.items():
-            if known.complete or file_id in self._reading.followed:
-                continue
+        sources = [
+            SourceSeen(source.name, tailer.is_recognised, tailer.is_unsure, source.name in self._judged_sources)
+            for source, tailer in self._tailers.items()
+        ]
+        missing = missing_files(dict(positions), self._reading.open_ids, sources, self._could_be_seen())
+        for gap in missing.gaps:
+            self._reading.announce(gap)
+            self._drop_unfinished(gap.file)
+        for file_id in missing.read_to_end:
+            known = positions[file_id]
+            log.warning(
+                "file is gone; it had been read as far as was seen", extra={"path": known.path, "read": known.offset}
+            )
+            self._drop_unfinished(file_id)
+        self._judged_sources |= {source.name for source in sources if not source.unsure}
+        self._undecided = bool(missing.undecided) or any(source.unsure for source in sources)
+
+    def _drop_unfinished(self, file_id: str) -> None:
+        known = self._reading.positions.get(file_id)
+        if known is not None and not known.complete:
+            del self._reading.positions[file_id]
+
+    def _could_be_seen(self) -> set[str]:
+        root = self._reading.settings.root
+        answers: dict[tuple[str, int], bool] = {}
+        seen = set()
+        for file_id, position in self._reading.positions.items():
+            place = (position.path.rpartition("/")[0], position.device)
+            if place not in answers:
+                answers[place] = could_be_seen(position, root)
+            if answers[place]:
+                seen.add(file_id)
+        return seen
+
+    def _forget_positions(self) -> None:
+        elapsed_seconds = time.monotonic() - self._checked_positions_at
+        if elapsed_seconds < FORGET_EVERY_SECONDS:
+            return
+        self._checked_positions_at = time.monotonic()
+        there = {file_id for tailer in self._tailers.values() for file_id in tailer.settled_ids}
+        positions = self._reading.positions
+        for file_id in self._retention.to_forget(positions, there, self._could_be_seen(), elapsed_seconds):
             del positions[file_id]
-            # A log that was rotated away while it is still written to had more than we ever saw of it.
-            rotated_away = any(_is_of(known, source) for source in sources)
-            if known.size > known.offset or rotated_away:
-                lost.append(known.path)
-                self._reading.announce(Gap(file_id, known.path, known.offset, known.size, GONE, True))
-            else:
-                log.warning(
-                    "file is gone; it had been read as far as was seen",
-                    extra={"path": known.path, "read": known.offset},
-                )
-        # The oldest are deleted first: where nothing that was known is left, more may be missing after it.
-        for source, tailer in self._tailers.items():
-            mine = [(file_id, known) for file_id, known in before.items() if _is_of(known, source)]
-            if mine and not tailer.is_recognised and not any(known.path in lost for _, known in mine):
-                file_id, known = mine[-1]
-                self._reading.announce(Gap(file_id, str(source.path), known.size, known.size, GONE, True))
-
-    def _bound_deleted(self) -> None:
-        """Beyond `retain_deleted_bytes`, the oldest deleted files are let go of, and what they held is a gap."""
-        deleted = [file for tailer in self._restless for file in tailer.files if file.deleted and file.unread]
-        excess = sum(file.unread for file in deleted) - self._reading.settings.retain_deleted_bytes
-        for file in deleted:
-            if excess <= 0:
-                return
-            excess -= file.unread
-            start, lost = file.end, file.abandon()
-            self._reading.announce(Gap(file.id, str(file.path), start, start + lost, "deleted"))
-
-
-def _is_of(known: Position, source: Source) -> bool:
-    return known.path.startswith(str(source.path))

@@ -1,8 +1,8 @@
-"""Opening log files so that only what was meant to be read is read.
+"""Opens log files so that nothing but a log file of the configured directories is read.
 
-Every step from the trusted root down is opened without following links, and what was opened is
-asked what it is: a link, FIFO, device or directory put there between look and open gets nothing.
-The one exception is configured: a last link that leads into a directory of `follow_links_into`.
+Every directory from the trusted root down is opened without following links, and the opened file is asked for its
+type: a link, FIFO, device or directory that was put there after the scan is refused. The one exception is configured:
+a link in the place of the file may lead into a directory of `tail.follow_links_into`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from typing import Final
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class NotALogFile(OSError):
-    """What stands at that path is not read: a link that leads elsewhere, or no regular file."""
+    """The path is a link that leads elsewhere, or it is not a regular file. It is not read."""
 
 
 def open_beneath(root: Path, relative: Sequence[str], allowed: Sequence[Path] = ()) -> int:
-    """A descriptor of the regular file `root`/`relative`, no link followed below `root`.
+    """Opens the regular file `root`/`relative` without following a link below `root`.
 
-    Raises OSError, NotALogFile for what is there but must not be read.
+    Raises OSError; NotALogFile when there is something that must not be read.
     """
     with _walked(root, relative[:-1]) as directory:
         try:
@@ -67,5 +66,5 @@ def _walked(root: Path, steps: Sequence[str]) -> Iterator[int]:
 def _regular(descriptor: int, path: Path) -> int:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise NotALogFile(errno.EINVAL, "is no regular file", str(path))
+        raise NotALogFile(errno.EINVAL, "is not a regular file", str(path))
     return descriptor

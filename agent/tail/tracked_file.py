@@ -1,367 +1,322 @@
-"""One log file in hand: its bytes, where reading stands, and what of it is settled.
+"""One open log file: its bytes, how far it was read, and how far its records are settled.
 
-Synchronous throughout; the tailer decides when to read. A file that has ended stays open until its
-records are settled and for a while longer, since its writer may have been about to write. Its bytes may
-move meanwhile, into a copy or a compressed file; reading goes on there.
+Synchronous throughout; the tailer decides when to read. The life of the file is a `FileState`. A file that has ended
+stays open until its records are settled and nobody can write to it any more. When its bytes move into a copy or into a
+compressed file, reading goes on there.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Set
-from typing import Final
 
-from agent.core.reading.ledger import Entry, Ledger
 from agent.core.reading.line_formats import recognise
-from agent.core.reading.partials import Joiner
-from agent.core.reading.records import Records
-from agent.core.reading.scan_ledger import ScanEntry, ScanLedger
-from agent.core.reading.splitter import SplitLines, Splitter
+from agent.core.reading.splitter import SplitLines
 from agent.tail.checkpoint import Position, this_hour
 from agent.tail.content import LogBytes
-from agent.tail.fingerprint import MARKER_BYTES, digest
+from agent.tail.file_records import FileRecords
+from agent.tail.file_state import (
+    LATE_SECONDS,
+    Facts,
+    FileState,
+    Happening,
+    after,
+    is_inside_a_record,
+    may_be_closed,
+    writer_has_left,
+)
+from agent.tail.fingerprint import digest
+from agent.tail.names import printable
 from agent.tail.types import FoundFile, Source
-
-SETTLE_SECONDS: Final = 1.0
-"""So long a file that was left inside a record is given to end it before the next file is begun."""
-
-LATE_SECONDS: Final = 5.0
-"""So long a rotated file stays open: the runtime opens the new file before it leaves the old one."""
-
-ORPHAN_SECONDS: Final = 600.0
-"""So long a file that was deleted and has no successor stays open: its writer may not know of it."""
-
-LOOKS_FOR_A_COPY: Final = 2
-"""After so many looks nobody has kept a copy of what stood in a truncated file: it is made before the truncation."""
-
+from agent.tail.verified import VerifiedBytes
+from agent.tail.writers import has_writer
 
 Turn = tuple[str, int]
-"""The rotated name under which a file was seen and 0; of the live one, the last rotated name by then and 1."""
+"""Sort key. Rotated file: (its suffix, 0). Live file: (newest suffix seen, 1)."""
 
 
-class TrackedFile:
-    """A file, identified and open."""
+class TrackedFile(FileRecords):
+    """A file that is identified and open."""
 
     def __init__(
         self, source: Source, found: FoundFile, content: LogBytes, head: bytes, file_id: str, max_record_bytes: int
     ) -> None:
         """`head`: the bytes that it was identified by."""
-        self.id = file_id
+        super().__init__(file_id, recognise(head), max_record_bytes)
         self.source = source
         self.found = found
         self.path = source.root.joinpath(*found.relative)
-        self.joiner = Joiner(recognise(head), max_record_bytes)
-        self.islands: frozenset[int] = frozenset()
-        """Where records begin that were settled out of turn by an earlier life of the agent."""
-        self.scan_ledger = ScanLedger()
-        """What went ahead of the ordinary pass in this life."""
-        self._under_way: list[ScanEntry] = []
-        """Records of the urgent scan among those that were joined last."""
-        self._last_island = -1
-        self.begun = False
-        """Reading has come to it."""
-        self.ended = False
-        """Its writer has left it, and it was read to its end."""
-        self.replaced = False
-        """It holds another log now, or nothing: it was truncated, or abandoned."""
-        self.deleted = False
-        """It has no name any more; only we keep its bytes."""
-        self.caught_up_at = time.monotonic()
-        """When there was last nothing unread."""
+        self.state = FileState.OPEN
         self.turn: Turn = (found.rotated, 0)
         """Sorts the files of a source, oldest first."""
         self.confirmed = False
-        """A look that was made after it was opened has shown where it stands."""
-        self.twin = (0, 0)
-        """Device and inode of the file in which the same log was last seen under another name."""
-        self.wrote_at = time.monotonic() - max(0.0, time.time() - content.changed_at())
-        """When its writer last wrote, in seconds of the monotonic clock."""
-        self._content = content
-        self._longest_line = self.joiner.line_format.longest_line(max_record_bytes)
-        self._head = head[:MARKER_BYTES]
-        self._tail = b""
-        """The last bytes read: whether the file still is what it was."""
-        self.noted_size = content.size()
-        """Bytes on disk when that was last looked at."""
-        self._largest_size = 0
-        self._looked_at = (-1, 0)
-        self._crossing: Entry | None = None
-        """The end of this file, when the last part of its last record is in the next one."""
-        self._crossed_from: Entry | None = None
-        """The `_crossing` of the file before."""
-        self._crossed = 0
-        """Records that began there and ended here, but where this file may not be committed yet."""
+        """A scan that was made after the file was opened has shown its place among the others."""
+        self.alias = (0, 0)
+        """Device and inode of the file that held the same log under another name when it was last seen."""
+        self.caught_up_at = time.monotonic()
+        """When there was last nothing unread."""
+        self._bytes = VerifiedBytes(content, head)
         self._active_at = time.monotonic()
         self._looks_since_replaced = 0
-        self._skip_first_line = False
+        self._successor = False
+        self._source_is_gone = False
+        self._directory_is_gone = False
         self._marker = (0, "")
+
+    def go_to_start(self) -> None:
+        """Starts at the beginning, wherever the content stands. Raises OSError."""
         self._place(0)
 
     def go_on_from(self, known: Position) -> None:
-        """Places reading where it was left."""
-        self.note_settled(frozenset(known.islands))
-        self._largest_size = known.size
+        """Starts where the last run of the agent has stopped. Raises OSError."""
+        self.note_settled(frozenset(known.settled_out_of_order))
+        self._bytes.largest_size = known.size
         self._place(known.offset)
-        # It may have been truncated since it was looked at.
-        self.replaced = known.marker not in ("", digest(self._tail))
+        # The file may have been truncated since it was looked at.
+        if known.marker not in ("", digest(self._bytes.last)):
+            self._happened(Happening.OVERWRITTEN)
 
     def go_to_end(self) -> None:
-        """Places reading behind what is there; of a line that is being written, behind that line."""
-        self._place(self._content.size())
-        self._skip_first_line = not self._content.ends_a_line()
+        """Starts at the end of the file, after any unfinished line. Raises OSError."""
+        content = self._bytes.content
+        self._place(content.whole_size())
+        self.skip_first_line = not content.ends_a_line()
 
-    def begin(self, previous: TrackedFile | None) -> None:
-        """Its turn has come. Takes over what `previous` left unfinished: records whose last part is in this file."""
-        self.begun = True
+    def begin(self, previous: FileRecords | None) -> None:
+        """Its turn has come. Takes over the unfinished records of `previous`: their last parts are in this file."""
         self._active_at = time.monotonic()
-        if previous is None or not previous.joiner.open_records:
-            return
-        self.joiner, previous.joiner = previous.joiner, self.joiner
-        self.joiner.line_format, previous.joiner.line_format = previous.joiner.line_format, self.joiner.line_format
-        crossing = previous.ledger.enter(previous._splitter.offset, self.joiner.open_records, time.monotonic())
-        previous._crossing = crossing
-        before = self.joiner.start_next_file(previous.id, previous.islands) + previous._crossed
-        if before and previous._crossed_from is not None:
-            crossing.tie(previous._crossed_from, before)
-        self._crossed_from = crossing
+        super().begin(previous)
+
+    # Reading
 
     def readable(self, most: int) -> int:
-        """How many bytes to read next, at most `most`."""
-        if self.replaced:
+        """How many bytes to read next, at most `most`. Raises OSError."""
+        if not self.state.is_readable:
             return 0
         if self.found.compressed:
-            return 0 if self.ended else most
+            return 0 if self.state.has_ended else most
         size = self.note_size()
         self._check()
-        return max(0, min(most, size - self._splitter.end))
-
-    def note_size(self) -> int:
-        """Bytes there now. That it has grown is noted, whether or not it can be read at once."""
-        size = self._content.size()
-        if size > self.noted_size:
-            self.wrote_at = time.monotonic()
-        self.noted_size = size
-        self._largest_size = max(self._largest_size, size)
-        return size
+        return 0 if self.replaced else max(0, min(most, size - self._splitter.end))
 
     def read(self, most: int) -> bytes:
-        """The next bytes; empty at the end, and when the file turns out to be another one."""
-        data = b"" if self.replaced else self._content.read(most)
-        # Asked afterwards, so that a truncation in between cannot pass for the continuation.
-        self._check()
-        if self.replaced:
+        """The next bytes; empty at the end, and when the file turns out to be another one. Raises OSError."""
+        if not self.state.is_readable:
+            return b""
+        data = self._bytes.read(most)
+        if data is None:
+            self._happened(Happening.OVERWRITTEN)
             return b""
         if data:
-            self._tail = (self._tail + data[-MARKER_BYTES:])[-MARKER_BYTES:]
             self._active_at = time.monotonic()
         return data
 
-    def cut(self, data: bytes, now: float) -> SplitLines:
-        cut = self._splitter.feed(data, now)
-        if self._skip_first_line and cut.lines:
-            self._skip_first_line = False
-            return SplitLines(cut.lines[1:], cut.offset + len(cut.lines[0]), cut.overlong)
-        return cut
-
-    def join(self, cut: SplitLines) -> Records:
-        records = self.joiner.feed(cut.lines, cut.offset, time.monotonic())
-        if cut.overlong is not None:
-            records.unusual.append(cut.overlong)
-        records, self._under_way = self.scan_ledger.skip_scanned(records, self._splitter.offset)
-        return records
-
-    def look_ahead(self, offset: int, most: int) -> bytes:
-        """The bytes from there on as they are now, without moving; of a compressed file none."""
-        if self.replaced or self.found.compressed:
-            return b""
-        return self._content.peek(offset, most)
-
-    def note_settled(self, offsets: Set[int]) -> None:
-        """Records that an earlier life of the agent settled; before they are read."""
-        self.islands |= offsets
-        self._last_island = max(self.islands, default=-1)
-
-    def enter(self, records: Records, now: float) -> Entry:
-        """The entry for these records: up to the oldest record that is still open."""
-        if self.islands and self.ledger.committed > self._last_island:
-            self.islands = frozenset()
-        end = max(self.joiner.committable(self._splitter.offset), self.ledger.end)
-        entry = self.ledger.enter(end, len(records), now, len(self._under_way))
-        for express in self._under_way:
-            express.hold(entry)
-        self._under_way = []
-        self._crossed += records.from_previous_file
-        is_behind_them = end > entry.start or not self.joiner.open_records
-        if self._crossed and self._crossed_from is not None and is_behind_them:
-            entry.tie(self._crossed_from, self._crossed)
-            self._crossed = 0
-        return entry
-
     def last_line(self) -> SplitLines | None:
-        """A last line without a newline, once nobody can be about to write the rest of it."""
-        if self.ended and self._is_left and self._splitter.end > self._splitter.offset:
+        """A last line without a newline, once nobody can write the rest of it."""
+        if self.state.has_ended and self._splitter.end > self._splitter.offset and self._may_be_closed:
             return self._splitter.finish()
         return None
 
-    def has_ended(self, found: tuple[FoundFile, ...]) -> bool:
-        """Its writer has gone on to another file, or there is no writer any more."""
-        if self.replaced:
-            waited = time.monotonic() - self._active_at >= SETTLE_SECONDS
-            return waited and self._looks_since_replaced >= LOOKS_FOR_A_COPY
-        if self.found.compressed or self.found.rotated:
-            return True
-        if found:
-            return found[-1].live and not self.is_same(found[-1])
-        return bool(self.source.pod_uid) or time.monotonic() - self._active_at >= ORPHAN_SECONDS
+    def look_ahead(self, offset: int, most: int) -> bytes:
+        """The bytes from `offset` on, without moving; of a compressed file none. Raises OSError."""
+        if self.found.compressed or not self.state.is_readable:
+            return b""
+        return self._bytes.content.peek(offset, most)
+
+    def rewind(self) -> None:
+        """Starts again at the committed offset: what was read behind it may not have been delivered. Raises OSError."""
+        self.forget_records()
+        self._place(self.ledger.committed)
+
+    # What a scan shows
+
+    def note_scan(self, found: tuple[FoundFile, ...]) -> None:
+        """A scan has seen these files of the source. Raises OSError."""
+        self._looks_since_replaced += self.state is FileState.REPLACED
+        named = any(self.is_same(seen) for seen in found)
+        self._happened(Happening.SEEN if named else Happening.NOT_SEEN)
+        self._successor = bool(found) and found[-1].live and not self.is_same(found[-1])
+        self._source_is_gone = not found
+        self._directory_is_gone = self.state.is_deleted and self._container_directory_is_gone()
+        if self._bytes.note_scan():
+            self._check()
+
+    def writer_has_left(self) -> bool:
+        """Whether the file may be finished, and the next one begun."""
+        return writer_has_left(self.state, self._facts(), time.monotonic())
 
     @property
-    def is_torn(self) -> bool:
-        """It was left inside a record so recently that the rest of it may still be written here."""
-        unfinished = self.joiner.open_records or self._splitter.end > self._splitter.offset
-        rests = self.found.compressed or self.replaced
-        return bool(unfinished) and not rests and time.time() - self._content.changed_at() < SETTLE_SECONDS
+    def is_inside_a_record(self) -> bool:
+        """The rest of a record may still be written to it."""
+        unfinished = bool(self.joiner.open_records) or self._splitter.end > self._splitter.offset
+        return is_inside_a_record(self.state, self._facts(), unfinished, time.monotonic())
 
-    def is_same(self, found: FoundFile) -> bool:
-        return not self.replaced and (self.found.device, self.found.inode) == (found.device, found.inode)
+    def finish(self) -> None:
+        """Its writer has left it, and all of it was read."""
+        self._happened(Happening.FINISHED)
 
-    def is_copied_by(self, content: LogBytes) -> bool:
-        """Whether what was read of this file stands in the other one as well; before that, whether all of it does."""
-        if self.replaced or self._splitter.end >= MARKER_BYTES:
-            return content.seek(self._splitter.end) == self._tail
-        size = self._content.size()
-        return content.seek(size) == self._content.before(size)
-
-    @property
-    def needs_a_copy(self) -> bool:
-        """Its bytes are gone from under its name and not all of them were read."""
-        return not self.ended and (self.replaced or self.deleted)
-
-    def move(self, found: FoundFile, content: LogBytes) -> None:
-        """Goes on in a copy of its bytes."""
-        content.seek(self._splitter.end)
-        self._content.close()
-        self._content = content
-        self.found = found
-        self.path = self.source.root.joinpath(*found.relative)
-        self.replaced = self.deleted = False
-
-    def abandon(self) -> int:
-        """Leaves unread what is unread; how many bytes that is."""
-        lost = 0 if self.replaced else self._content.remaining()
-        self.replaced = self.ended = True
+    def give_up(self) -> int:
+        """Leaves the unread bytes unread. Returns how many bytes that are."""
+        lost = self._bytes.content.remaining() if self.state.is_readable else 0
+        self._happened(Happening.GIVEN_UP)
         return lost
 
-    def note_look(self, found: tuple[FoundFile, ...]) -> None:
-        """Discovery has looked again, and this is what it saw of the source."""
-        self._looks_since_replaced += self.replaced
-        state = self._content.state()
-        if state != self._looked_at:  # as long as nobody writes, there is nothing to be found out
-            self._looked_at = state
-            self._check()
-        self.deleted = not any(self.is_same(seen) for seen in found)
+    def is_same(self, found: FoundFile) -> bool:
+        return self.state.is_readable and self.found.key == found.key
 
     @property
-    def reached(self) -> int:
-        """Where the first line begins that was not read to its end."""
-        return self._splitter.offset
+    def copy_marker(self) -> tuple[int, bytes]:
+        """An offset and the bytes before it: a copy holds the same bytes there. Raises OSError."""
+        return self._bytes.copy_marker(readable=self.state.is_readable)
+
+    def move(self, found: FoundFile, content: LogBytes) -> None:
+        """Goes on in a copy of its bytes. Raises OSError."""
+        self._bytes.move(content)
+        self.found = found
+        self.path = self.source.root.joinpath(*found.relative)
+        self._happened(Happening.COPY_OPENED)
+
+    # What is known
 
     @property
-    def end(self) -> int:
-        """Up to where it was read."""
-        return self._splitter.end
+    def replaced(self) -> bool:
+        return not self.state.is_readable
+
+    @property
+    def deleted(self) -> bool:
+        return self.state.is_deleted
+
+    @property
+    def ended(self) -> bool:
+        return self.state.has_ended
 
     @property
     def vanished_bytes(self) -> int:
-        """How many bytes have been there and are not there any more, though they were not read."""
-        return max(0, self._largest_size - self._splitter.end)
-
-    @property
-    def in_flight(self) -> int:
-        """Records read and not settled; a record that is still open at the end of the file before is not read yet."""
-        crossing = self._crossing.pending if self._crossing is not None else 0
-        return self.ledger.in_flight + self.scan_ledger.in_flight - crossing
+        """Bytes that were there, are not there any more, and were not read."""
+        return max(0, self._bytes.largest_size - self._splitter.end)
 
     @property
     def unread(self) -> int:
-        """Bytes on disk that were not read yet; of a compressed file all of them, until it has ended."""
-        if self.replaced or (self.found.compressed and self.ended):
+        """Bytes on disk that were not read yet; of a compressed file all bytes until it has ended."""
+        if not self.state.is_readable or (self.found.compressed and self.state.has_ended):
             return 0
-        return self._content.size() if self.found.compressed else max(0, self._content.size() - self._splitter.end)
+        size = self._bytes.content.size()
+        return size if self.found.compressed else max(0, size - self._splitter.end)
+
+    def note_size(self) -> int:
+        """Bytes on disk now. That the file has grown is noted, whether or not it can be read at once."""
+        return self._bytes.measure()
 
     @property
-    def has_work(self) -> bool:
-        """A look may bring it on, and no event will: late writes, a truncation, a partial that is due, settlement."""
-        unsettled = self.ledger.committed < self.end
-        return self.ended or self.replaced or not self.begun or unsettled or self._content.size() != self.end
+    def noted_size(self) -> int:
+        return self._bytes.noted_size
 
     @property
-    def rests(self) -> bool:
-        """Nothing becomes of it but by its writer."""
-        return not self.has_work and not self.deleted
+    def wrote_at(self) -> float:
+        """When the file was last written to, in seconds of the monotonic clock."""
+        return self._bytes.wrote_at
 
-    def was_written(self, *, closely: bool) -> bool:
-        """Somebody wrote to a file at rest since the last look; not `closely`: it has grown or shrunk."""
-        return self._content.state() != self._looked_at if closely else self._content.size() != self._looked_at[0]
+    @property
+    def is_idle(self) -> bool:
+        """Everything is read and settled; only a write changes that."""
+        waits_for_a_scan = self.state is not FileState.OPEN or not self.begun or self.ledger.committed < self.end
+        return not waits_for_a_scan and self._bytes.content.size() == self.end
+
+    def changed_since_scan(self, *, closely: bool) -> bool:
+        """Whether an idle file was written to since the last scan. Not `closely`: whether its size has changed."""
+        return self._bytes.changed_since_scan(closely=closely)
+
+    @property
+    def is_complete(self) -> bool:
+        """Its writer has left it, or it was overwritten, and all that was seen of it is read and settled.
+
+        A late write is still read: the next run of the agent compares the size of the file with its position.
+        """
+        settled = self.ledger.committed >= self.end and not self.scan_ledger.in_flight
+        has_ended = self.state.has_ended or (self.state is FileState.REPLACED and not self.vanished_bytes)
+        return has_ended and settled and not self.unread
 
     @property
     def is_done(self) -> bool:
-        """It has ended, all of it is settled, and nobody will write to it any more."""
+        """It has ended, all of it is settled, and nobody can write to it any more."""
         settled = self.ledger.committed >= self.end and not self.scan_ledger.in_flight
-        return self.ended and self._is_left and not self.unread and settled
+        return self.state.has_ended and settled and not self.unread and self._may_be_closed
 
     @property
-    def _is_left(self) -> bool:
-        gone = self.deleted and bool(self.source.pod_uid)  # kubelet deletes what no container writes to any more
-        quiet = time.monotonic() - self._active_at >= LATE_SECONDS
-        return self.found.compressed or self.replaced or gone or quiet
+    def may_be_written(self) -> bool:
+        """Some process has the file open for writing, or the kernel does not tell."""
+        return self._facts().has_writer is not False
 
     @property
     def known_size(self) -> int:
-        """Uncompressed bytes there, of a compressed file as it says itself; those read, where that is more."""
-        return self.end if self.replaced else max(self.end, self._content.whole_size())
+        """Uncompressed bytes in the file, as far as they are known without reading them."""
+        return max(self.end, self._bytes.content.whole_size()) if self.state.is_readable else self.end
 
     @property
     def position(self) -> Position:
-        size = self.end if self.found.compressed or self.replaced else max(self.end, self._content.size())
+        grows = self.state.is_readable and not self.found.compressed
         return Position(
-            path=str(self.path),
+            path=printable(self.path),
             offset=self.ledger.committed,
-            size=size,
+            size=max(self.end, self._bytes.largest_size) if grows else self.end,
             device=self.found.device,
             inode=self.found.inode,
-            complete=self.is_done,
-            islands=self._islands(),
+            complete=self.is_complete,
+            settled_out_of_order=self.all_settled_out_of_order(),
             seen_at=this_hour(),
             marker=self._committed_marker(),
         )
 
     def close(self) -> None:
-        self._content.close()
-
-    def _check(self) -> None:
-        """Whether the file still holds what was read of it, or, before that, what it was identified by."""
-        if self.replaced:
-            return
-        if self._splitter.end >= MARKER_BYTES:
-            self.replaced = self._content.before(self._splitter.end) not in (None, self._tail)
-        else:
-            self.replaced = self._content.before(len(self._head)) not in (None, self._head)
-        if self.replaced:
-            self._active_at = time.monotonic()
+        self._bytes.content.close()
 
     def _place(self, offset: int) -> None:
-        self._tail = self._content.seek(offset)
-        self.ledger = Ledger(offset)
-        self._splitter = Splitter(offset, self._longest_line)
+        self._bytes.seek(offset)
+        self.start_at(offset)
 
-    def _islands(self) -> tuple[int, ...]:
-        committed = self.ledger.committed
-        self.scan_ledger.forget(committed)
-        return tuple(sorted(offset for offset in {*self.islands, *self.scan_ledger.settled} if offset >= committed))
+    def _check(self) -> None:
+        if self.state.is_readable and not self._bytes.still_ours():
+            self._happened(Happening.OVERWRITTEN)
+
+    def _happened(self, happening: Happening) -> None:
+        before, self.state = self.state, after(self.state, happening)
+        if before.is_readable and not self.state.is_readable:
+            self._active_at = time.monotonic()
+            self._looks_since_replaced = 0
+
+    @property
+    def _may_be_closed(self) -> bool:
+        return may_be_closed(self.state, self._facts(), time.monotonic())
+
+    def _facts(self) -> Facts:
+        # The kernel is asked only where the answer decides.
+        is_quiet = time.monotonic() - self._active_at >= LATE_SECONDS
+        asks_kernel = self.state.is_deleted or (self.state.has_ended and is_quiet)
+        return Facts(
+            compressed=self.found.compressed,
+            rotated=bool(self.found.rotated),
+            has_successor=self._successor,
+            source_is_gone=self._source_is_gone,
+            has_writer=has_writer(self._bytes.content.fileno()) if asks_kernel and not self.found.compressed else None,
+            directory_is_gone=self._directory_is_gone,
+            looks_since_replaced=self._looks_since_replaced,
+            active_at=self._active_at,
+            wrote_at=self._bytes.wrote_at,
+        )
+
+    def _container_directory_is_gone(self) -> bool:
+        return bool(self.source.pod_uid) and not self.source.path.parent.is_dir()
 
     def _committed_marker(self) -> str:
         offset = self.ledger.committed
         if self._marker[0] != offset:
-            before = None if self.replaced else self._content.before(offset)
-            self._marker = (offset, digest(before) if before else "")
+            self._marker = (offset, self._digest_before(offset))
         return self._marker[1]
+
+    def _digest_before(self, offset: int) -> str:
+        if not self.state.is_readable:
+            return ""
+        try:
+            before = self._bytes.content.before(offset)
+        except OSError:
+            return ""
+        return digest(before) if before else ""

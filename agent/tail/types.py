@@ -1,19 +1,33 @@
-"""The values that the modules of this package share."""
+"""The values that the modules of this package share, and that they give to the pipeline."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from agent.core.processing.urgent_scan import UrgentMatcher
+from agent.core.reading.ledger import Entry
+from agent.core.reading.line_formats import LineFormat
+from agent.core.reading.records import Records
+from agent.core.reading.scan_ledger import ScanEntry
+from agent.flow.budget import Budget
+from agent.flow.turns import Turns
+from agent.settings import Tail
+from agent.tail.checkpoint import Position
+from agent.tail.names import printable
+from agent.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One log as its writer sees it: a restart of a container, or a file that is rotated under one name."""
+    """One log: one run of a container, or a file that is rotated under one name."""
 
     root: Path
-    """The trusted directory; no link is followed below it."""
+    """The trusted directory. Below it no link is followed."""
     relative: tuple[str, ...]
-    """Steps from there to the live file."""
+    """The path of the live file below `root`, in steps."""
     namespace: str = ""
     pod: str = ""
     pod_uid: str = ""
@@ -21,29 +35,115 @@ class Source:
 
     @property
     def path(self) -> Path:
+        """The path of the live file."""
         return self.root.joinpath(*self.relative)
 
     @property
-    def belongs_to(self) -> str:
-        """What makes its files differ from those of any other source with the same content."""
+    def name(self) -> str:
+        """The path of the live file as text."""
+        return printable(self.path)
+
+    @property
+    def identity(self) -> str:
+        """Part of the id of each of its files, so that two sources with the same content have different ids."""
         return "/".join((self.pod_uid, self.container, self.relative[-1])) if self.pod_uid else str(self.path.parent)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """One file of a source, as it stood at the time of the look."""
+    """One file of a source, as the last scan saw it."""
 
     relative: tuple[str, ...]
     rotated: str
-    """Sorts the files of a source, oldest first; the live file, which is not rotated, is last."""
-    compressed: bool
+    """Sorts the files of a source, oldest first. Empty: the live file, which comes last."""
+    compression: str
+    """`gz`, `bz2`, `xz` or `zst`. Empty: plain."""
     device: int
     inode: int
+    size: int = field(default=0, compare=False)
+    """Bytes on disk when its directory was listed."""
 
     @property
     def live(self) -> bool:
         return not self.rotated
 
+    @property
+    def compressed(self) -> bool:
+        return bool(self.compression)
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Device and inode."""
+        return self.device, self.inode
+
 
 Found = dict[Source, tuple[FoundFile, ...]]
 """Every source with its files, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records that were read together, and the ledger entry that waits until they are settled."""
+
+    file_id: str
+    namespace: str
+    """The namespace of Falco's pod. Empty: not known from the path."""
+    line_format: LineFormat
+    settled: frozenset[int]
+    """Offsets of records that a previous run of the agent has settled."""
+    records: Records
+    entry: Entry | ScanEntry
+    cost_bytes: int
+    """Bytes of the budget that were acquired for this chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bytes of a file that vanished before they could be read."""
+
+    file: str
+    path: str
+    start: int
+    end: int
+    why: str
+    at_least: bool = False
+    """More bytes may have been lost than these."""
+
+    @property
+    def key(self) -> str:
+        """The same for the same loss, also when a later run of the agent finds it again.
+
+        Its end is not part of the key, because a later run may have seen less of the file.
+        """
+        return f"{self.file}:{self.start}:{self.why.replace(' ', '-')}"
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What all tailers share."""
+
+    settings: Tail
+    budget: Budget
+    telemetry: Telemetry
+    deliver: Callable[[Chunk], Awaitable[None]]
+    announce: Callable[[Gap], None]
+    positions: dict[str, Position]
+    """Positions of files that are not open now, by file id."""
+    open_ids: set[str] = field(default_factory=set)
+    """Ids of the files that some tailer has open: no file is read by two tailers."""
+    allowed: asyncio.Event = field(default_factory=_set_event)
+    """Not set: files are opened and held, but not read yet."""
+    matcher: UrgentMatcher | None = None
+    """Finds urgent alerts in a backlog. None: no urgent scan."""
+    express_bytes: int = 0
+    """The urgent scan starts when a source has a longer backlog than this."""
+    scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the urgent scan that has its window in memory."""
+    turns: Turns = field(default_factory=Turns)
+    """Taken for each chunk: a chunk is delivered before the next one is read, and a flood does not starve the loop."""

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
 from agent.core.values import Lane
+from agent.telemetry.defects import Defects
 from agent.telemetry.histogram import LatencyHistogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream has no annotation
@@ -148,6 +149,9 @@ class Telemetry:
         )
         self.registry.register(self.alert_latency)
         self.dead_letters = self._counter("dead_letters", "Records written as dead letters.", "reason")
+        self.dead_letters_lost = self._counter(
+            "dead_letters_lost", "Rejected records that the disk refused and that could not be held.", "reason"
+        )
         self.last_acknowledged = self._gauge(
             "last_acknowledged_timestamp_seconds", "Time at which CloudWatch last accepted a request."
         )
@@ -159,6 +163,12 @@ class Telemetry:
             "Requests whose entity CloudWatch rejected. The events were accepted; the stream continues without entity.",
             "reason",
         )
+
+        # Unforeseen exceptions.
+        self.unforeseen = self._counter(
+            "defects", "Unforeseen exceptions, each of which concerned one record, one file or one part.", "part"
+        )
+        self.defects = Defects(self.unforeseen)
 
         # State.
         self.checkpoint_age = self._gauge("checkpoint_age_seconds", "Time since the checkpoint was last written.")

@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from agent.errors import PortUnavailable
 from agent.settings import Http
 from agent.telemetry import Telemetry
+from agent.telemetry.defects import Defects
 from agent.web.document import status_document
 from agent.web.listen import BOTH_FAMILIES, both_families
 from agent.web.page import CONTENT_SECURITY_POLICY, render
@@ -48,13 +49,15 @@ async def serve(
     settings: Http, telemetry: Telemetry, *, report: Callable[[], Report], health: Probes, readiness: Probes
 ) -> AsyncIterator[int]:
     """Serves during the block and yields the port. Raises PortUnavailable."""
-    application = web.Application(client_max_size=LARGEST_REQUEST_BYTES)
+    application = web.Application(
+        client_max_size=LARGEST_REQUEST_BYTES, middlewares=[_defects_middleware(telemetry.defects)]
+    )
     application.on_response_prepare.append(_harden)
     application.add_routes(
         [
             web.get("/metrics", make_aiohttp_handler(telemetry.registry)),
-            web.get("/healthz", _probe_handler(health)),
-            web.get("/readyz", _probe_handler(readiness)),
+            web.get("/healthz", _probe_handler(health, telemetry.defects)),
+            web.get("/readyz", _probe_handler(readiness, telemetry.defects)),
             web.get("/status", _status_handler(report, health, readiness)),
             web.get("/", _page_handler(report, health, readiness)),
         ]
@@ -105,9 +108,30 @@ def _explain(error: Exception, settings: Http) -> str:
     return values + f"the agent cannot listen there ({error}); set http.host and http.port to another address"
 
 
-def _probe_handler(probes: Probes) -> Handler:
+def _defects_middleware(defects: Defects) -> Middleware:
+    """Takes down an unforeseen exception of a handler and answers 500."""
+
+    @web.middleware
+    async def contain(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001  # a page that cannot be made must not disturb the rest
+            defects.note("http", error)
+            return web.Response(text="This page could not be made; the reason is in the agent's log.\n", status=500)
+
+    return contain
+
+
+def _probe_handler(probes: Probes, defects: Defects) -> Handler:
     async def answer(_: web.Request) -> web.Response:
-        found = probes()
+        found: Sequence[Probe]
+        try:
+            found = probes()
+        except Exception as error:  # noqa: BLE001  # kubelet must not restart a fleet for a defect of the probe itself
+            defects.note("http", error)
+            found = (Probe("http", False, "the checks could not be made; see the agent's log", required=False),)
         lines = "".join(f"{_outcome(probe)} {probe.name}: {_one_line(probe.detail)}\n" for probe in found)
         passed = all(probe.ok or not probe.required for probe in found)
         return web.Response(text=lines, status=200 if passed else 503)

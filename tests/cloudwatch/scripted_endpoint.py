@@ -19,6 +19,7 @@ class Answer:
     body: bytes = b'{"nextSequenceToken":"1"}'
     kind: str = JSON
     cut: bool = False
+    location: str = ""
 
     @classmethod
     def error(cls, code: str, *, status: int = 400, **fields: object) -> "Answer":
@@ -56,7 +57,8 @@ class ScriptedEndpoint:
         answer = self.script.pop(0) if self.script else self.otherwise
         if answer.cut and request.transport is not None:
             request.transport.abort()
-        return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.kind})
+        headers = {"Content-Type": answer.kind} | ({"Location": answer.location} if answer.location else {})
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
 @asynccontextmanager

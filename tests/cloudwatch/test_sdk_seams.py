@@ -6,18 +6,22 @@ import time
 import aiobotocore.credentials
 import orjson
 import pytest
+from aiobotocore import utils as sdk_utils
+from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.session import AioSession
 from botocore.awsrequest import AWSPreparedRequest
 
 from agent.cloudwatch import credentials, put_request
 from agent.cloudwatch.connection import Connector
+from agent.cloudwatch.http_session import BoundedSession, bound_credential_endpoints
 from agent.cloudwatch.put_request import DirectPuts
 from agent.core.values import Destination
-from agent.errors import Throttled
+from agent.errors import Throttled, Unavailable
 from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.settings.model import CloudWatch
 from tests.cloudwatch.clients import client_of
-from tests.cloudwatch.scripted_endpoint import scripted_endpoint
+from tests.cloudwatch.scripted_endpoint import Answer, scripted_endpoint
 from tests.cloudwatch.test_put import events
 
 HERE = Destination("falco", "node-1")
@@ -62,6 +66,35 @@ def test_credentials_that_are_renewed_when_used_take_a_function_and_a_name():
     made = aiobotocore.credentials.AioDeferredRefreshableCredentials(None, "assume-role")
 
     assert made.method == "assume-role", "AioDeferredRefreshableCredentials has changed (credentials)"
+
+
+async def test_each_session_of_the_sdk_is_bounded():
+    bound_credential_endpoints()
+
+    assert hasattr(AIOHTTPSession, "_get_session"), "AIOHTTPSession has no _get_session (http_session)"
+    for fetcher in (sdk_utils.AioIMDSFetcher, sdk_utils.AioContainerMetadataFetcher):
+        assert issubclass(fetcher._ref_counted_session_cls, BoundedSession), f"{fetcher} takes no session class of ours"
+        assert list(inspect.signature(fetcher).parameters).count("session") == 1
+    session = AioSession()
+    session.set_default_client_config(AioConfig(http_session_cls=BoundedSession))
+    async with session.create_client("sts", region_name="eu-west-1") as sts:
+        assert isinstance(sts._endpoint.http_session, BoundedSession), (
+            "STS does not use the session class of the config"
+        )
+
+
+async def test_without_the_private_parts_a_warning_is_logged_and_a_followed_redirect_is_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(BoundedSession, "_get_session", AIOHTTPSession._get_session)
+    monkeypatch.delattr(sdk_utils, "_RefCountedSessionMixin")
+    async with scripted_endpoint() as elsewhere, scripted_endpoint() as endpoint, client_of(endpoint) as client:
+        await client.put(HERE, events("one"))
+        endpoint.otherwise = Answer(307, location=f"{elsewhere.url}/")
+        with pytest.raises(Unavailable):
+            await client.put(HERE, events("two"))
+
+    assert "answers are not bounded in size" in caplog.text
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

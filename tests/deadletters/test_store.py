@@ -22,11 +22,17 @@ from agent.errors import StateUnwritable
 HERE = Destination("falco", "node-1/urgent")
 
 
-def a_dead_letter(message: bytes = b'{"rule":"r"}', *, offset: int = 0, reason: str = "too_old") -> DeadLetter:
+def a_dead_letter(
+    message: bytes = b'{"rule":"r"}',
+    *,
+    offset: int = 0,
+    reason: str = "too_old",
+    file: str = "/var/log/pods/falco/0.log",
+) -> DeadLetter:
     return dead_letter(
         message,
         reason=reason,
-        file="/var/log/pods/falco/0.log",
+        file=file,
         offset=offset,
         destination=HERE,
         timestamp_ms=1_700_000_000_000,

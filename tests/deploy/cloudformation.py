@@ -68,7 +68,11 @@ class Stack:
                 case "Ref":
                     return self._reference(argument)
                 case "Fn::Sub":
-                    return re.sub(r"\$\{([^}!]+)\}", lambda found: str(self._reference(found[1])), argument)
+                    text, local = argument if isinstance(argument, list) else (argument, {})
+                    values = {name: self._resolve(one) for name, one in local.items()}
+                    return re.sub(
+                        r"\$\{([^}!]+)\}", lambda found: str(values.get(found[1]) or self._reference(found[1])), text
+                    )
                 case "Fn::If":
                     return self._resolve(argument[1] if self._holds(argument[0]) else argument[2])
                 case "Fn::Equals":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ from agent.cloudwatch.client import open_cloudwatch
 from agent.core.values import Destination
 from tests.deploy.agent_at_work import GROUP, agent_at_work, made_up_credentials
 from tests.deploy.cloudformation import Stack
+from tools.placeholders import placeholders
 
 ROOT = Path(__file__).parents[2]
 POLICY = ROOT / "manifests/aws/iam-policy.json"
+EXTRAS = sorted((ROOT / "manifests/aws").glob("iam-extra-*.json"))
 STACK = ROOT / "manifests/aws/stack.yaml"
 
 PERMISSION_ONLY = frozenset({"TagResource"})
@@ -25,6 +29,10 @@ PERMISSION_ONLY = frozenset({"TagResource"})
 
 UNSCOPED = frozenset({"DescribeLogGroups"})
 """CloudWatch checks this permission for all log groups of the account: `log-group::log-stream:`."""
+
+
+def statements_of(*paths: Path) -> list[dict[str, Any]]:
+    return [statement for path in paths for statement in json.loads(path.read_text())["Statement"]]
 
 
 def actions(statements: list[dict[str, Any]]) -> set[str]:
@@ -56,11 +64,50 @@ async def operations_of_the_agent(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_the_policy_covers_exactly_the_calls_of_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    statements = json.loads(POLICY.read_text())["Statement"]
-
     called = await operations_of_the_agent(tmp_path, monkeypatch)
 
-    assert actions(statements) == called | PERMISSION_ONLY
+    assert actions(statements_of(POLICY, *EXTRAS)) == called | PERMISSION_ONLY
+
+
+def test_the_policy_without_extras_allows_only_to_ship():
+    assert actions(statements_of(POLICY)) == {"PutLogEvents", "CreateLogStream"}
+
+
+def test_each_optional_permission_is_in_a_file_of_its_own():
+    found = {path.stem: sorted(actions(statements_of(path))) for path in EXTRAS}
+
+    assert found == {
+        "iam-extra-create": ["CreateLogGroup", "TagResource"],
+        "iam-extra-drift": ["DescribeLogGroups"],
+        "iam-extra-readback": ["GetLogEvents"],
+        "iam-extra-retention": ["PutRetentionPolicy"],
+    }
+
+
+@pytest.mark.parametrize("path", [POLICY, *EXTRAS], ids=lambda path: path.stem)
+def test_partition_region_account_and_group_are_placeholders_that_the_check_finds(path: Path):
+    found = {placeholder.name for placeholder in placeholders(path)}
+
+    expected = {"<YOUR-PARTITION>", "<YOUR-REGION>", "<YOUR-ACCOUNT-ID>"}
+    assert found == (expected if "drift" in path.name else expected | {"<YOUR-LOG-GROUP>"})
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_the_command_of_the_guide_fills_in_every_placeholder(partition: str, tmp_path: Path):
+    (block,) = re.findall(r"^```sh\n(sed .*?)^```", (ROOT / "docs/iam.md").read_text(), re.MULTILINE | re.DOTALL)
+    folder = tmp_path / "manifests/aws"
+    folder.mkdir(parents=True)
+    for path in (POLICY, *EXTRAS):
+        shutil.copy(path, folder)
+
+    command = block.replace("<YOUR-PARTITION>|aws|", f"<YOUR-PARTITION>|{partition}|")
+    subprocess.run(["sh", "-c", command.split("python")[0]], cwd=tmp_path, check=True)
+
+    assert [one for path in folder.iterdir() for one in placeholders(path)] == []
+    (shipping,) = statements_of(folder / "iam-policy.json")
+    assert (
+        resources(shipping)[0] == f"arn:{partition}:logs:ap-south-1:123456789012:log-group:/falco/eks-managed-cluster"
+    )
 
 
 def test_the_policy_covers_every_operation_that_the_code_names():
@@ -71,35 +118,60 @@ def test_the_policy_covers_every_operation_that_the_code_names():
     words = re.findall(r'(?:"|client\.)(\w+)(?:"|\()', source)
 
     called = {spellings[word] for word in words if word in spellings}
-    assert actions(json.loads(POLICY.read_text())["Statement"]) == called | PERMISSION_ONLY
+    assert actions(statements_of(POLICY, *EXTRAS)) == called | PERMISSION_ONLY
 
 
-@pytest.mark.parametrize("sid", ["ShipAlerts", "CreateTheGroupWhenMissing", "ReadBackForExactResume"])
+@pytest.mark.parametrize(
+    "sid", ["ShipAlerts", "CreateTheGroupWhenMissing", "SetTheRetentionOfANewGroup", "ReadBackForExactResume"]
+)
 def test_permissions_are_limited_to_the_named_group(sid: str):
-    statement = next(one for one in json.loads(POLICY.read_text())["Statement"] if one["Sid"] == sid)
+    statement = next(one for one in statements_of(POLICY, *EXTRAS) if one["Sid"] == sid)
 
-    group = "arn:aws:logs:<YOUR-REGION>:<YOUR-ACCOUNT-ID>:log-group:/falco/eks-managed-cluster"
+    group = "arn:<YOUR-PARTITION>:logs:<YOUR-REGION>:<YOUR-ACCOUNT-ID>:log-group:<YOUR-LOG-GROUP>"
     assert resources(statement) == [group, f"{group}:*"]
 
 
 def test_only_a_describe_permission_is_not_limited_to_the_group():
-    statements = json.loads(POLICY.read_text())["Statement"]
+    statements = statements_of(POLICY, *EXTRAS)
 
-    wide = [one for one in statements if not all("/falco/eks-managed-cluster" in arn for arn in resources(one))]
+    wide = [one for one in statements if not all("<YOUR-LOG-GROUP>" in arn for arn in resources(one))]
 
     assert actions(wide) == UNSCOPED
 
 
 def test_the_policy_of_the_stack_does_not_allow_to_create_the_group():
-    assert actions(stack_statements()) == {"PutLogEvents", "CreateLogStream", "DescribeLogGroups"}
+    assert actions(stack_statements()) == {"PutLogEvents", "CreateLogStream"}
 
 
-def test_the_stack_allows_reading_back_only_if_a_parameter_says_so():
-    assert "GetLogEvents" in actions(stack_statements(AllowExactResume="true"))
+@pytest.mark.parametrize(
+    ("parameter", "action"), [("AllowExactResume", "GetLogEvents"), ("AllowDriftReport", "DescribeLogGroups")]
+)
+def test_the_stack_allows_more_only_if_a_parameter_says_so(parameter: str, action: str):
+    extra = actions(stack_statements(**{parameter: "true"})) - actions(stack_statements())
+
+    assert extra == {action}
+
+
+def test_the_policy_of_the_stack_names_a_group_that_exists_already():
+    (shipping,) = stack_statements(ExistingLogGroup="/falco/made-by-the-agent")
+
+    group = "arn:aws:logs:ap-south-1:123456789012:log-group:/falco/made-by-the-agent"
+    assert resources(shipping) == [group, f"{group}:*"]
+
+
+def test_the_role_of_the_log_alarms_reads_only_this_group():
+    stack = Stack(STACK, AgentIdentity="none")
+
+    (policy,) = stack.resources["LogAlarmRole"]["Policies"]
+    query, results = policy["PolicyDocument"]["Statement"]
+
+    group = "arn:aws:logs:ap-south-1:123456789012:log-group:/falco/eks-managed-cluster"
+    assert resources(query) == [group, f"{group}:*"]
+    assert not actions([results]) & {"GetLogEvents", "FilterLogEvents", "StartQuery", "PutLogEvents"}
 
 
 def test_the_policy_of_the_stack_is_limited_to_its_own_group():
-    for statement in stack_statements(AllowExactResume="true"):
+    for statement in stack_statements(AllowExactResume="true", AllowDriftReport="true"):
         if actions([statement]) <= UNSCOPED:
             continue
         group = "arn:aws:logs:ap-south-1:123456789012:log-group:/falco/eks-managed-cluster"
@@ -109,7 +181,7 @@ def test_the_policy_of_the_stack_is_limited_to_its_own_group():
 def test_every_statement_is_explained_in_the_documentation():
     guide = (ROOT / "docs/iam.md").read_text()
 
-    sids = {one["Sid"] for one in json.loads(POLICY.read_text())["Statement"]}
+    sids = {one["Sid"] for one in statements_of(POLICY, *EXTRAS)}
 
     assert {sid for sid in sids if f"`{sid}`" not in guide} == set()
 
@@ -148,4 +220,5 @@ def test_pod_identity_trusts_one_service_account_of_one_cluster():
 def test_the_stack_creates_only_the_role_that_a_parameter_selects(identity: str, made: set[str]):
     stack = Stack(STACK, AgentIdentity=identity, OidcProvider="oidc.eks.ap-south-1.amazonaws.com/id/ABC123")
 
-    assert {name for name in stack.resources if name.endswith(("Role", "Association"))} == made
+    of_agent = {name for name in stack.resources if name.endswith(("Role", "Association"))} - {"LogAlarmRole"}
+    assert of_agent == made

@@ -19,17 +19,22 @@ STACK = Stack(ROOT / "manifests/aws/stack.yaml", AgentIdentity="none")
 
 COMMANDS = {"fields", "filter", "stats", "sort", "dedup", "limit"}
 WORDS = {"as", "by", "and", "or", "in", "asc", "desc", "ispresent", "count", "count_distinct", "latest"}
+WORDS |= {"now", "toMillis"}
 """Keywords of the query language (CloudWatch Logs Insights language reference, read 2026-11)."""
 
-OF_INSIGHTS = {"@timestamp"}
+OF_INSIGHTS = {"@timestamp", "@ingestionTime"}
 OF_ENRICHED_ALERTS = {"kubernetes.namespace_name", "kubernetes.pod_name", "kubernetes.workload_name"}
 """Only alerts about a pod have these fields. The tests of enrichment check their names."""
 
-OF_FALCO_IN_A_CONTAINER = {"output_fields.k8s.ns.name", "output_fields.k8s.pod.name"}
-
 
 def queries() -> dict[str, str]:
-    saved = {one["Name"]: one["QueryString"] for one in STACK.of_type("AWS::Logs::QueryDefinition").values()}
+    saved = {
+        one["Name"]: one["QueryString"]
+        for one in STACK.of_type("AWS::Logs::QueryDefinition").values()
+        if one.get("QueryLanguage", "CWLI") == "CWLI"
+    }
+    for name, alarm in STACK.of_type("AWS::CloudWatch::LogAlarm").items():
+        saved[f"alarm {name}"] = alarm["ScheduledQueryConfiguration"]["QueryString"]
     for widget in json.loads(STACK.resources["Dashboard"]["DashboardBody"])["widgets"]:
         if widget["type"] == "log":
             _, _, query = widget["properties"]["query"].partition(" | ")
@@ -84,10 +89,36 @@ async def test_every_field_of_a_query_is_in_the_agents_events(tmp_path: Path, mo
     unknown = {
         name: missing
         for name, query in QUERIES.items()
-        if (missing := fields_of(query) - known - OF_INSIGHTS - OF_ENRICHED_ALERTS - OF_FALCO_IN_A_CONTAINER)
+        if (missing := fields_of(query) - known - OF_INSIGHTS - OF_ENRICHED_ALERTS)
     }
 
     assert unknown == {}
+
+
+@pytest.mark.parametrize("name", ["Mkdir binary dirs", "Read sensitive file untrusted"])
+def test_the_queries_of_the_article_name_the_pod_by_kubernetes_fields(name: str):
+    for query in (QUERIES[f"Falco/eks-managed-cluster/{name}"], QUERIES[f"widget {name}"]):
+        assert {"kubernetes.namespace_name", "kubernetes.pod_name"} <= fields_of(query)
+
+
+async def test_the_queries_in_sql_and_ppl_use_fields_of_the_agents_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found = {
+        one["QueryLanguage"]: one
+        for one in STACK.of_type("AWS::Logs::QueryDefinition").values()
+        if "QueryLanguage" in one
+    }
+    made_up_credentials(monkeypatch)
+    async with agent_at_work(tmp_path) as at_work:
+        events = [orjson.loads(event.message) for event in at_work.cloudwatch.events(GROUP)]
+    known = {name for event in events for name in flattened(event)}
+
+    assert found.keys() == {"SQL", "PPL"}
+    assert "LogGroupNames" not in found["SQL"], "SQL names the log group in the query"
+    names = set(re.findall(r"`([^`]+)`", found["SQL"]["QueryString"]))
+    assert names - known == {"/falco/eks-managed-cluster"}
+    assert {"source", "rule", "priority"} <= known & set(re.findall(r"\w+", found["PPL"]["QueryString"]))
 
 
 async def test_each_event_of_the_agent_counts_in_the_right_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

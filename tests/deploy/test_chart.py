@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -166,33 +167,80 @@ def test_a_change_of_the_configuration_restarts_the_pods(helm):
     assert checksum() != checksum("--set", "config.drain_seconds=31")
 
 
-def test_an_init_container_gives_a_non_root_agent_access_to_the_state_directory(helm):
-    spec = pod_spec(render(helm, "--values", CHART / "ci" / "non-root-values.yaml"))
+@every_case
+def test_an_init_container_gives_the_state_directory_to_the_user_of_the_agent(helm, values):
+    spec = pod_spec(render(helm, "--values", values))
 
     (init,) = spec["initContainers"]
-    assert spec["containers"][0]["securityContext"]["runAsUser"] == 9801
+    user = spec["containers"][0]["securityContext"]
+    assert init["command"][-2:] == [str(user["runAsUser"]), str(user["runAsGroup"])]
     assert init["securityContext"]["runAsUser"] == 0
-    assert init["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert init["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
     assert [mount["name"] for mount in init["volumeMounts"]] == ["state"]
-    assert "initContainers" not in pod_spec(render(helm))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the test must create files that root owns")
-def test_the_init_container_changes_files_of_root_and_follows_no_link(helm, tmp_path):
-    spec = pod_spec(render(helm, "--values", CHART / "ci" / "non-root-values.yaml"))
+ONLY_CHOWN = ["setpriv", "--bounding-set=-all,+chown", "--inh-caps=-all,+chown"]
+"""Runs a program as the init container runs: with uid 0 and no capability except CHOWN."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the test must create files of several users")
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv (util-linux) is not installed")
+@pytest.mark.parametrize(
+    ("before", "after"), [(0, 9801), (9801, 0), (9801, 9802), (9801, 9801)], ids=lambda uid: f"uid {uid}"
+)
+def test_the_owner_of_the_state_directory_is_repaired_in_every_direction(helm, tmp_path, before, after):
+    init = pod_spec(render(helm))["initContainers"][0]
     state = tmp_path / "state"
-    (state / "dead").mkdir(parents=True, mode=0o700)
-    for path in (state / "checkpoint.json", state / "dead" / "1.jsonl", tmp_path / "elsewhere"):
+    (state / "dead").mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere"
+    for path in (state / "checkpoint.json", state / "dead" / "1.jsonl", elsewhere):
         path.touch(mode=0o600)
-    (state / "link").symlink_to(tmp_path / "elsewhere")
+    (state / "link").symlink_to(elsewhere)
+    for path in (state / "checkpoint.json", state / "dead" / "1.jsonl", state / "dead"):
+        os.chown(path, before, 0)
+    (state / "dead").chmod(0o700)
+    tmp_path.chmod(0o755)
 
-    program, _ = spec["initContainers"][0]["command"][2:]
-    subprocess.run([sys.executable, "-c", program, state], check=True)
+    program = init["command"][2]
+    subprocess.run([*ONLY_CHOWN, sys.executable, "-I", "-c", program, state, str(after), "0"], check=True)
 
-    assert state.stat().st_mode & 0o7777 == 0o2770
-    assert (state / "dead").stat().st_mode & 0o7777 == 0o2770
-    assert (state / "dead" / "1.jsonl").stat().st_mode & 0o7777 == 0o660
-    assert (tmp_path / "elsewhere").stat().st_mode & 0o7777 == 0o600
+    owned = (state, state / "checkpoint.json", state / "dead", state / "dead" / "1.jsonl", state / "link")
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in owned} == {(after, 0)}
+    assert (state / "dead" / "1.jsonl").stat().st_mode & 0o777 == 0o600
+    assert elsewhere.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the test must create files of several users")
+def test_a_state_directory_that_was_repaired_halfway_is_repaired_at_the_next_start(helm, tmp_path):
+    program = pod_spec(render(helm))["initContainers"][0]["command"][2]
+    state = tmp_path / "state"
+    (state / "dead").mkdir(parents=True)
+    (state / "dead" / "1.jsonl").touch(mode=0o600)
+    os.chown(state / "dead" / "1.jsonl", 9801, 0)  # the directories are already taken for root
+
+    subprocess.run([sys.executable, "-I", "-c", program, state, "9801", "0"], check=True)
+
+    assert {path.stat().st_uid for path in (state, *state.rglob("*"))} == {9801}
+
+
+def test_one_value_sets_the_namespace_of_falco_everywhere(helm):
+    objects = render(helm, "--set", "falco.namespace=default,falcoRules.enabled=true")
+
+    config = yaml.safe_load(config_of(objects))
+    (rules,) = [each for each in objects if each["kind"] == "ConfigMap" and _name(each).endswith("falco-rules")]
+    assert config["tail"]["namespace"] == "default"
+    assert only(objects, "Pod")["metadata"]["namespace"] == "default"
+    assert rules["metadata"]["namespace"] == "default"
+
+
+def test_the_link_to_the_runbook_can_be_changed(helm):
+    objects = render(
+        helm, "--set", "prometheusRule.enabled=true", "--set", "prometheusRule.runbookUrl=https://wiki.example/runbook"
+    )
+
+    groups = only(objects, "PrometheusRule")["spec"]["groups"]
+    urls = [rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule]
+    assert {url.partition("#")[0] for url in urls} == {"https://wiki.example/runbook"}
 
 
 @pytest.mark.parametrize(

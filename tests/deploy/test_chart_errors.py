@@ -57,6 +57,7 @@ def test_an_unknown_key_is_named(helm, tmp_path, values, key):
         ("updateStrategy: {rollingUpdate: {maxSurge: 1}}", "/updateStrategy/rollingUpdate/maxSurge"),
         ("region: Mumbai", "/region"),
         ("test: {priority: Severe}", "/test/priority"),
+        ("falco: {namespace: Falco_1}", "/falco/namespace"),
     ],
 )
 def test_a_wrong_type_or_range_is_reported_with_the_path_of_the_key(helm, tmp_path, values, path):
@@ -99,7 +100,22 @@ def test_a_wrong_type_or_range_is_reported_with_the_path_of_the_key(helm, tmp_pa
         ),
         ("test: {podName: probe}", "test.podName (probe) does not match the glob falco-*"),
         ("test: {namespace: default}", "test.namespace (default) does not match the glob falco"),
-        ("config: {falco: {minimum_priority: error}}", "test.priority (Notice) is below"),
+        (
+            "{config: {falco: {minimum_priority: error}}, test: {priority: Notice}}",
+            "test.priority (Notice) is below config.falco.minimum_priority (error)",
+        ),
+        (
+            "{falco: {namespace: default}, config: {tail: {namespace: security}}}",
+            "falco.namespace (default) and config.tail.namespace (security) differ",
+        ),
+        (
+            '{falco: {namespace: "falco-*"}, test: {enabled: false}, falcoRules: {enabled: true}}',
+            'falcoRules.namespace: the glob "falco-*" names no namespace',
+        ),
+        (
+            "env: [{name: FALCOWATCH_TAIL__NAMESPACE, value: default}]",
+            "set config.tail.namespace instead of FALCOWATCH_TAIL__NAMESPACE",
+        ),
     ],
 )
 def test_contradicting_values_are_reported_with_the_fix(helm, tmp_path, values, words):

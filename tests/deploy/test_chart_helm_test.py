@@ -108,7 +108,7 @@ def test_an_agent_that_does_not_answer_fails_with_the_name_of_its_node():
     assert "no agent answers on node node-1" in done.stdout
 
 
-@pytest.mark.parametrize("values", ["default", "eks", "docker", "non-root", "tuned"])
+@pytest.mark.parametrize("values", ["default", "eks", "docker", "non-root", "tuned", "falco-in-default"])
 def test_the_agent_reads_the_log_of_the_pod(helm, values):
     done = helm(
         "template", RELEASE[0], CHART, *RELEASE[1:], "--values", CHART / "ci" / f"{values}-values.yaml",
@@ -139,6 +139,18 @@ def test_the_pod_reads_the_metrics_of_the_lane_of_its_alert(helm: Runner, priori
     (pod,) = [item for item in documents(done.stdout) if item["kind"] == "Pod"]
     variables = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
     assert variables["LANE"] == lane
+
+
+@pytest.mark.parametrize(
+    ("minimum", "priority"),
+    [("debug", "Notice"), ("notice", "Notice"), ("warning", "Warning"), ("CRITICAL", "Critical"), ("info", "Notice")],
+)
+def test_the_alert_takes_a_priority_that_the_agent_ships(helm: Runner, minimum: str, priority: str):
+    done = helm("template", RELEASE[0], CHART, *RELEASE[1:], "--set", f"config.falco.minimum_priority={minimum}")
+
+    (pod,) = [item for item in documents(done.stdout) if item["kind"] == "Pod"]
+    variables = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
+    assert variables["PRIORITY"] == priority
 
 
 async def test_a_real_agent_delivers_the_alert(tmp_path, monkeypatch):

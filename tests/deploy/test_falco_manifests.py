@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
 CHART_VALUES = ROOT / "tests/data/schemas/falco-chart-9.1.0-values.yaml"
 VALUES = ROOT / "manifests/falco/values.yaml"
 CUSTOM_RULES = ROOT / "manifests/falco/custom-rules.yaml"
+OPERATOR = ROOT / "manifests/falco-operator/falco.yaml"
+DEFINITIONS = sorted((ROOT / "tests/data/schemas").glob("falco-operator-*.yaml"))
 SELF_NOISE = ROOT / "helm/falcowatch/files/falco-self-noise-rules.yaml"
 
 FREE_FORM = frozenset({"customRules"})
@@ -161,3 +165,84 @@ def test_the_agent_is_exempt_from_both_rules_by_image_and_namespace():
     metadata = macros["user_known_metadata_access"]
     assert "falcowatch_agent" in metadata["condition"]
     assert "override" not in metadata, "appending fails where the incubating rules are not loaded"
+
+
+def operator_resources(*kinds: str) -> list[dict[str, Any]]:
+    return [one for one in yaml.safe_load_all(OPERATOR.read_text()) if not kinds or one["kind"] in kinds]
+
+
+def schemas_of_the_operator() -> dict[str, dict[str, Any]]:
+    """Returns the schema of each kind. Fields that a schema does not name are forbidden, as kubectl reports them."""
+    found = {}
+    for path in DEFINITIONS:
+        definition = load(path)["spec"]
+        (version,) = definition["versions"]
+        found[definition["names"]["kind"]] = closed(version["schema"]["openAPIV3Schema"])
+    return found
+
+
+def closed(schema: dict[str, Any]) -> dict[str, Any]:
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        inner = {name: closed(each) for name, each in schema["properties"].items()}
+        inner["metadata"] = {"type": "object"} if "metadata" in inner else inner.get("metadata", {})
+        return schema | {"properties": inner, "additionalProperties": False}
+    return schema
+
+
+def test_the_operators_resources_fit_its_definitions():
+    jsonschema = pytest.importorskip("jsonschema", reason="a dependency of cfn-lint")
+    schemas = schemas_of_the_operator()
+
+    problems = [
+        f"{one['kind']} {one['metadata']['name']}: {error.message}"
+        for one in operator_resources(*schemas)
+        for error in jsonschema.Draft7Validator(schemas[one["kind"]]).iter_errors(one)
+    ]
+
+    assert schemas.keys() == {"Config", "Plugin", "Rulesfile"}
+    assert problems == []
+
+
+def test_an_unknown_field_of_the_operators_resources_is_found():
+    jsonschema = pytest.importorskip("jsonschema", reason="a dependency of cfn-lint")
+    (config,) = operator_resources("Config")
+
+    wrong = config | {"spec": config["spec"] | {"conifg": {}}}
+
+    validator = jsonschema.Draft7Validator(schemas_of_the_operator()["Config"])
+    assert "conifg" in " ".join(error.message for error in validator.iter_errors(wrong))
+
+
+def test_the_falco_resource_has_only_fields_of_its_definition():
+    (falco,) = operator_resources("Falco")
+
+    # falco-operator 0.4.1, docs/crds/falco.md.
+    known = {"type", "replicas", "version", "podTemplateSpec", "updateStrategy", "strategy"}
+    assert falco["spec"].keys() <= known
+    assert falco["apiVersion"] == "instance.falcosecurity.dev/v1alpha1"
+
+
+def test_the_operators_falco_is_configured_as_the_charts_falco():
+    (config,) = operator_resources("Config")
+    ours, chart = config["spec"]["config"], load(VALUES)
+
+    for key in ("json_output", "buffered_outputs", "stdout_output", "syslog_output", "log_syslog", "priority", "rules"):
+        assert ours[key] == chart["falco"][key], key
+    assert ours["syscall_event_drops"].items() >= chart["falco"]["syscall_event_drops"].items()
+    assert (ours["metrics"]["interval"], ours["metrics"]["output_rule"]) == (chart["metrics"]["interval"], True)
+    loaded = {
+        f"{one['spec']['ociArtifact']['image']['repository'].rpartition('/')[2]}"
+        f":{one['spec']['ociArtifact']['image']['tag']}"
+        for one in operator_resources("Rulesfile")
+        if "ociArtifact" in one["spec"]
+    }
+    assert loaded == set(chart["falcoctl"]["config"]["artifact"]["install"]["refs"])
+    assert [one["metadata"]["name"] for one in operator_resources("Plugin")] == ["container"]
+
+
+def test_the_agents_default_globs_match_the_operators_pods():
+    from agent.settings import Tail
+
+    assert {one["metadata"]["namespace"] for one in operator_resources()} == {Tail().namespace}
+    (falco,) = operator_resources("Falco")
+    assert fnmatch(f"{falco['metadata']['name']}-x7k2p", Tail().pod)

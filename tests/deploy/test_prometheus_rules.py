@@ -19,6 +19,7 @@ from agent.telemetry import Telemetry
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "helm/falcowatch/files/rules.yaml"
 RUNBOOK = ROOT / "docs/runbook.md"
+RUNBOOK_URL = "https://github.com/falcowatch/falcowatch/blob/main/docs/runbook.md"
 UNIT_TESTS = sorted((ROOT / "tests/deploy/prometheus").glob("*.yaml"))
 
 
@@ -70,7 +71,7 @@ def test_each_alert_has_a_unit_test_that_fires_and_one_that_does_not():
 def test_each_alert_links_to_its_entry_in_the_runbook(name: str):
     page, _, anchor = ALERTS[name]["annotations"]["runbook_url"].partition("#")
 
-    assert page == "docs/runbook.md"
+    assert page == RUNBOOK_URL
     assert anchor == name.lower()
     assert anchor in anchors(RUNBOOK.read_text())
 
@@ -85,6 +86,21 @@ def test_the_runbook_has_no_entry_for_a_removed_alert():
 def test_each_alert_has_a_severity_a_summary_and_a_description(name: str):
     assert ALERTS[name]["labels"]["severity"] in {"warning", "critical"}
     assert {"summary", "description", "runbook_url"} == ALERTS[name]["annotations"].keys()
+
+
+COUNTER_ALERTS = sorted(name for name, rule in ALERTS.items() if re.search(r"\bincrease\(", rule["expr"]))
+RETRIED_FOREVER = {"FalcowatchDenied"}
+"""The agent repeats a denied put, so this counter grows again after the first scrape."""
+
+
+@pytest.mark.parametrize("name", sorted(set(COUNTER_ALERTS) - RETRIED_FOREVER))
+def test_an_alert_on_a_counter_also_fires_if_the_counter_starts_above_zero(name: str):
+    assert re.search(r"(falcowatch_\w+) > 0 unless \1 offset", ALERTS[name]["expr"])
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_the_texts_of_an_alert_name_the_node_and_not_the_address(name: str):
+    assert "$labels.instance" not in str(ALERTS[name]["annotations"])
 
 
 def test_the_rules_use_only_metrics_that_the_agent_has():

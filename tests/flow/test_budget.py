@@ -37,6 +37,23 @@ async def test_a_reserved_waiter_uses_the_reserve_and_does_not_queue_behind_the_
     await ordinary
 
 
+async def test_reserved_waiters_are_served_in_the_order_of_asking_too() -> None:
+    budget = Budget(10, reserve_bytes=4)
+    await budget.acquire(10, reserved=True)
+    ordinary, first, second = await started(
+        budget.acquire(1), budget.acquire(3, reserved=True), budget.acquire(3, reserved=True)
+    )
+
+    budget.adjust(-3)
+    await asyncio.sleep(0)
+    assert (first.done(), second.done(), ordinary.done()) == (True, False, False)
+    budget.adjust(-3)
+    await asyncio.sleep(0)
+    assert (second.done(), ordinary.done()) == (True, False)
+    budget.adjust(-10)
+    await ordinary
+
+
 async def test_an_amount_larger_than_the_budget_is_granted_when_nothing_else_is_in_flight() -> None:
     budget = Budget(10)
     await budget.acquire(1)
@@ -119,5 +136,44 @@ def test_the_budget_is_never_exceeded_and_every_waiter_ends(steps: list[tuple[st
             for _ in range(3):
                 await asyncio.sleep(0)
         assert budget.used_bytes == sum(held)
+
+    asyncio.run(play())
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["ordinary", "reserved", "give", "cancel"]), st.integers(1, 60)), max_size=40)
+)
+def test_waiters_are_served_in_the_order_that_the_docstring_promises(steps: list[tuple[str, int]]) -> None:
+    async def play() -> None:
+        budget = Budget(100, 20)
+        budget.adjust(100)
+        served: list[int] = []
+        asked: list[tuple[bool, int]] = []
+        tasks: dict[int, asyncio.Task[None]] = {}
+
+        async def ask(number: int, amount: int, reserved: bool) -> None:
+            await budget.acquire(amount, reserved=reserved)
+            served.append(number)
+
+        for number, (step, amount) in enumerate(steps):
+            waiting = [(reserved, ask_number) for reserved, ask_number in asked if not tasks[ask_number].done()]
+            before = len(served)
+            if step in ("ordinary", "reserved"):
+                asked.append((step == "reserved", number))
+                tasks[number] = asyncio.create_task(ask(number, amount, step == "reserved"))
+                waiting.append(asked[-1])
+            elif step == "give":
+                budget.adjust(-min(amount, budget.used_bytes))
+            elif waiting:
+                _, cancelled = waiting.pop(amount % len(waiting))
+                tasks[cancelled].cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            in_order = [ask_number for reserved, ask_number in sorted(waiting, key=lambda waiter: not waiter[0])]
+            assert served[before:] == in_order[: len(served) - before]
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     asyncio.run(play())

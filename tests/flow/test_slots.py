@@ -1,10 +1,11 @@
 """Send slots: the urgent lane's own slot, and how the limit adapts."""
 
 import asyncio
+import contextlib
 
 import pytest
 
-from agent.flow.slots import Slots
+from agent.flow.slots import GIVE_WAY_EVERY_SECONDS, GIVE_WAY_SECONDS, Slots
 from tests.flow.tasks import started
 
 pytestmark = pytest.mark.looptime
@@ -39,40 +40,61 @@ async def test_the_first_urgent_put_gets_a_slot_even_when_all_are_used() -> None
 
 async def test_throttling_halves_the_limit_and_each_successful_round_adds_one() -> None:
     slots = Slots(8)
-    slots.slow_down()
-    slots.slow_down()
+    slots.throttled(urgent=False)
+    slots.throttled(urgent=False)
     assert slots.limit == 2
 
     well = 0
     while slots.limit < 8:
-        slots.went_well()
+        slots.succeeded()
         well += 1
     assert 8 < well < 50
-    slots.went_well()
+    slots.succeeded()
     for _ in range(10):
-        slots.slow_down()
+        slots.throttled(urgent=False)
     assert slots.limit == 1
 
 
 async def test_a_growing_limit_wakes_a_waiter() -> None:
     slots = Slots(4)
-    slots.slow_down()
-    slots.slow_down()
+    slots.throttled(urgent=False)
+    slots.throttled(urgent=False)
     await slots.acquire(urgent=False)
     (waiter,) = await started(slots.acquire(urgent=False))
     assert not waiter.done()
 
-    slots.went_well()
+    slots.succeeded()
     await waiter
     assert slots.used == 2
 
 
-async def test_no_routine_put_starts_while_an_urgent_put_waits_to_be_retried() -> None:
+async def test_after_a_throttled_urgent_request_the_others_pause_for_a_bounded_time() -> None:
     slots = Slots(4)
-    async with slots.struggle():
-        routine, calm, urgent = await started(slots.acquire(urgent=False), slots.calm(), slots.acquire(urgent=True))
-        assert (routine.done(), calm.done(), urgent.done()) == (False, False, True)
-    await asyncio.gather(routine, calm)
+    slots.throttled(urgent=True)
+    began = asyncio.get_running_loop().time()
+    routine, urgent = await started(slots.acquire(urgent=False), slots.acquire(urgent=True))
+    assert (routine.done(), urgent.done()) == (False, True)
+
+    slots.throttled(urgent=True)
+    await routine
+
+    assert asyncio.get_running_loop().time() - began == pytest.approx(GIVE_WAY_SECONDS)
+    assert slots.limit == 4  # the limit of the others is not halved
+
+
+async def test_urgent_requests_that_are_throttled_without_end_leave_most_of_the_time_to_the_others() -> None:
+    slots = Slots(4)
+    granted = 0
+    while asyncio.get_running_loop().time() < 60:
+        slots.throttled(urgent=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await slots.acquire(urgent=False)
+                slots.release(urgent=False)
+                granted += 1
+                await asyncio.sleep(1)
+
+    assert granted >= 600 * (1 - GIVE_WAY_SECONDS / GIVE_WAY_EVERY_SECONDS) - 20
 
 
 async def test_a_cancelled_waiter_takes_no_slot() -> None:

@@ -141,6 +141,18 @@ async def test_sigterm_with_a_dead_cloudwatch_ends_by_the_deadline_and_loses_not
     assert sorted(numbers(messages)) == list(range(10))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_each_signal_that_asks_to_end_drains(tmp_path, cloudwatch, number):
+    append(container(tmp_path) / "0.log", *(cri(alert(n)) for n in range(10)))
+    async with agent(tmp_path, cloudwatch.url) as running:
+        await arrived(cloudwatch, 10)
+        running.process.send_signal(number)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await running.process.wait() == 0
+
+    assert running.logged("agent stopped")
+
+
 async def test_a_second_signal_ends_it_at_once(tmp_path):
     append(container(tmp_path) / "0.log", cri(alert(1)))
     async with agent(tmp_path, "http://127.0.0.1:9", drain_seconds="300") as running:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -40,6 +41,8 @@ class Outcome:
     lost: int
     duplicated: int
     """Number of events beyond the first of each record."""
+    false_gaps: int
+    """Gap events. Nothing is deleted in a run, so every gap event is false."""
 
 
 class Writer:
@@ -116,8 +119,16 @@ async def kill_again_and_again(place: Path, *, kills: int, seed: int, resume: st
             await _until_all_is_settled(running, writer.written)
             assert await running.terminate() == 0
     async with EmbeddedCloudWatch(data_dir=place / "cloudwatch") as stored:
-        arrived = Counter(_number(event.message) for event in stored.events("falco"))
-    return Outcome(kills, writer.written, writer.written - len(arrived), sum(count - 1 for count in arrived.values()))
+        events = [orjson.loads(event.message) for event in stored.events("falco")]
+    own = [event for event in events if event.get("source") == "falcowatch"]
+    arrived = Counter(_number(event) for event in events if event.get("source") != "falcowatch")
+    return Outcome(
+        kills,
+        writer.written,
+        lost=writer.written - len(arrived),
+        duplicated=sum(count - 1 for count in arrived.values()),
+        false_gaps=sum(event.get("rule") == "Falcowatch: gap" for event in own),
+    )
 
 
 async def _until(running: Agent, event: str) -> None:
@@ -138,8 +149,7 @@ async def _until_all_is_settled(running: Agent, written: int) -> None:
             await asyncio.sleep(0.1)
 
 
-def _number(message: bytes) -> int:
-    event = orjson.loads(message)
+def _number(event: dict[str, Any]) -> int:
     return int(event["output"] if "output" in event else event["log"].removeprefix("plain "))
 
 
@@ -161,6 +171,7 @@ def main() -> None:
             )
         )
     sys.stdout.write(f"{outcome}\n")
+    sys.exit(1 if outcome.lost or outcome.false_gaps or (given.resume == "exact" and outcome.duplicated) else 0)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,13 @@ def part(tag: bytes, text: bytes, stream: bytes = b"stdout") -> bytes:
     ("message", "identity"),
     [
         ('{"rule":"R","falcowatch":{"id":"0f:12","node":"n"}}', RecordId("0f", 12)),
-        ('{"falcowatch":1,"falcowatch_":{"id":"0f-2:12","node":"n"}}', RecordId("0f-2", 12)),
+        ('{"falcowatch":1,"falcowatch_":{"id":"0f-2:12","node":"n"}}', None),
+        ('{"falcowatch":{"id":"0f:1"},"x":1,"falcowatch":{"id":"0f-2:12","node":"n"}}', RecordId("0f-2", 12)),
+        ('{"rule":"R","falcowatch":{"id":"0f:12"},"rule":"S"}', None),
+        (
+            '{"log":"{\\"falcowatch\\":{\\"id\\":\\"0f:1\\"}}","falcowatch":{"id":"0f:12","forged":["x"]}}',
+            RecordId("0f", 12),
+        ),
         ('{"output":"x","kubernetes":{},"falcowatch":{"id":"0f:0","node":"n","incomplete":true}}', RecordId("0f", 0)),
         ('{"rule":"Falcowatch: gap","falcowatch":{"node":"n"}}', None),
         ('{"output":",\\"falcowatch\\":{\\"id\\":\\"0f:12\\"","rule":"R"}', None),

@@ -5,21 +5,22 @@ from pathlib import Path
 
 from agent.app import Agent
 from agent.core.values import Lane
-from agent.selfmonitor.heartbeat import send_heartbeats
-from agent.tail.reading import Gap
+from agent.selfmonitor.heartbeat import Heartbeat
+from agent.tail.types import Gap
 from tests.process.driver import alert, append, container, cri
 from tests.selfmonitor.whole_agent import NOWHERE, built, own_events, running, until
 
 
 def heartbeats(agent: Agent, seconds: float) -> Coroutine[None, None, None]:
     parts = agent.parts
-    return send_heartbeats(
+    return Heartbeat(
         seconds,
         books=agent.status.books,
         gaps=parts.gaps,
+        defects=parts.telemetry.defects,
         falco=parts.falco_watch.heartbeat_fields,
         publish=parts.outbox.publish,
-    )
+    ).run()
 
 
 async def test_a_heartbeat_carries_the_books_their_text_and_a_sequence_number(tmp_path: Path) -> None:
@@ -57,3 +58,13 @@ async def test_the_first_heartbeat_comes_at_the_start_and_zero_seconds_mean_none
         async with running(heartbeats(agent, 1e6)):
             await until(lambda: own_events(agent))
         assert len(own_events(agent)) == 1
+
+
+async def test_a_heartbeat_names_the_parts_that_had_defects(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE) as agent:
+        agent.parts.telemetry.defects.note("enrichment", ValueError("broken"))
+        async with running(heartbeats(agent, 1e6)):
+            await until(lambda: own_events(agent))
+
+        [event] = own_events(agent)
+        assert event["output_fields"]["defects.enrichment"] == 1

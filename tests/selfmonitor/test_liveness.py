@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agent.selfmonitor.liveness import (
     FORGET_SECONDS,
+    MOST_KNOWN,
     REPLACED_WITHIN_SECONDS,
     Liveness,
     Sighting,
@@ -202,6 +203,15 @@ def test_of_two_sightings_of_one_container_the_later_counts() -> None:
     liveness.look([falco(2000), falco(-50_000)], 2001)
 
     assert liveness.silent_seconds(2001) == 1
+
+
+def test_countless_falcos_that_come_and_go_stay_bounded() -> None:
+    liveness = Liveness(LIMIT)
+    for number in range(1200):
+        liveness.look([falco(number, name=f"falco/own-{number}-b4c5d"), falco(number)], number)
+
+    assert len(liveness._known) <= MOST_KNOWN + 2
+    assert POD in liveness._known
 
 
 moments = st.lists(

@@ -167,3 +167,25 @@ def test_numbers_beyond_64_bits_are_read(telemetry: Telemetry) -> None:
     Notices(telemetry).read([snapshot(scap__n_evts=18446744073506046132)])
 
     assert telemetry.value("falco_events_total") == pytest.approx(1.8446744e19)
+
+
+def test_words_of_any_length_and_number_stay_bounded(telemetry: Telemetry) -> None:
+    reader, word = Notices(telemetry), "x" * 1_000_000
+
+    for number in range(20):
+        reader.read(
+            [
+                snapshot(
+                    evt__source=f"{number}{word}",
+                    falco__version=f"{number}{word}",
+                    falco__start_ts=f"{number}{word}",
+                    scap__n_drops=1,
+                    **{f"falco.sha256_rules_file.{name}{word}": word for name in range(3)},
+                )
+            ]
+        )
+    reader.read([snapshot(**{f"falco.sha256_rules_file.{name}": "0" * 64 for name in range(10_000)})])
+
+    assert len(rules_info(telemetry)["rules"]) < 20_000
+    assert len(reader.version) <= 140
+    assert sum(map(len, [*reader._sources, *reader._totals, *reader.rules, *reader.rules.values()])) < 20_000

@@ -4,7 +4,10 @@ import re
 import time
 from pathlib import Path
 
-from agent.core.values import Lane
+import orjson
+import pytest
+
+from agent.core.values import Destination, Lane
 from agent.local.emulator import EmbeddedCloudWatch
 from agent.selfmonitor.events import OwnEvent
 from tests.process.driver import alert, append, container, cri
@@ -75,3 +78,26 @@ async def test_a_rejected_own_event_is_not_counted_as_accepted(tmp_path: Path) -
         assert agent.parts.telemetry.total("records_synthetic_total") == 0
         assert agent.parts.telemetry.total("records_rejected_total") == 0
         assert agent.status.report().books.balanced
+
+
+@pytest.mark.parametrize("namespace", ["falco*", "*", "[a-f]*"])
+async def test_under_a_glob_of_namespaces_own_events_have_a_group_and_a_stream(tmp_path: Path, namespace: str) -> None:
+    templates = {"log_group": "/{namespace}", "log_stream": "{namespace}/{node}"}
+    cloudwatch = {"endpoint_url": NOWHERE, "region": "eu-central-1"} | templates
+    tail = {"root": tmp_path / "pods", "namespace": namespace}
+    async with built(tmp_path, "", cloudwatch=cloudwatch, tail=tail) as agent:
+        agent.parts.outbox.publish(OwnEvent("heartbeat", "Informational", "", {}))
+
+        [queue] = agent.parts.shipper.queues
+        assert queue.destination == Destination("/falcowatch", "falcowatch/node-a/urgent")
+        assert agent.status.report().group == "/falcowatch"
+
+
+async def test_an_own_event_stays_small_whatever_its_texts_are(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE) as agent:
+        long = "ü" * 2_000_000
+        agent.parts.outbox.publish(OwnEvent("storm", long, long, {"storm.rule": long, "storm.ids": [long, 1]}))
+
+        [event] = own_events(agent)
+        assert len(orjson.dumps(event)) < 100_000
+        assert event["output_fields"]["storm.ids"][1] == 1

@@ -7,16 +7,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 import pytest
 
 from agent.app import Agent
 from agent.cloudwatch.client import open_cloudwatch
+from agent.core.batching.span import Span
 from agent.core.values import Lane
 from agent.settings import Settings
 from agent.tail.checkpoint import Checkpoint
 from tests.process.driver import PATIENCE_SECONDS
+
+_published: WeakKeyDictionary[Agent, list[tuple[Lane, Span]]] = WeakKeyDictionary()
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -49,6 +53,7 @@ async def built(place: Path, url: str, **changes: object) -> AsyncIterator[Agent
     try:
         async with open_cloudwatch(settings.cloudwatch) as client:
             agent = Agent(settings, client, checkpoint, restored)
+            _record_own_events(agent)
             try:
                 yield agent
             finally:
@@ -75,12 +80,22 @@ async def until(reached: Callable[[], object]) -> None:
 
 
 def own_events(agent: Agent, lane: Lane | None = None) -> list[dict[str, Any]]:
-    """The own events that wait to be shipped."""
+    """The own events that the agent has published, in this order."""
     return [
         orjson.loads(message)
-        for queue in agent.parts.shipper.queues
-        if lane in (None, queue.lane)
-        for span in queue.waiting
-        if span.own
+        for published_in, span in _published[agent]
+        if lane in (None, published_in)
         for message in span.messages
     ]
+
+
+def _record_own_events(agent: Agent) -> None:
+    published: list[tuple[Lane, Span]] = []
+    accept = agent.parts.shipper.accept
+
+    def record(lane: Lane, namespace: str, span: Span) -> None:
+        published.append((lane, span))
+        accept(lane, namespace, span)
+
+    agent.parts.outbox._accept = record
+    _published[agent] = published

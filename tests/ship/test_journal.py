@@ -1,6 +1,8 @@
 """What is written down before each put: what a crash finds again, and when it may be forgotten."""
 
 import asyncio
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,34 @@ async def test_an_intent_names_the_stream_the_times_and_every_record_of_the_batc
 
     assert nothing == []
     assert left == [Intent(STREAM, 1_003, 1_090, {"f00": (7, 3, 90)})]
+
+
+async def test_the_time_of_asking_counts_from_the_first_run_after_the_crash(tmp_path):
+    journal, _ = a_run(tmp_path)
+    assert journal.resuming_seconds == 0
+    await journal.intend(STREAM, batch_of("f00", 1))
+
+    first, _ = a_run(tmp_path)
+    assert first.resuming_seconds == 0
+    os.utime(tmp_path / "resuming", (time.time() - 60, time.time() - 60))
+    second, left = a_run(tmp_path)
+    assert second.resuming_seconds == pytest.approx(60, abs=5)
+    assert len(left) == 1
+
+    second.resumed()
+    third, left = a_run(tmp_path)
+    assert third.resuming_seconds == 0  # the second run may have sent something
+    assert len(left) == 1
+
+
+async def test_a_clock_that_was_set_back_starts_the_time_of_asking_anew(tmp_path):
+    journal, _ = a_run(tmp_path)
+    await journal.intend(STREAM, batch_of("f00", 1))
+    a_run(tmp_path)
+    os.utime(tmp_path / "resuming", (time.time() + 3600, time.time() + 3600))
+
+    assert a_run(tmp_path)[0].resuming_seconds == 0
+    assert (tmp_path / "resuming").stat().st_mtime <= time.time()
 
 
 async def test_events_of_our_own_need_no_intent(tmp_path):
@@ -158,7 +188,7 @@ async def test_a_torn_last_line_is_a_batch_that_was_never_put(tmp_path):
     segment.write_bytes(segment.read_bytes()[:-7])
 
     assert offsets(a_run(tmp_path)[1]) == [("f00", (10,))]
-    assert list(tmp_path.iterdir()) == [segment]
+    assert list(tmp_path.glob("*.journal")) == [segment]
 
 
 async def test_a_corrupt_line_is_set_aside_and_named_and_the_others_count(tmp_path, caplog):

@@ -103,6 +103,17 @@ async def test_what_does_not_show_in_time_has_not_arrived(late_seconds, found):
     assert await arrived(Shows(late_seconds), [intent(0, 1)]) == {"f00": found}
 
 
+@pytest.mark.looptime
+async def test_the_time_that_earlier_runs_have_waited_counts():
+    began = asyncio.get_running_loop().time()
+
+    assert await arrived(Shows(ARRIVAL_SECONDS), [intent(0, 1)], waited_seconds=ARRIVAL_SECONDS - 1) == {"f00": {0}}
+    assert asyncio.get_running_loop().time() - began == pytest.approx(1, abs=0.6)
+
+    assert await arrived(Shows(ARRIVAL_SECONDS), [intent(0, 1)], waited_seconds=3600) == {"f00": {0}}
+    assert asyncio.get_running_loop().time() - began < 2
+
+
 async def test_in_a_stream_that_does_not_exist_nothing_arrived(cloudwatch, client):
     other = Destination("falco", "node-b")
 

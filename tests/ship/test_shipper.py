@@ -153,7 +153,7 @@ async def test_group_and_stream_are_created_when_they_are_missing(tmp_path: Path
 async def test_events_rejected_inside_a_200_become_dead_letters_with_their_reason_and_the_rest_is_shipped(
     tmp_path: Path,
 ) -> None:
-    async with EmbeddedCloudWatch() as cloudwatch, shipping(cloudwatch, tmp_path) as shipper:
+    async with EmbeddedCloudWatch() as cloudwatch, shipping(cloudwatch, tmp_path, out_of_window="reject") as shipper:
         shipper.accept("old", age_ms=20 * DAY_MS)
         shipper.accept("fine")
         shipper.accept("new", age_ms=-DAY_MS // 2)
@@ -165,6 +165,31 @@ async def test_events_rejected_inside_a_200_become_dead_letters_with_their_reaso
         assert shipper.telemetry.total("records_shipped_total") == 1
         assert shipper.count("records_rejected_total", reason="too_old") == 1
         assert shipper.count("dead_letters_total", reason="too_new") == 1
+
+
+@pytest.mark.parametrize("lane", [Lane.ROUTINE, Lane.URGENT])
+async def test_events_rejected_for_their_time_arrive_under_the_time_of_delivery_and_say_so(
+    tmp_path: Path, lane: Lane
+) -> None:
+    def alert(rule: str) -> str:
+        return f'{{"rule":"{rule}","time":"then","falcowatch":{{"id":"f00:{rule}"}}}}'
+
+    async with EmbeddedCloudWatch() as cloudwatch, shipping(cloudwatch, tmp_path, retention_days=3) as shipper:
+        shipper.accept(alert("too_old"), lane=lane, age_ms=20 * DAY_MS)
+        shipper.accept(alert("expired"), lane=lane, age_ms=5 * DAY_MS)
+        shipper.accept(alert("fine"), lane=lane)
+        shipper.accept(alert("too_new"), lane=lane, age_ms=-DAY_MS // 2)
+        await shipper.drained()
+
+        found = {orjson.loads(text)["rule"]: orjson.loads(text) for text in texts(cloudwatch)}
+        assert len(texts(cloudwatch)) == 4
+        assert "time" not in found["fine"]["falcowatch"]
+        for rule in ("too_old", "expired", "too_new"):
+            assert rule in found[rule]["falcowatch"]["time"]
+            assert found[rule]["time"] == "then"
+        assert shipper.telemetry.total("records_shipped_total") == 4
+        assert shipper.telemetry.total("records_rejected_total") == 0
+        assert list(read_dead_letters(shipper.dead_letters)) == []
 
 
 async def test_a_poisoned_batch_is_halved_to_the_culprit(tmp_path: Path) -> None:
@@ -241,13 +266,20 @@ async def test_a_shipper_cancelled_in_the_middle_of_a_put_settles_nothing(tmp_pa
 
 
 async def test_dead_letters_that_cannot_be_written_do_not_stop_the_shipping(tmp_path: Path) -> None:
-    (tmp_path / "dead-letters").write_text("a file where the directory should be")
-    async with EmbeddedCloudWatch() as cloudwatch, shipping(cloudwatch, tmp_path) as shipper:
+    occupied = tmp_path / "dead-letters"
+    occupied.write_text("a file where the directory should be")
+    async with EmbeddedCloudWatch() as cloudwatch, shipping(cloudwatch, tmp_path, out_of_window="reject") as shipper:
         shipper.accept("old", age_ms=20 * DAY_MS)
         shipper.accept("fine")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await cloudwatch.until(lambda: texts(cloudwatch) == ["fine"])
+        assert shipper.count("records_rejected_total", reason="too_old") == 0
+        assert shipper.ledger.in_flight >= 1
+
+        occupied.unlink()
         await shipper.drained()
 
-        assert texts(cloudwatch) == ["fine"]
+        assert [one.message for one in read_dead_letters(occupied)] == [b"old"]
         assert shipper.count("records_rejected_total", reason="too_old") == 1
 
 

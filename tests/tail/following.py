@@ -1,4 +1,4 @@
-"""A reader on real files, with what it delivered, announced and would write down; and writers as runtimes write."""
+"""A reader on real files that records what it delivers and announces; and writers that write as runtimes do."""
 
 import asyncio
 import gzip
@@ -12,8 +12,10 @@ from agent.core.processing.urgent_scan import UrgentMatcher
 from agent.flow.budget import Budget
 from agent.settings import Tail
 from agent.tail.checkpoint import Position, Restored
+from agent.tail.edge import Edge
+from agent.tail.file_tracker import FileTracker
 from agent.tail.reader import Reader
-from agent.tail.reading import Chunk, Gap, Reading
+from agent.tail.types import Chunk, Gap, Reading, Source
 from agent.telemetry import Telemetry
 
 UID = "3f2b8a34-2f11-4a0a-9d6f-0c5b8f6a7e11"
@@ -22,18 +24,20 @@ POD = f"falco_falco-x7k2p_{UID}"
 
 @dataclass
 class Following:
-    """What came of it."""
+    """What a running reader has delivered and announced."""
 
     reader: Reader
     budget: Budget
     telemetry: Telemetry
     settles: bool = True
+    refuse: int = 0
+    """So many chunks are refused with an exception first."""
     chunks: list[Chunk] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
     @property
     def payloads(self) -> list[bytes]:
-        """In the order in which they came, of a chunk the usual ones first."""
+        """In the order of delivery; within a chunk the unusual records come last."""
         return [
             payload
             for chunk in self.chunks
@@ -45,12 +49,15 @@ class Following:
         return [int(payload) for payload in self.payloads]
 
     def settle(self) -> None:
-        """All that was delivered, from now on too."""
+        """Settles everything that was delivered, and everything that will be."""
         self.settles = True
         for chunk in self.chunks:
             self._settle(chunk)
 
     async def deliver(self, chunk: Chunk) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            raise RuntimeError("refused")
         self.chunks.append(chunk)
         if self.settles:
             self._settle(chunk)
@@ -66,9 +73,24 @@ class Following:
                 await asyncio.sleep(0.005)
 
     async def looks(self, count: int = 2) -> None:
-        """Until discovery has looked so many times more."""
+        """Waits until discovery has scanned `count` more times."""
         seen = self.reader.looks
         await self.until(lambda: self.reader.looks >= seen + count)
+
+
+async def ignore(chunk: Chunk) -> None:
+    """Delivers to nobody."""
+
+
+def reading_of(settings: Tail, **values: object) -> Reading:
+    """What tailers share, where nothing is delivered."""
+    return Reading(settings, Budget(1 << 20), Telemetry("test"), ignore, lambda gap: None, {}, **values)  # type: ignore[arg-type]
+
+
+def tracker_of(source: Source, settings: Tail) -> FileTracker:
+    """A file tracker that knows no positions."""
+    reading = reading_of(settings)
+    return FileTracker(source, reading, Edge(reading.telemetry, source.name), lambda: None)
 
 
 @asynccontextmanager
@@ -76,15 +98,16 @@ async def following(
     root: Path | None,
     *,
     positions: dict[str, Position] | None = None,
+    restored: Restored | None = None,
     budget_bytes: int = 64 << 20,
     settles: bool = True,
     express_bytes: int | None = None,
     **tail: object,
 ) -> AsyncIterator[Following]:
-    """`positions`: what the last one wrote down; None: the first start. `express_bytes`: None for no express scan."""
+    """`positions`: the checkpoint of the last run; None: the first start. `express_bytes`: None: no urgent scan."""
     settings = Tail.model_validate({"root": root, "scan_seconds": 0.03, **tail})
     budget, telemetry = Budget(budget_bytes), Telemetry("test")
-    restored = Restored(dict(positions or {}), first_start=positions is None)
+    restored = restored or Restored(dict(positions or {}), first_start=positions is None)
     seen = Following(None, budget, telemetry, settles)  # type: ignore[arg-type]  # set in the next lines
     reading = Reading(settings, budget, telemetry, seen.deliver, seen.gaps.append, restored.positions)
     if express_bytes is not None:

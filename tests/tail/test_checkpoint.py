@@ -78,7 +78,11 @@ def test_two_corrupt_checkpoints_are_no_first_start(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.json").write_bytes(b"\0" * 100)
     (tmp_path / "checkpoint.previous.json").write_bytes(b"")
 
-    assert restored(tmp_path) == Restored({}, first_start=False)
+    first, second = restored(tmp_path), restored(tmp_path)
+
+    assert not first.first_start
+    assert first.progress_lost.startswith("checkpoint.previous.json.corrupt-")
+    assert second == first  # also when that run died before its first save
 
 
 def test_a_second_agent_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
@@ -103,7 +107,7 @@ def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_a_first_start(tmp_pat
     (tmp_path / "checkpoint.json").mkdir()
     checkpoint = Checkpoint(tmp_path)
 
-    with pytest.raises(StateUnwritable, match="mend it or remove it"):
+    with pytest.raises(StateUnwritable, match="repair or remove it"):
         checkpoint.open()
     checkpoint.close()
 

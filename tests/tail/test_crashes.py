@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from agent.core.reading.ledger import Entry
 from agent.core.reading.records import Records
-from agent.tail.content import open_log
 from agent.tail.fingerprint import identify
+from agent.tail.open_log import open_log
 from agent.tail.tracked_file import TrackedFile
 from agent.tail.types import FoundFile, Source
 
@@ -48,7 +48,7 @@ def written(root: Path, texts: list[Text], rotations: set[int]) -> tuple[list[Fo
             path.write_bytes(content)
             status = path.stat()
             relative = (*SOURCE_PATH[:2], name)
-            found.append(FoundFile(relative, name, False, status.st_dev, status.st_ino))
+            found.append(FoundFile(relative, name, "", status.st_dev, status.st_ino))
             content.clear()
     return found, records
 
@@ -60,9 +60,9 @@ class Life:
         source = Source(root, SOURCE_PATH, "falco", "falco-x7k2p", "3f2b8a34", "falco")
         self.files = []
         for seen in found:
-            content = open_log(root, seen.relative, (), seen.compressed)
+            content = open_log(root, seen.relative, (), seen.compression)
             head = content.head()
-            file_id = identify(source.belongs_to, head, final=True)
+            file_id = identify(source.identity, head, final=True)
             assert file_id is not None
             file = TrackedFile(source, seen, content, head, file_id, 1 << 20)
             if file_id in known:

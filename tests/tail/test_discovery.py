@@ -122,4 +122,4 @@ def test_a_glob_over_docker_s_directories_finds_each_container(tmp_path: Path) -
     found = discovery_of(None, paths=[f"{tmp_path}/*/*-json.log"]).look()
 
     assert sorted(source.relative for source in found) == [("aaa", "aaa-json.log"), ("bbb", "bbb-json.log")]
-    assert len({source.belongs_to for source in found}) == 2
+    assert len({source.identity for source in found}) == 2

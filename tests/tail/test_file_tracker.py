@@ -1,4 +1,4 @@
-"""In which order a source's files are read, whatever becomes of their names."""
+"""The order in which the files of a source are read, however their names change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +10,15 @@ from agent.tail.discovery import Discovery
 from agent.tail.file_tracker import FileTracker
 from agent.tail.tracked_file import TrackedFile
 from agent.tail.types import FoundFile
-from tests.tail.following import Container
+from tests.tail.following import Container, tracker_of
 
 
 @contextmanager
-def intake_of(root: Path) -> Iterator[tuple[FileTracker, tuple[FoundFile, ...], list[TrackedFile]]]:
-    """An file_tracker, the files that are there, and those in hand: none yet."""
+def tracking(root: Path) -> Iterator[tuple[FileTracker, tuple[FoundFile, ...], list[TrackedFile]]]:
+    """A file tracker, the files that are there, and its open files: none yet."""
     settings, files = Tail(root=root), list[TrackedFile]()
     ((source, found),) = Discovery(settings).look().items()
-    file_tracker = FileTracker(source, settings, {}, set(), lambda error: None)
+    file_tracker = tracker_of(source, settings)
     yield file_tracker, found, files
     file_tracker.close()
     for file in files:
@@ -29,7 +29,7 @@ def test_a_file_that_was_empty_when_it_was_last_seen_comes_after_what_had_been_r
     container = Container(tmp_path)
     container.write("1")
     container.rotate()
-    with intake_of(tmp_path) as (file_tracker, found, files):
+    with tracking(tmp_path) as (file_tracker, found, files):
         file_tracker.take(found, files, at_end=False)
 
         container.write("2")
@@ -45,10 +45,10 @@ def test_no_file_begins_before_a_second_look_has_shown_what_is_older(tmp_path: P
     container.write("1")
     container.rotate()
     container.write("2")
-    with intake_of(tmp_path) as (file_tracker, (older, live), files):
+    with tracking(tmp_path) as (file_tracker, (older, live), files):
         file_tracker.take((live,), files, at_end=False)
         assert [file_tracker.may_begin(file) for file in files] == [False]
-        assert file_tracker.wants_another_look(files)
+        assert file_tracker.wants_another_scan(files)
 
         file_tracker.take((older, live), files, at_end=False)
         seen = [(file.look_ahead(0, 100)[-2:], file_tracker.may_begin(file)) for file in files]
@@ -56,7 +56,7 @@ def test_no_file_begins_before_a_second_look_has_shown_what_is_older(tmp_path: P
 
         file_tracker.take((older, live), files, at_end=False)
         assert [file_tracker.may_begin(file) for file in files] == [True, True]
-        assert not file_tracker.wants_another_look(files)
+        assert not file_tracker.wants_another_scan(files)
 
 
 def test_what_is_younger_than_a_file_that_could_not_be_opened_waits_for_it(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_what_is_younger_than_a_file_that_could_not_be_opened_waits_for_it(tmp_p
     container.write("1")
     container.rotate()
     container.write("2")
-    with intake_of(tmp_path) as (file_tracker, (older, live), files):
+    with tracking(tmp_path) as (file_tracker, (older, live), files):
         file_tracker.take((live,), files, at_end=False)
 
         gone = replace(older, relative=(*older.relative[:-1], "0.log.20261123-000000"))
@@ -78,7 +78,7 @@ def test_what_is_younger_than_a_file_that_could_not_be_opened_waits_for_it(tmp_p
 
 def test_an_empty_file_is_looked_at_again_too_so_that_its_first_line_need_not_wait(tmp_path: Path) -> None:
     container = Container(tmp_path)
-    with intake_of(tmp_path) as (file_tracker, first, files):
+    with tracking(tmp_path) as (file_tracker, first, files):
         file_tracker.take(first, files, at_end=False)
         file_tracker.take(first, files, at_end=False)
         container.write("1")
@@ -86,7 +86,7 @@ def test_an_empty_file_is_looked_at_again_too_so_that_its_first_line_need_not_wa
         ((_, found),) = Discovery(Tail(root=tmp_path)).look().items()
 
         file_tracker.take(found, files, at_end=False)
-        assert file_tracker.wants_another_look(files)
+        assert file_tracker.wants_another_scan(files)
 
         file_tracker.take(found, files, at_end=False)
-        assert not file_tracker.wants_another_look(files)
+        assert not file_tracker.wants_another_scan(files)

@@ -64,11 +64,11 @@ async def test_a_directory_that_was_watched_before_word_of_it_came_is_watched_on
     inotify.watch({tmp_path, pod})
     async with asyncio.timeout(10):
         await moved.wait()
-        assert inotify.stirred() == {tmp_path, pod}
+        assert inotify.changed_directories() == {tmp_path, pod}
         (pod / "0.log").write_text("1")
         while pod not in written:
             await asyncio.sleep(0.005)
-    assert inotify.stirred() == {pod}
+    assert inotify.changed_directories() == {pod}
     inotify.close()
 
 
@@ -78,9 +78,9 @@ async def test_a_directory_that_has_two_names_is_told_of_by_neither(tmp_path: Pa
     inotify = Inotify(lambda directory: None, lambda: None, lambda directory, name: False)
 
     inotify.watch({tmp_path / "one"})
-    assert inotify.stirred() == {tmp_path / "one"}
+    assert inotify.changed_directories() == {tmp_path / "one"}
     inotify.watch({tmp_path / "one", tmp_path / "other"})
-    assert inotify.stirred() is None
+    assert inotify.changed_directories() is None
     inotify.close()
 
 
@@ -118,7 +118,7 @@ async def test_a_file_system_that_tells_nothing_is_looked_through_all_the_same(t
         aside.unlink()
 
 
-async def test_a_write_stirs_nobody_who_reads_elsewhere(tmp_path: Path) -> None:
+async def test_a_write_wakes_only_the_tailers_of_its_directory(tmp_path: Path) -> None:
     containers = [Container(tmp_path, pod=POD.replace("x7k2p", str(number))) for number in range(20)]
     async with following(tmp_path, scan_seconds=0.5) as seen:
         for number, container in enumerate(containers):

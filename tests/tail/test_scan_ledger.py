@@ -1,4 +1,4 @@
-"""The express scan as its user meets it: a Critical behind a backlog that cannot be sent, and a kill in the middle."""
+"""The urgent scan in a running agent: a Critical behind a backlog that cannot be sent, and a kill in between."""
 
 import asyncio
 from collections import Counter
@@ -68,7 +68,7 @@ async def test_killed_after_it_went_ahead_nothing_is_lost_and_it_is_not_sent_aga
 
     async with agent(tmp_path, cloudwatch.url, **SETTINGS):
         await _until(lambda: cloudwatch.count("falco", "node-a/urgent") == 3)
-        await _until(lambda: len(_islands(tmp_path)) == 3)
+        await _until(lambda: len(_settled_out_of_order(tmp_path)) == 3)
     cloudwatch.faults.clear()
     async with agent(tmp_path, cloudwatch.url, **SETTINGS) as second:
         await _until(lambda: cloudwatch.count("falco") >= NOTICES + 103)
@@ -77,7 +77,7 @@ async def test_killed_after_it_went_ahead_nothing_is_lost_and_it_is_not_sent_aga
 
     assert _arrived(cloudwatch) == Counter(range(NOTICES + 103))
     assert (books["read"], books["shipped"], books["filtered"]) == (NOTICES + 103, NOTICES + 100, 3)
-    assert _islands(tmp_path) == []
+    assert _settled_out_of_order(tmp_path) == []
 
 
 async def test_what_is_under_way_ahead_is_neither_sent_again_nor_committed_past(tmp_path, cloudwatch, live):
@@ -126,10 +126,10 @@ def _position(place: Path) -> dict[str, Any]:
     try:
         document = orjson.loads((place / "state" / "checkpoint.json").read_bytes())
     except FileNotFoundError:  # also for a moment between two
-        return {"offset": 0, "islands": []}
+        return {"offset": 0, "settled_out_of_order": []}
     [position] = document["files"].values()
     return dict(position)
 
 
-def _islands(place: Path) -> list[int]:
-    return list(_position(place)["islands"])
+def _settled_out_of_order(place: Path) -> list[int]:
+    return list(_position(place).get("islands", []))

@@ -1,4 +1,4 @@
-"""The express scan and the ordinary pass over one file in every order, with crashes, as a state machine.
+"""The urgent scan and the ordinary reading over one file in every order, with crashes, as a state machine.
 
 However they interleave and in whatever order records settle: a life ships no record twice, the committed offset is
 never beyond one that is not settled, and what a checkpoint says is settled is not shipped by the next life.
@@ -47,7 +47,7 @@ class Life(RuleBasedStateMachine):
 
     def start(self) -> None:
         """A life of the agent begins with what the checkpoint says."""
-        committed, self.islands = self.saved
+        committed, self.settled_out_of_order = self.saved
         self.ledger = Ledger(committed)
         self.splitter = Splitter(committed, LONGEST)
         self.joiner = Joiner(Cri(), LONGEST)
@@ -79,11 +79,11 @@ class Life(RuleBasedStateMachine):
         at = self.splitter.end
         cut = self.splitter.feed(self.content[at : at + most], 0.0)
         records = self.joiner.feed(cut.lines, cut.offset, 0.0)
-        records, express = self.books.skip_scanned(records, self.splitter.offset)
-        done = self.islands & set(records.offsets)
+        records, scanned = self.books.skip_scanned(records, self.splitter.offset)
+        done = self.settled_out_of_order & set(records.offsets)
         end = max(self.joiner.committable(self.splitter.offset), self.ledger.end)
-        entry = self.ledger.enter(end, len(records), 0.0, len(express))
-        for ahead in express:
+        entry = self.ledger.enter(end, len(records), 0.0, len(scanned))
+        for ahead in scanned:
             ahead.hold(entry)
         if done:
             entry.settle(len(done))
@@ -91,13 +91,13 @@ class Life(RuleBasedStateMachine):
 
     @rule(most=st.integers(100, 2000))
     def scan(self, most: int) -> None:
-        """The express scan, a window on."""
+        """The urgent scan goes on by one window."""
         start = max(self.books.scanned, self.splitter.offset)
         window = self.content[start : start + most]
         end = window.rfind(b"\n") + 1
         self.books.scanned = start + end
         found = self.matcher.find(window[:end], start, Cri(), LONGEST)
-        found = without(found, self.islands)
+        found = without(found, self.settled_out_of_order)
         if len(found):
             self.go_ahead(found)
 
@@ -127,8 +127,8 @@ class Life(RuleBasedStateMachine):
     def save(self) -> None:
         committed = self.ledger.committed
         self.books.forget(committed)
-        islands = {*self.islands, *self.books.settled}
-        self.saved = committed, frozenset(offset for offset in islands if offset >= committed)
+        settled_out_of_order = {*self.settled_out_of_order, *self.books.settled}
+        self.saved = committed, frozenset(offset for offset in settled_out_of_order if offset >= committed)
 
     @precondition(lambda self: self.shipped)
     @rule()

@@ -39,6 +39,7 @@ PROMISED = (
     "checkpoint_age_seconds",
     "checkpoint_errors_total",
     "dead_letters_total{reason}",
+    "dead_letters_lost_total{reason}",
     "last_acknowledged_timestamp_seconds",
     "kube_pods",
     "kube_watch_restarts_total",

@@ -9,6 +9,7 @@ from pathlib import Path
 from tools import ROOT
 
 CLUSTER = ROOT / "manifests/eks/cluster-config.yaml"
+EXTRAS = ("create", "drift", "readback", "retention")
 
 
 def check(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -37,7 +38,8 @@ def test_the_check_without_a_path_covers_the_manifests_of_the_walk():
 
     assert result.returncode == 1
     files = {line.partition(":")[0] for line in result.stderr.splitlines()}
-    assert files == {"manifests/aws/iam-policy.json", "manifests/eks/cluster-config.yaml"}
+    policies = {"manifests/aws/iam-policy.json", *(f"manifests/aws/iam-extra-{name}.json" for name in EXTRAS)}
+    assert files == policies | {"manifests/eks/cluster-config.yaml"}
 
 
 def test_the_check_ignores_placeholders_in_comments(tmp_path: Path):

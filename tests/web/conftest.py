@@ -68,14 +68,21 @@ class ServedPages:
             self.change(books=Books(1_000 + self.asked, 960 + self.asked, 10, 0, 30))
         return self.report
 
+    def health_now(self) -> Sequence[Probe]:
+        return self.health
+
+    def readiness_now(self) -> Sequence[Probe]:
+        self.health_now()
+        return self.readiness
+
     @asynccontextmanager
     async def serve(self, settings: Http) -> AsyncIterator[int]:
         async with serve(
             settings,
             self.telemetry,
             report=self.take_report,
-            health=lambda: self.health,
-            readiness=lambda: self.readiness,
+            health=lambda: self.health_now(),
+            readiness=lambda: self.readiness_now(),
         ) as port:
             yield port
 

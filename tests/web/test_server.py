@@ -50,6 +50,34 @@ async def test_probes_that_pass_are_a_200_and_a_failed_probe_is_a_503_with_its_r
         assert await response.text() == "ok state: fine\nfailed credentials: none found; set a role\n"
 
 
+async def test_a_failed_probe_that_is_not_required_is_a_warning_in_a_200(pages):
+    pages.readiness = (Probe("enrichment", False, "403; grant `list`", required=False),)
+
+    async with pages.get("/readyz") as response:
+        assert (response.status, await response.text()) == (200, "warning enrichment: 403; grant `list`\n")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", 500), ("/status", 500), ("/healthz", 200), ("/readyz", 200)])
+async def test_a_defect_of_a_page_is_counted_and_neither_ends_nor_restarts_the_agent(pages, monkeypatch, path, status):
+    def broken():
+        raise ValueError("broken")
+
+    monkeypatch.setattr(pages, "health_now", broken)
+
+    async with pages.get(path) as response:
+        assert response.status == status
+        assert "Traceback" not in await response.text()
+    assert pages.telemetry.value("defects_total", part="http") == 1
+    async with pages.get("/metrics") as response:
+        assert response.status == 200
+
+
+async def test_a_path_that_does_not_exist_is_no_defect(pages):
+    async with pages.get("/nothing") as response:
+        assert response.status == 404
+    assert pages.telemetry.value("defects_total", part="http") == 0
+
+
 async def test_health_does_not_look_at_readiness(pages):
     pages.readiness = (Probe("credentials", False, "expired"),)
 

@@ -103,6 +103,13 @@ def test_a_failed_probe_is_one_finding_however_many_lists_hold_it():
     ]
 
 
+def test_a_failed_probe_that_is_not_required_asks_for_attention():
+    verdict = judge(CALM, [Probe("enrichment", False, "403; grant `list` on pods", required=False)])
+
+    assert (verdict.level, verdict.headline) == (Level.ATTENTION, "The check enrichment failed")
+    assert [finding.remedy for finding in verdict.findings] == ["403; grant `list` on pods"]
+
+
 def test_lost_data_comes_before_late_alerts_and_problems_before_hints():
     worst = replace(
         CALM, gap_bytes=1, lanes=(LATE,), last_acknowledged_at=None, backpressure=True, falco=Falco(syscall_drops=1)

@@ -76,17 +76,43 @@ ROWS = (
                     ),
                 ],
                 unit="cps",
-                width=16,
+            ),
+            Panel(
+                "Log group differs from the configuration",
+                "1 for each setting that differs. Somebody changed the log group, for example its retention.",
+                [Query(f"max by (setting) (falcowatch_settings_drift{{{OURS}}})", "{{setting}}")],
             ),
             Panel(
                 "Checkpoint errors",
                 "Failed writes. Shipping goes on; after a restart, records since the last checkpoint are sent again.",
                 [
                     Query(
-                        f"sum by (instance) (increase(falcowatch_checkpoint_errors_total{{{OURS}}}[$__rate_interval]))",
-                        "{{instance}}",
+                        f"sum by (node) (increase(falcowatch_checkpoint_errors_total{{{OURS}}}[$__rate_interval]))",
+                        "{{node}}",
                     )
                 ],
+            ),
+            Panel(
+                "Dead letters lost",
+                "Rejected records that the disk refused and that memory could not hold. CloudWatch has an event for each.",
+                [
+                    Query(
+                        f"sum by (node) (increase(falcowatch_dead_letters_lost_total{{{OURS}}}[$__rate_interval]))",
+                        "{{node}}",
+                    )
+                ],
+                width=12,
+            ),
+            Panel(
+                "Unforeseen exceptions by part",
+                "Each concerned one record, one file or one part of the agent; the rest went on. Every one is a bug.",
+                [
+                    Query(
+                        f"sum by (part) (increase(falcowatch_defects_total{{{OURS}}}[$__rate_interval]))",
+                        "{{part}}",
+                    )
+                ],
+                width=12,
             ),
         ),
     ),
@@ -96,7 +122,7 @@ ROWS = (
             Panel(
                 "Oldest record that is unread or unsettled",
                 "Age of the record, by node.",
-                [Query(f"max by (instance) (falcowatch_lag_seconds{{{OURS}}})", "{{instance}}")],
+                [Query(f"max by (node) (falcowatch_lag_seconds{{{OURS}}})", "{{node}}")],
                 unit="s",
             ),
             Panel(
@@ -114,7 +140,7 @@ ROWS = (
             Panel(
                 "Backlog",
                 "Bytes in log files that are not settled yet.",
-                [Query(f"sum by (instance) (falcowatch_lag_bytes{{{OURS}}})", "{{instance}}")],
+                [Query(f"sum by (node) (falcowatch_lag_bytes{{{OURS}}})", "{{node}}")],
                 unit="bytes",
             ),
             Panel(
@@ -127,8 +153,8 @@ ROWS = (
                 "On a quiet node, the value rises to the interval between two heartbeats.",
                 [
                     Query(
-                        f"time() - max by (instance) (falcowatch_last_acknowledged_timestamp_seconds{{{OURS}}} > 0)",
-                        "{{instance}}",
+                        f"time() - max by (node) (falcowatch_last_acknowledged_timestamp_seconds{{{OURS}}} > 0)",
+                        "{{node}}",
                     )
                 ],
                 unit="s",
@@ -161,8 +187,8 @@ ROWS = (
                 "Share of time in which reading was paused. Unread records stay in the log files.",
                 [
                     Query(
-                        f"sum by (instance) (rate(falcowatch_backpressure_seconds_total{{{OURS}}}[$__rate_interval]))",
-                        "{{instance}}",
+                        f"sum by (node) (rate(falcowatch_backpressure_seconds_total{{{OURS}}}[$__rate_interval]))",
+                        "{{node}}",
                     )
                 ],
                 unit="percentunit",

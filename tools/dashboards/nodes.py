@@ -35,8 +35,8 @@ ROWS = (
                 "Alerts that were read, by node.",
                 [
                     Query(
-                        f"sum by (instance) (increase(falcowatch_alerts_total{{{OURS}}}[$__rate_interval]))",
-                        "{{instance}}",
+                        f"sum by (node) (increase(falcowatch_alerts_total{{{OURS}}}[$__rate_interval]))",
+                        "{{node}}",
                     )
                 ],
                 width=12,
@@ -77,14 +77,14 @@ ROWS = (
             stat(
                 "Different rule sets",
                 "Combinations of Falco version and digests of rules files. 1: all nodes run the same.",
-                "count(count without (instance, pod, node, container, endpoint, service)"
+                "count(count without (instance, pod, node, container, endpoint, service, cluster)"
                 f' (falcowatch_falco_rules_loaded_info{{{OURS}, rules!=""}}))',
                 steps=[{"color": "green", "value": None}, {"color": "orange", "value": 2}],
             ),
             Panel(
                 "Time since Falco's last line",
                 "Time since Falco last wrote a line to its log, by node.",
-                [Query(f"max by (instance) (falcowatch_falco_silent_seconds{{{OURS}}})", "{{instance}}")],
+                [Query(f"max by (node) (falcowatch_falco_silent_seconds{{{OURS}}})", "{{node}}")],
                 unit="s",
                 height=4,
             ),
@@ -93,8 +93,8 @@ ROWS = (
                 "According to Falco's messages about dropped system calls.",
                 [
                     Query(
-                        f"sum by (instance) (rate(falcowatch_falco_syscall_drops_total{{{OURS}}}[$__rate_interval]))",
-                        "{{instance}}",
+                        f"sum by (node) (rate(falcowatch_falco_syscall_drops_total{{{OURS}}}[$__rate_interval]))",
+                        "{{node}}",
                     )
                 ],
                 unit="cps",
@@ -112,7 +112,7 @@ ROWS = (
             Panel(
                 "Kernel events per second seen by Falco",
                 "According to Falco's metrics snapshots, which are minutes apart; hence the rate over one hour.",
-                [Query(f"max by (instance) (rate(falcowatch_falco_events_total{{{OURS}}}[1h]))", "{{instance}}")],
+                [Query(f"max by (node) (rate(falcowatch_falco_events_total{{{OURS}}}[1h]))", "{{node}}")],
             ),
         ),
     ),
@@ -124,8 +124,8 @@ ROWS = (
                 "CPU cores in use.",
                 [
                     Query(
-                        f"sum by (instance) (rate(process_cpu_seconds_total{{{OURS}}}[$__rate_interval]))",
-                        "{{instance}}",
+                        f"sum by (node) (rate(process_cpu_seconds_total{{{OURS}}}[$__rate_interval]))",
+                        "{{node}}",
                     )
                 ],
                 unit="none",
@@ -133,7 +133,7 @@ ROWS = (
             Panel(
                 "Resident memory",
                 "The memory budget limits this value, however long the backlog is.",
-                [Query(f"max by (instance) (process_resident_memory_bytes{{{OURS}}})", "{{instance}}")],
+                [Query(f"max by (node) (process_resident_memory_bytes{{{OURS}}})", "{{node}}")],
                 unit="bytes",
             ),
             Panel(
@@ -141,9 +141,8 @@ ROWS = (
                 "Bytes in flight, as a share of memory_budget_bytes.",
                 [
                     Query(
-                        f"max by (instance) (falcowatch_budget_used_bytes{{{OURS}}}"
-                        f" / falcowatch_budget_bytes{{{OURS}}})",
-                        "{{instance}}",
+                        f"max by (node) (falcowatch_budget_used_bytes{{{OURS}}} / falcowatch_budget_bytes{{{OURS}}})",
+                        "{{node}}",
                     )
                 ],
                 unit="percentunit",
@@ -151,20 +150,20 @@ ROWS = (
             Panel(
                 "Open log files",
                 "Includes deleted files that are not read to their end yet.",
-                [Query(f"sum by (instance) (falcowatch_files_open{{{OURS}}})", "{{instance}}")],
+                [Query(f"sum by (node) (falcowatch_files_open{{{OURS}}})", "{{node}}")],
             ),
             Panel(
                 "Known pods",
                 "Pods of the node in the agent's cache. Deleted pods stay for enrich.keep_deleted_seconds.",
-                [Query(f"sum by (instance) (falcowatch_kube_pods{{{OURS}}})", "{{instance}}")],
+                [Query(f"sum by (node) (falcowatch_kube_pods{{{OURS}}})", "{{node}}")],
             ),
             Panel(
                 "Bytes sent to CloudWatch",
                 "The size of all puts, as CloudWatch counts it.",
                 [
                     Query(
-                        f"sum by (instance) (rate(falcowatch_put_bytes_sum{{{OURS}}}[$__rate_interval]))",
-                        "{{instance}}",
+                        f"sum by (node) (rate(falcowatch_put_bytes_sum{{{OURS}}}[$__rate_interval]))",
+                        "{{node}}",
                     )
                 ],
                 unit="Bps",

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-OURS = 'job=~"$job", instance=~"$instance"'
-"""Label selector for the agents that the user picked at the top of the dashboard."""
+OURS = 'job=~"$job", cluster=~"$cluster", node=~"$node"'
+"""Label selector for the agents that the user picked at the top of the dashboard. A series without the label `cluster`
+matches while all clusters are selected, because `.*` matches the empty value."""
 
 RED_ABOVE_ZERO = [{"color": "green", "value": None}, {"color": "red", "value": 0.000001}]
 ORANGE_ABOVE_ZERO = [{"color": "green", "value": None}, {"color": "orange", "value": 0.000001}]

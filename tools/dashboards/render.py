@@ -37,8 +37,8 @@ def dashboard() -> dict[str, Any]:
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": [_datasource(), _variable("job", "falcowatch_build_info"), _instance()]},
-        "annotations": {"list": []},
+        "templating": {"list": [_datasource(), *_variables()]},
+        "annotations": {"list": [_firing_alerts()]},
         "links": [],
         "panels": list(_panels()),
     }
@@ -155,11 +155,36 @@ def _datasource() -> dict[str, Any]:
     return {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
 
 
-def _variable(name: str, metric: str, label: str | None = None) -> dict[str, Any]:
+def _firing_alerts() -> dict[str, Any]:
+    """Marks the times at which an alert of files/rules.yaml fired. Prometheus records them in the metric ALERTS."""
+    return {
+        "name": "Firing alerts",
+        "datasource": DATASOURCE,
+        "enable": True,
+        "hide": False,
+        "iconColor": "red",
+        "expr": 'ALERTS{alertname=~"Falco.*", alertstate="firing", cluster=~"$cluster", node=~"$node"}',
+        "step": "60s",
+        "titleFormat": "{{alertname}}",
+        "textFormat": "{{node}} {{severity}}",
+        "useValueForTime": False,
+    }
+
+
+def _variables() -> list[dict[str, Any]]:
+    """Each list offers only the values that go with the variables before it."""
+    return [
+        _variable("job", "falcowatch_build_info"),
+        _variable("cluster", 'falcowatch_build_info{job=~"$job"}'),
+        _variable("node", 'falcowatch_build_info{job=~"$job", cluster=~"$cluster"}'),
+    ]
+
+
+def _variable(name: str, metric: str) -> dict[str, Any]:
     query = f"label_values({metric}, {name})"
     return {
         "name": name,
-        "label": label or name,
+        "label": name,
         "type": "query",
         "datasource": DATASOURCE,
         "query": {"query": query, "refId": name},
@@ -170,7 +195,3 @@ def _variable(name: str, metric: str, label: str | None = None) -> dict[str, Any
         "allValue": ".*",
         "current": {"text": "All", "value": "$__all"},
     }
-
-
-def _instance() -> dict[str, Any]:
-    return _variable("instance", 'falcowatch_build_info{job=~"$job"}', "agent")

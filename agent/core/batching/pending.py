@@ -1,11 +1,17 @@
-"""The spans of one lane that wait to be sent, and the largest batch that every limit allows."""
+"""The spans of one lane that wait to be sent, and the batches that are made of them.
+
+A batch must span less than 24 hours, so events wait apart for each day (UTC) in which they happened. Events with times
+scattered over many days then need one put for each day, and not one for each event. Events of today go first, in turns
+with the events that have waited longest: so old or forged times cannot delay what happens now, and are not left behind.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
+from typing import Final
 
 from agent.core.batching.batch import Batch, Part
 from agent.core.batching.limits import (
@@ -16,42 +22,97 @@ from agent.core.batching.limits import (
 )
 from agent.core.batching.span import Span
 
+DAY_MS: Final = LONGEST_SPAN_MS
+"""The first and the last event of one day are less than this apart."""
+
 
 class PendingSpans:
-    """Spans in the order in which they were added, and their size."""
+    """Spans by day, and their size."""
 
-    __slots__ = ("_spans", "_taken", "counted_bytes", "events")
+    __slots__ = ("_days", "_prefers_today", "events")
 
     def __init__(self) -> None:
-        self._spans: deque[Span] = deque()
+        self._days: dict[int, _Day] = {}
+        self._prefers_today = True
+        self.events = 0
+
+    def add(self, span: Span) -> None:
+        if not len(span):
+            return
+        self.events += len(span)
+        first, last = min(span.timestamps) // DAY_MS, max(span.timestamps) // DAY_MS
+        for number, part in [(first, span)] if first == last else _by_day(span):
+            day = self._days.get(number)
+            if day is None:
+                day = self._days[number] = _Day()
+            day.add(part)
+
+    @property
+    def counted_bytes(self) -> int:
+        """The size of the fullest day, as PutLogEvents counts it."""
+        return max((day.counted_bytes for day in self._days.values()), default=0)
+
+    @property
+    def fills_a_batch(self) -> bool:
+        return any(day.counted_bytes >= MOST_BYTES or day.events >= MOST_EVENTS for day in self._days.values())
+
+    @property
+    def oldest_read_at(self) -> float | None:
+        return min((day.oldest_read_at for day in self._days.values()), default=None)
+
+    def take(self, now_ms: int) -> Batch:
+        """The largest batch that every limit allows, of one day. At least one event must be pending."""
+        number = self._next(now_ms // DAY_MS)
+        day = self._days[number]
+        batch = day.take()
+        self.events -= batch.events
+        if not day.events:
+            del self._days[number]
+        return batch
+
+    def __iter__(self) -> Iterator[Span]:
+        """The spans, day by day."""
+        return chain.from_iterable(day.spans for day in self._days.values())
+
+    def _next(self, today: int) -> int:
+        others = [number for number in self._days if number != today]
+        if not others:
+            return today
+        if today in self._days:
+            self._prefers_today = not self._prefers_today
+            if not self._prefers_today:
+                return today
+        return min(others, key=lambda number: self._days[number].oldest_read_at)
+
+
+class _Day:
+    """The spans of one day, in the order in which they were added."""
+
+    __slots__ = ("_taken", "counted_bytes", "events", "spans")
+
+    def __init__(self) -> None:
+        self.spans: deque[Span] = deque()
         self._taken = 0
         """How many events of the first span are in batches already."""
         self.events = 0
         self.counted_bytes = 0
 
     def add(self, span: Span) -> None:
-        self._spans.append(span)
+        self.spans.append(span)
         self.events += len(span)
         self.counted_bytes += sum(span.sizes) + EVENT_OVERHEAD_BYTES * len(span)
 
     @property
-    def fills_a_batch(self) -> bool:
-        return self.counted_bytes >= MOST_BYTES or self.events >= MOST_EVENTS
-
-    @property
-    def oldest_read_at(self) -> float | None:
-        return self._spans[0].read_at if self._spans else None
+    def oldest_read_at(self) -> float:
+        return self.spans[0].read_at
 
     def take(self) -> Batch:
-        """The largest batch that every limit allows, oldest spans first. At least one event must be pending."""
         parts: list[Part] = []
         events, counted = 0, 0
-        earliest, latest = None, None
-        while self._spans:
-            span = self._spans[0]
+        while self.spans:
+            span = self.spans[0]
             start = self._taken
             stop = _fits(span.sizes, start, MOST_BYTES - counted, MOST_EVENTS - events)
-            stop, earliest, latest = _within_a_day(span.timestamps, start, stop, earliest, latest)
             if stop > start:
                 parts.append(Part(span, start, stop))
                 events += stop - start
@@ -59,39 +120,22 @@ class PendingSpans:
             if stop < len(span):
                 self._taken = stop
                 break
-            self._spans.popleft()
+            self.spans.popleft()
             self._taken = 0
         self.events -= events
         self.counted_bytes -= counted
         return Batch(parts)
 
-    def __iter__(self) -> Iterator[Span]:
-        return iter(self._spans)
+
+def _by_day(span: Span) -> list[tuple[int, Span]]:
+    """The events of each day, as spans of their own. They settle in the same ledger entry."""
+    days: dict[int, list[int]] = {}
+    for at, time_ms in enumerate(span.timestamps):
+        days.setdefault(time_ms // DAY_MS, []).append(at)
+    return [(number, span.selected(positions)) for number, positions in days.items()]
 
 
 def _fits(sizes: Sequence[int], start: int, room_bytes: int, room_events: int) -> int:
     """The index behind the last event that fits into the room."""
     ends = [*accumulate(sizes[start : start + room_events])]
     return start + bisect_right(range(len(ends)), room_bytes, key=lambda at: ends[at] + EVENT_OVERHEAD_BYTES * (at + 1))
-
-
-def _within_a_day(
-    timestamps: Sequence[int], start: int, stop: int, earliest: int | None, latest: int | None
-) -> tuple[int, int | None, int | None]:
-    """The index up to which the batch spans less than 24 hours, and the batch's earliest and latest time then."""
-    if start == stop:
-        return stop, earliest, latest
-    low, high = min(timestamps[start:stop]), max(timestamps[start:stop])
-    if earliest is not None and latest is not None:
-        low, high = min(low, earliest), max(high, latest)
-    if high - low < LONGEST_SPAN_MS:
-        return stop, low, high
-    index = start
-    while True:  # this ends, because not all of the events fit
-        stamp = timestamps[index]
-        low = stamp if earliest is None else min(earliest, stamp)
-        high = stamp if latest is None else max(latest, stamp)
-        if high - low >= LONGEST_SPAN_MS:
-            return index, earliest, latest
-        earliest, latest = low, high
-        index += 1

@@ -7,7 +7,7 @@ Events of one pod share the same object for their second piece, and nothing is c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import orjson
@@ -34,6 +34,8 @@ class Span:
     file: str = ""
     read_at: float = 0.0
     """When the records were read, in seconds of the monotonic clock."""
+    redated: bool = False
+    """CloudWatch rejected the first times of these events; `timestamps` holds the time of their delivery."""
     timestamps: list[int] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     """The first piece of each message: the record's own bytes."""
@@ -70,6 +72,18 @@ class Span:
         self.ends += ends
         self.sizes += sizes
         self.offsets += offsets
+
+    def selected(self, positions: Sequence[int]) -> Span:
+        """Some of the events, as a span of their own."""
+        return replace(
+            self,
+            timestamps=[self.timestamps[at] for at in positions],
+            texts=[self.texts[at] for at in positions],
+            appended=[self.appended[at] for at in positions],
+            ends=[self.ends[at] for at in positions],
+            sizes=[self.sizes[at] for at in positions],
+            offsets=[self.offsets[at] for at in positions],
+        )
 
     def __len__(self) -> int:
         return len(self.timestamps)

@@ -2,13 +2,17 @@
 
 Decoding is typed and partial: time, priority, rule, source and the pod. The decoder checks that the rest of the line
 is JSON and skips it. The line itself is never encoded again.
+
+The strict decoder accepts only the keys and sources that Falco writes. So an alert that it accepts cannot hold a key
+or a source that is reserved for the agent, in no spelling and not beside another one. All other alerts need
+`decode_leniently`, and `reserved` looks for reserved keys in them.
 Falco 0.40 to 0.44 write one compact JSON object on a line; `time` always has nine decimals and is in UTC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal, cast
 
 import msgspec
 
@@ -33,17 +37,27 @@ class OutputFields(msgspec.Struct, gc=False, frozen=True, kw_only=True):
         return PodKey(_known(self.namespace), _known(self.pod), _known(self.uid), _known(self.container_id))
 
 
-class Alert(msgspec.Struct, gc=False, kw_only=True):
+UsualSource = Literal[
+    "", "syscall", "internal", "k8s_audit", "aws_cloudtrail", "gcp_auditlog", "github", "gitlab", "okta", "docker",
+    "kafka", "nomad", "box", "salesforce", "keycloak", "seccompagent", "krsi", "journald", "collector", "azure",
+]  # fmt: skip
+"""Falco's own sources, and those of plugins in Falco's registry (read 2026-11)."""
+
+_ABSENT: Final = msgspec.Raw(b"null")
+
+
+class Alert(msgspec.Struct, gc=False, kw_only=True, forbid_unknown_fields=True):
     """One alert. Falco's configuration can leave out every key except rule and priority."""
 
+    hostname: msgspec.Raw = _ABSENT
+    message: msgspec.Raw = _ABSENT
+    output: msgspec.Raw = _ABSENT
     output_fields: OutputFields | None = None
     priority: str
     rule: str
-    source: str = ""
+    source: UsualSource = ""
+    tags: msgspec.Raw = _ABSENT
     time: str = ""
-    kubernetes: msgspec.Raw | None = None
-    """If the alert has a key of this name, the agent appends its own under another name."""
-    falcowatch: msgspec.Raw | None = None
 
 
 class Notice(msgspec.Struct, gc=False):
@@ -59,7 +73,7 @@ NotAnAlert = msgspec.MsgspecError
 decode_notice = msgspec.json.Decoder(Notice).decode
 
 decode_alert = msgspec.json.Decoder(Alert).decode
-"""Raises NotAnAlert, also for an alert with a value of an unusual type: `decode_leniently` accepts that one."""
+"""Raises NotAnAlert, also for an alert with an unusual key, source or type: `decode_leniently` accepts that one."""
 
 NO_ALERT: Final = Alert(rule="", priority="")
 """Placeholder for a line that is not an alert."""
@@ -81,7 +95,7 @@ def _alert_or_placeholder(payload: bytes) -> Alert:
 
 
 def decode_leniently(payload: bytes) -> Alert:
-    """Accepts also an alert whose rule printed a pod field as something other than text. Raises NotAnAlert."""
+    """Accepts also an alert with other keys, another source, or a pod field that is not text. Raises NotAnAlert."""
     try:
         whole: object = msgspec.json.decode(payload)
     except RecursionError as error:
@@ -97,7 +111,7 @@ def decode_leniently(payload: bytes) -> Alert:
         rule=whole["rule"],
         priority=whole["priority"],
         time=_text(whole.get("time")) or "",
-        source=_text(whole.get("source")) or "",
+        source=cast(UsualSource, _text(whole.get("source")) or ""),
         output_fields=OutputFields(
             container_id=_text(fields.get("container.id")),
             namespace=_text(fields.get("k8s.ns.name")),
@@ -106,8 +120,6 @@ def decode_leniently(payload: bytes) -> Alert:
         )
         if isinstance(fields, dict)
         else None,
-        kubernetes=msgspec.Raw(b"1") if "kubernetes" in whole else None,
-        falcowatch=msgspec.Raw(b"1") if "falcowatch" in whole else None,
     )
 
 

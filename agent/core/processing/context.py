@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.core.processing.cases import Cases
+from agent.core.processing.event_time import Window
 from agent.core.processing.kinds import Kinds
 from agent.core.processing.result import FindFragment
 from agent.core.processing.suffixes import Ending, SuffixCache
@@ -21,6 +22,7 @@ class ProcessorContext:
     suffixes: SuffixCache
     timestamps: TimestampParser
     ending: Ending
+    window: Window
     ships_other_lines: bool
 
 

@@ -32,7 +32,7 @@ MOST_WINDOWS: Final = 1024
 """How many kinds of identical alerts are counted at a time. The oldest makes room. An alert not counted ships."""
 
 LARGEST_VALUES_BYTES: Final = 4096
-"""Alerts with longer values ship one by one, because a group keeps the values for a minute."""
+"""Alerts with longer names and values ship one by one, because a group keeps these for a minute."""
 
 Identity = tuple[int, str, str, str, tuple[bytes, ...]]
 """Minute, rule, priority, source, and the values of the configured fields as Falco wrote them."""
@@ -213,7 +213,7 @@ class Deduplicator:
         values: tuple[bytes, ...] = () if fields is None else tuple(map(bytes, msgspec.structs.astuple(fields)))
         if self.keys and all(value in _NOTHING for value in values):
             return None  # without any of the fields it cannot be compared
-        if sum(map(len, values)) > LARGEST_VALUES_BYTES:
+        if sum(map(len, (alert.rule, alert.priority, alert.source, *values))) > LARGEST_VALUES_BYTES:
             return None
         return time_ms // MINUTE_MS, alert.rule, alert.priority, alert.source, values
 

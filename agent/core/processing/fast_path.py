@@ -19,8 +19,10 @@ from agent.core.batching.limits import LARGEST_MESSAGE_BYTES
 from agent.core.processing.alert import Alert
 from agent.core.processing.cases import Case, NamedPod
 from agent.core.processing.context import ChunkContext, ProcessorContext
+from agent.core.processing.event_time import HOUR_MS, event_time
 from agent.core.processing.result import HOST, ProcessingResult
 from agent.core.processing.suffixes import FileSuffix, Suffix
+from agent.core.reading.line_formats import stamp_of
 from agent.core.reading.records import Records
 
 _Value = TypeVar("_Value")
@@ -67,11 +69,11 @@ class FastPath:
         """Puts every usual alert into its lane. Returns the numbers of the other records, ascending."""
         columns, others = self._of_known_cases(alerts, records)
         pods = [case.pod for case in columns.cases]
-        found = self._look_up(pods, columns.times_ms)
+        found, all_known = self._look_up(pods, columns.times_ms)
         suffixes = [*map(found.get, pods)]
-        if self._result.unknown:
+        if not all_known:
             others += columns.keep([suffix is not None for suffix in suffixes])
-        known = cast(list[Suffix], [*filter(None, suffixes)] if self._result.unknown else suffixes)
+        known = cast(list[Suffix], suffixes if all_known else [*filter(None, suffixes)])
         texts = _escaped(columns.payloads)
         if texts is None:
             objects = [_is_an_object(payload) for payload in columns.payloads]
@@ -93,26 +95,64 @@ class FastPath:
         return sorted(others)
 
     def _of_known_cases(self, alerts: Sequence[Alert], records: Records) -> tuple[Columns, list[int]]:
-        """The records with a known case and a time, and the numbers of the others."""
+        """The records with a known case that ship under their own time, and the numbers of the others."""
         cases = self._processor.cases.of(alerts)
         times_ms = self._processor.timestamps.parse_many([alert.time for alert in alerts])
         columns = Columns(
             range(len(alerts)), records.payloads, records.offsets, cast(list[Case], cases), cast(list[int], times_ms)
         )
-        if all(cases) and all(times_ms):
-            return columns, []
-        return columns, columns.keep([all(pair) for pair in zip(cases, times_ms, strict=True)])
+        others: list[int] = []
+        if not (all(cases) and all(times_ms)):
+            others += columns.keep([all(pair) for pair in zip(cases, times_ms, strict=True)])
+        if columns.numbers and not self._all_times_are_usual(columns.times_ms, records.lines):
+            others += columns.keep(self._usual_times(columns, records.lines))
+        return columns, others
 
-    def _look_up(self, pods: Sequence[NamedPod], times_ms: Sequence[int]) -> dict[NamedPod, Suffix]:
-        """The suffix of each pod that is known. The alerts of a chunk come from few pods, within moments."""
+    def _all_times_are_usual(self, times_ms: Sequence[int], lines: Sequence[bytes]) -> bool:
+        """Every alert ships under its own time. A quick check; the answer no may be wrong."""
+        now_ms, first_ms, last_ms = self._chunk.now_ms, min(times_ms), max(times_ms)
+        if not self._processor.window.contains(first_ms, last_ms, now_ms):
+            return False
+        hours = self._chunk.line_format.stamp_hours(lines)
+        if not hours:
+            return last_ms <= now_ms + HOUR_MS
+        if len(hours) > 1:
+            return False
+        # All stamps are within one hour, so it must be the hour of all alerts, or the moment behind it.
+        hour_ms = self._hour(hours.pop(), lines[0])
+        return hour_ms is not None and hour_ms <= first_ms and last_ms <= hour_ms + HOUR_MS
+
+    def _hour(self, hour: bytes, line: bytes) -> int | None:
+        """The beginning of the hour of a runtime's stamp, in the zone of the first line's stamp."""
+        stamp = stamp_of(line.rstrip(b"\n\0"), self._chunk.line_format)
+        parse = self._processor.timestamps.parse
+        local_ms, utc_ms = parse(f"{stamp[:19]}Z"), parse(stamp)
+        hour_ms = parse(f"{hour.decode(errors='replace')}:00:00Z")
+        return (
+            None
+            if local_ms is None or utc_ms is None or hour_ms is None
+            else hour_ms + utc_ms // 1000 * 1000 - local_ms
+        )
+
+    def _usual_times(self, columns: Columns, lines: Sequence[bytes]) -> list[bool]:
+        """Of each alert, whether it ships under its own time."""
+        expected, parse = self._chunk.line_format, self._processor.timestamps.parse
+        window, now_ms = self._processor.window, self._chunk.now_ms
+        return [
+            window.contains(time_ms, time_ms, now_ms)
+            and not event_time(time_ms, parse(stamp_of(lines[number].rstrip(b"\n\0"), expected)), now_ms).note
+            for number, time_ms in zip(columns.numbers, columns.times_ms, strict=True)
+        ]
+
+    def _look_up(self, pods: Sequence[NamedPod], times_ms: Sequence[int]) -> tuple[dict[NamedPod, Suffix], bool]:
+        """The suffix of each pod that is known, and whether all are: a chunk is about few pods, within moments."""
         found: dict[NamedPod, Suffix] = {}
-        for pod, time_ms in dict(zip(pods, times_ms, strict=True)).items():
+        asked = dict(zip(pods, times_ms, strict=True))
+        for pod, time_ms in asked.items():
             fragment = HOST if pod.is_host else self._chunk.find(pod.key, time_ms)
-            if fragment is None:
-                self._result.unknown.add(pod.key)
-            else:
+            if fragment is not None:
                 found[pod] = self._processor.suffixes.of(pod, fragment, self._file_suffix)
-        return found
+        return found, len(found) == len(asked)
 
     def _ends(self, offsets: Sequence[int]) -> list[bytes]:
         """The third piece of each message: its offset and the ending. One call makes text of all offsets."""

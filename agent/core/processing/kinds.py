@@ -1,7 +1,8 @@
 """Kinds of alert: everything that depends only on priority, source and rule.
 
 The lane, the filter and the counters of a kind are decided once, when its first alert comes. `Kinds.of` is the place
-that decides whether an alert is urgent.
+that decides whether an alert is urgent. Kinds are named by words that others wrote, so they are bounded in number and
+in bytes.
 """
 
 from __future__ import annotations
@@ -9,14 +10,22 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import translate
+from hashlib import sha256
 from typing import Final
 
 from agent.core.priorities import SEVERITY
 from agent.core.processing.alert import Alert
+from agent.core.processing.reserved import has_reserved_name
 from agent.core.values import Lane
 
 MOST_KINDS: Final = 4096
 """Rules are named by Falco's configuration, not by the events it observes. In practice there are a few hundred."""
+
+LONGEST_NAME: Final = 128
+"""Of a priority, a source or a rule in a kind, in characters. Of a longer name the beginning and a digest are kept."""
+
+INTERNAL_RULES: Final = "Falco internal:"
+"""The rules of Falco's messages about itself begin with it. Below 0.35 Falco writes no source with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,10 @@ class Policy:
     storm_limit: int = 0
     """How many identical routine alerts ship in a minute, before the rest becomes one group; 0: no limit."""
     storm_keys: tuple[str, ...] = ()
+    adjusts_times: bool = True
+    """Events outside the time window of CloudWatch ship under the time of delivery. If not, CloudWatch rejects them."""
+    retention_days: int | None = None
+    """Of the log group, if it is known: CloudWatch also rejects events that are older."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,11 +57,13 @@ class Kind:
     """Why its alerts are not shipped; empty if they are shipped."""
     deduplicated: bool
     """Its alerts are counted, and group beyond a limit."""
+    reserved: bool
+    """Its rule has a name of the agent's own events, so its alerts may be forged."""
 
     @property
     def takes_fast_path(self) -> bool:
         """Its alerts only need their pod."""
-        return not self.filtered and not self.deduplicated and self.source != "internal"
+        return not (self.filtered or self.deduplicated or self.reserved or self.source == "internal")
 
 
 class Kinds:
@@ -63,24 +78,40 @@ class Kinds:
 
     def of(self, alert: Alert) -> Kind:
         """The alert's kind. Falco's messages about itself are always urgent and never filtered."""
-        key = (alert.priority, alert.source, alert.rule)
+        key = (_short(alert.priority), _short(alert.source), _short(alert.rule))
         kind = self._kinds.get(key)
         if kind is None:
             if len(self._kinds) >= MOST_KINDS:
                 self._kinds.clear()
-            kind = self._kinds[key] = self._new(*key)
+            kind = self._kinds[key] = self._new(*key, full_rule=alert.rule)
         return kind
 
-    def _new(self, priority: str, source: str, rule: str) -> Kind:
-        severity = SEVERITY.get(priority.lower(), self._minimum)
-        internal = source == "internal"
-        lane = Lane.URGENT if internal or severity <= self._urgent else Lane.ROUTINE
+    def lane(self, priority: str) -> Lane:
+        """The lane of a priority. An unknown priority is routine."""
+        return Lane.URGENT if SEVERITY.get(priority.lower(), self._minimum) <= self._urgent else Lane.ROUTINE
+
+    def is_filtered(self, priority: str) -> bool:
+        """The priority is below the configured minimum."""
+        return SEVERITY.get(priority.lower(), self._minimum) > self._minimum
+
+    def _new(self, priority: str, source: str, rule: str, *, full_rule: str) -> Kind:
+        internal = source == "internal" or rule.startswith(INTERNAL_RULES)
+        if internal:
+            source = "internal"
+        lane = Lane.URGENT if internal else self.lane(priority)
         filtered = ""
-        if not internal and severity > self._minimum:
+        if not internal and self.is_filtered(priority):
             filtered = "priority"
-        elif not internal and any(glob.match(rule) for glob in self._drop):
+        elif not internal and any(glob.match(full_rule) for glob in self._drop):
             filtered = "rule"
-        return Kind(priority, source, rule, lane, filtered, self._deduplicates and lane is Lane.ROUTINE)
+        deduplicated = self._deduplicates and lane is Lane.ROUTINE
+        return Kind(priority, source, rule, lane, filtered, deduplicated, has_reserved_name(rule))
 
     def __len__(self) -> int:
         return len(self._kinds)
+
+
+def _short(name: str) -> str:
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}…{sha256(name.encode(errors='replace')).hexdigest()[:16]}"

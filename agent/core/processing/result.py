@@ -10,10 +10,14 @@ from typing import Final
 from agent.core.batching.span import Span
 from agent.core.processing.dedup import Group
 from agent.core.processing.kinds import Kind
+from agent.core.reading.records import Records
 from agent.core.values import Fragment, Lane, PodKey
 
 HOST: Final = Fragment(b"", b"", "host")
 """For an alert about the host itself."""
+
+NOT_ENRICHED: Final = Fragment(b"", b"", "miss")
+"""For an alert whose pod could not be looked up."""
 
 FindFragment = Callable[[PodKey, int], Fragment | None]
 """The fragment for a pod at a time in milliseconds; None: the pod is not known yet, and is worth waiting for."""
@@ -28,6 +32,15 @@ class Oversized:
     size: int
     """The size of the whole record in bytes. `payload` may be only its head."""
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A record that met an unforeseen exception. It ships wrapped, and its bytes belong in a dead letter."""
+
+    offset: int
+    payload: bytes
+    error: Exception
 
 
 def _empty_spans() -> dict[Lane, Span]:
@@ -45,10 +58,31 @@ class ProcessingResult:
     """The number of records that are settled without being shipped, by reason."""
     enriched: Counter[str] = field(default_factory=Counter)
     """The number of alerts by the result of their enrichment."""
-    unknown: set[PodKey] = field(default_factory=set)
-    """Pods worth waiting for. If there is one, discard the result and process the chunk again later."""
+    unknown: dict[PodKey, Records] = field(default_factory=dict)
+    """Records that are worth waiting for, by the pod that is not known yet. This result does not count them."""
     notices: list[bytes] = field(default_factory=list)
     """Falco's messages about itself."""
     grouped: dict[Group, int] = field(default_factory=dict)
     """How many records each group takes. The group must hold them before the caller waits for anything."""
     oversized: list[Oversized] = field(default_factory=list)
+    defects: list[Defect] = field(default_factory=list)
+    enrichment_error: Exception | None = None
+    """Looking up a pod raised this unforeseen exception. The alerts ship without their pod."""
+    text_alerts: int = 0
+    """The number of alerts that Falco printed as text, because its `json_output` is off."""
+
+    def merge(self, other: ProcessingResult) -> None:
+        """Adds the result of other records of the same chunk."""
+        for lane, span in other.spans.items():
+            mine = self.spans[lane]
+            mine.extend(span.timestamps, span.texts, span.appended, span.ends, span.sizes, span.offsets)
+        self.seen += other.seen
+        self.filtered += other.filtered
+        self.enriched += other.enriched
+        for key, waiting in other.unknown.items():
+            self.unknown.setdefault(key, Records()).extend(waiting)
+        self.notices += other.notices
+        self.oversized += other.oversized
+        self.defects += other.defects
+        self.text_alerts += other.text_alerts
+        self.enrichment_error = self.enrichment_error or other.enrichment_error

@@ -1,7 +1,8 @@
 """The slow path: every rule, applied to one record at a time.
 
 Alerts of every shape, lines that are not alerts, and records that are too big to ship whole come here. For records
-that the fast path takes, the slow path has the same result.
+that the fast path takes, the slow path has the same result. Each record becomes one event at most, so the ledger can
+count records.
 """
 
 from __future__ import annotations
@@ -12,11 +13,18 @@ from agent.core.batching.limits import LARGEST_MESSAGE_BYTES
 from agent.core.processing.alert import Alert, NotAnAlert, decode_leniently
 from agent.core.processing.context import ChunkContext, ProcessorContext
 from agent.core.processing.dedup import Draft
+from agent.core.processing.event_time import EventTime, event_time
 from agent.core.processing.kinds import Kind
-from agent.core.processing.result import HOST, Oversized, ProcessingResult
+from agent.core.processing.line_priority import TextAlert, stated_priority, text_alert
+from agent.core.processing.reserved import reserved_in
+from agent.core.processing.result import HOST, Defect, Oversized, ProcessingResult
 from agent.core.processing.truncate import truncate
-from agent.core.reading.records import Mark
+from agent.core.reading.line_formats import read_line, stamp_of
+from agent.core.reading.records import USUAL, Mark, Records, add_record
 from agent.core.values import Fragment, Lane
+
+DEFECT_BYTES = 128 * 1024
+"""How much of a record with a defect ships. JSON may escape a byte with six, and the event must be within the limit."""
 
 
 class SlowPath:
@@ -30,117 +38,172 @@ class SlowPath:
         self._result = result
         self._draft = draft
 
-    def add(
-        self, payload: bytes, offset: int, line: bytes, *, alert: Alert | None = None, mark: Mark | None = None
-    ) -> None:
-        """Processes one record. `alert` is the payload if it was decoded before. `mark` says what is unusual."""
-        line = line.removesuffix(b"\n")
-        if mark is not None and mark.size:
+    def add(self, payload: bytes, offset: int, line: bytes, *, alert: Alert | None = None, mark: Mark = USUAL) -> None:
+        """Processes one record. `alert` is the payload if the strict decoder accepted it. `mark`: what is unusual."""
+        line = line.rstrip(b"\n\0")
+        if mark.defect is not None:
+            self.add_defect(payload, offset, mark.defect, mark)
+            return
+        if mark.size:
             self._add_overlong(payload, offset, line, mark)
             return
+        is_strict = alert is not None
         if alert is None:
             try:
                 alert = decode_leniently(payload)
             except (NotAnAlert, UnicodeDecodeError):
                 self._add_other(payload, offset, line, mark)
                 return
-        self._add_alert(alert, payload, offset, line, mark)
-
-    def _add_alert(self, alert: Alert, payload: bytes, offset: int, line: bytes, mark: Mark | None) -> None:
         kind = self._processor.kinds.of(alert)
+        if (kind.reserved or not is_strict) and (reserved := reserved_in(payload)):
+            self._wrap(kind.lane, self._runtime_time(line), payload, offset, line, mark, {}, {"forged": reserved})
+            return
+        self._add_alert(alert, kind, payload, offset, line, mark)
+
+    def add_defect(self, payload: bytes, offset: int, error: Exception, mark: Mark) -> None:
+        """Ships the head of a record that met an unforeseen exception. It calls nothing that may raise again."""
+        self._result.defects.append(Defect(offset, payload, error))
+        wrapped = {"log": payload[:DEFECT_BYTES].decode(errors="replace"), "size": len(payload)}
+        tail = self._tail(offset, mark, {"defect": type(error).__name__})
+        # Urgent, because the record may have been an urgent alert. An attacker may have caused the exception.
+        self._ship(Lane.URGENT, self._chunk.now_ms, orjson.dumps(wrapped)[:-1] + tail, offset)
+
+    def _add_alert(self, alert: Alert, kind: Kind, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
         self._processor.cases.learn(alert, kind)
         if kind.filtered:
             self._result.seen[kind] += 1
             self._result.filtered[kind.filtered] += 1
             return
-        time_ms = self._processor.timestamps.parse(alert.time)
-        if time_ms is None:
-            time_ms = self._stamp(line)
+        time = self._time(alert.time, line)
         if (
             kind.deduplicated
-            and mark is None
+            and mark is USUAL
             and self._draft is not None
-            and self._draft.takes(alert, payload, time_ms, offset)
+            and self._draft.takes(alert, payload, time.time_ms, offset)
         ):
             self._result.seen[kind] += 1
             return
-        fragment = self._fragment(alert, kind, time_ms)
+        fragment = self._fragment(alert, kind, time.time_ms)
         if fragment is None:
+            self._wait(alert, payload, offset, line, mark)
             return
+        tail = self._tail(offset, mark, {"time": time.note} if time.note else {})
+        message = self._message(payload, offset, fragment.plain, tail)
         self._result.seen[kind] += 1
         self._result.enriched[fragment.result] += 1
         if kind.source == "internal":
             self._result.notices.append(payload)
-        self._ship(kind.lane, time_ms, self._message(alert, payload, offset, mark, fragment), offset)
+        self._ship(kind.lane, time.time_ms, message, offset)
 
     def _fragment(self, alert: Alert, kind: Kind, time_ms: int) -> Fragment | None:
-        """None: the pod is not known yet."""
+        """None: the pod is not known yet, and is worth waiting for."""
         fields = alert.output_fields
         is_host = fields is None or (fields.container_id == "host" and fields.pod is None)
         if fields is None or is_host or kind.source == "internal":
             return HOST
-        fragment = self._chunk.find(fields.key(), time_ms)
-        if fragment is None:
-            self._result.unknown.add(fields.key())
-        return fragment
+        return self._chunk.find(fields.key(), time_ms)
 
-    def _message(self, alert: Alert, payload: bytes, offset: int, mark: Mark | None, fragment: Fragment) -> bytes:
+    def _wait(self, alert: Alert, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
+        """Leaves the record out of this result: it is processed again when its pod is known, or late."""
+        if alert.output_fields is not None:
+            waiting = self._result.unknown.setdefault(alert.output_fields.key(), Records())
+            add_record(waiting, payload, offset, line, mark)
+
+    def _message(self, payload: bytes, offset: int, pod: bytes, tail: bytes) -> bytes:
         """The alert's bytes, with the pod and the agent's object appended. If it is too big, a smaller event."""
-        body = _as_utf8(payload.rstrip())
-        ours = b',"falcowatch":' + self._identity(offset, mark)
-        pod = fragment.plain
-        if alert.kubernetes is not None:
-            pod = pod.replace(b',"kubernetes":', b',"falcowatch_kubernetes":', 1)
-        if alert.falcowatch is not None:
-            ours = b',"falcowatch_":' + self._identity(offset, mark)
-        message = body[:-1] + pod + ours + b"}"
+        message = _as_utf8(payload.rstrip())[:-1] + pod + tail
         if len(message) > LARGEST_MESSAGE_BYTES:
             if len(pod) > LARGEST_MESSAGE_BYTES // 2:
                 pod = b""  # annotations that would leave no room for the alert
-            small, digest = truncate(payload, LARGEST_MESSAGE_BYTES - len(pod) - len(ours) - 1)
+            small, digest = truncate(payload, LARGEST_MESSAGE_BYTES - len(pod) - len(tail))
             self._result.oversized.append(Oversized(offset, payload, len(payload), digest))
-            message = small[:-1] + pod + ours + b"}"
+            message = small[:-1] + pod + tail
         return message
 
-    def _add_other(self, payload: bytes, offset: int, line: bytes, mark: Mark | None) -> None:
-        """Wraps a line that is not an alert: `{"log":…,"stream":…,"time":…,"falcowatch":{…}}`."""
+    def _add_other(self, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
+        """A line that is not an alert in JSON. If it comes from an alert, the alert's priority decides the lane."""
         if not payload.strip():
             self._result.filtered["empty"] += 1
             return
-        if not self._processor.ships_other_lines:
-            self._result.filtered["other_line"] += 1
+        text = text_alert(payload)
+        if text is not None:
+            self._add_text_alert(text, payload, offset, line, mark)
             return
-        stamp = self._chunk.line_format.stamp(line)
-        entry = self._chunk.line_format.text(line)
+        time, priority = self._runtime_time(line), stated_priority(payload)
+        if priority is not None:
+            self._wrap(self._processor.kinds.lane(priority), time, payload, offset, line, mark, {"priority": priority})
+        elif self._processor.ships_other_lines:
+            self._wrap(Lane.OTHER, time, payload, offset, line, mark)
+        else:
+            self._result.filtered["other_line"] += 1
+
+    def _add_text_alert(self, text: TextAlert, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
+        """An alert that Falco printed as text. It has no rule and no pod, but a priority."""
+        self._result.text_alerts += 1
+        if self._processor.kinds.is_filtered(text.priority):
+            self._result.filtered["priority"] += 1
+            return
+        time = self._time(text.time, line) if text.time else self._runtime_time(line)
+        fields = {"priority": text.priority.capitalize(), "output": payload.decode(errors="replace")}
+        if text.time:
+            fields["time"] = text.time
+        self._wrap(self._processor.kinds.lane(text.priority), time, payload, offset, line, mark, fields)
+
+    def _wrap(
+        self,
+        lane: Lane,
+        time: EventTime,
+        payload: bytes,
+        offset: int,
+        line: bytes,
+        mark: Mark,
+        fields: dict[str, str] | None = None,
+        notes: dict[str, object] | None = None,
+    ) -> None:
+        """Ships `{"log":…,"stream":…,"time":…,"falcowatch":{…}}`. `fields` are added to it, `notes` to `falcowatch`."""
+        line_format, entry = read_line(line, self._chunk.line_format)
         wrapped = {"log": payload.decode(errors="replace"), "stream": entry[0] if entry else "unknown"}
-        if stamp:
+        if stamp := line_format.stamp(line):
             wrapped["time"] = stamp
-        tail = b',"falcowatch":' + self._identity(offset, mark) + b"}"
+        wrapped |= fields or {}
+        tail = self._tail(offset, mark, (notes or {}) | ({"time": time.note} if time.note else {}))
         message = orjson.dumps(wrapped)[:-1] + tail
         if len(message) > LARGEST_MESSAGE_BYTES:
-            small, digest = truncate(orjson.dumps(wrapped), LARGEST_MESSAGE_BYTES - len(tail))
-            self._result.oversized.append(Oversized(offset, payload, len(payload), digest))
+            # The wrapped form is kept, so a replay cannot ship a forged alert as an alert.
+            whole = orjson.dumps(wrapped)
+            small, digest = truncate(whole, LARGEST_MESSAGE_BYTES - len(tail))
+            self._result.oversized.append(Oversized(offset, whole, len(whole), digest))
             message = small[:-1] + tail
-        self._ship(Lane.OTHER, self._stamp(line), message, offset)
+        self._ship(lane, time.time_ms, message, offset)
 
     def _add_overlong(self, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
         """Ships the head of a record that was too long to keep, inside a valid event that says so."""
         self._result.oversized.append(Oversized(offset, payload, mark.size, mark.digest))
-        tail = b',"falcowatch":' + self._identity(offset, mark) + b"}"
+        time = self._runtime_time(line)
+        tail = self._tail(offset, mark, {"time": time.note} if time.note else {})
         small, _ = truncate(payload, LARGEST_MESSAGE_BYTES - len(tail), size=mark.size, digest=mark.digest)
         # Urgent, because the record may have been an urgent alert. An attacker may have made it too long on purpose.
-        self._ship(Lane.URGENT, self._stamp(line), small[:-1] + tail, offset)
+        self._ship(Lane.URGENT, time.time_ms, small[:-1] + tail, offset)
 
-    def _identity(self, offset: int, mark: Mark | None) -> bytes:
-        """The value of the `falcowatch` key."""
-        file, at = (self._chunk.file, offset) if mark is None or mark.origin is None else mark.origin
-        incomplete = b',"incomplete":true' if mark is not None and mark.incomplete else b""
-        return b'{"id":"%b:%d%b%b}' % (file.encode(), at, self._processor.ending.plain[:-2], incomplete)
+    def _tail(self, offset: int, mark: Mark, notes: dict[str, object] | dict[str, str]) -> bytes:
+        """The end of a message: `,"falcowatch":{"id":…,"node":…}}`, with what is unusual about the record."""
+        file, at = (self._chunk.file, offset) if mark.origin is None else mark.origin
+        more = b',"incomplete":true' if mark.incomplete else b""
+        if notes:
+            more += b"," + orjson.dumps(notes)[1:-1]
+        return b',"falcowatch":{"id":"%b:%d%b%b}}' % (file.encode(), at, self._processor.ending.plain[:-2], more)
 
-    def _stamp(self, line: bytes) -> int:
+    def _time(self, stated: str, line: bytes) -> EventTime:
+        """The time of an alert that states this time."""
+        parse, now_ms = self._processor.timestamps.parse, self._chunk.now_ms
+        time = event_time(parse(stated), parse(stamp_of(line, self._chunk.line_format)), now_ms)
+        return self._processor.window.adjusted(time, now_ms)
+
+    def _runtime_time(self, line: bytes) -> EventTime:
         """When the runtime wrote the line, or now if the line does not say."""
-        time_ms = self._processor.timestamps.parse(self._chunk.line_format.stamp(line))
-        return self._chunk.now_ms if time_ms is None else time_ms
+        now_ms = self._chunk.now_ms
+        stamp_ms = self._processor.timestamps.parse(stamp_of(line, self._chunk.line_format))
+        return self._processor.window.adjusted(EventTime(now_ms if stamp_ms is None else stamp_ms), now_ms)
 
     def _ship(self, lane: Lane, time_ms: int, message: bytes, offset: int) -> None:
         self._result.spans[lane].append(max(0, time_ms), message, offset)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.core.priorities import PRIORITIES, SEVERITY
-from agent.core.processing.alert import NotAnAlert, decode_alert
+from agent.core.processing.alert import Alert, NotAnAlert, decode_alert, decode_leniently
 from agent.core.processing.byte_search import contains
-from agent.core.reading.line_formats import Docker, LineFormat
+from agent.core.processing.kinds import INTERNAL_RULES
+from agent.core.reading.line_formats import Docker, LineFormat, Plain, read_line
 from agent.core.reading.records import Records
 
 
@@ -23,13 +24,15 @@ class UrgentMatcher:
         self._urgent: Final = SEVERITY[urgent_priority]
         # Falco writes no spaces, and capital first letters. In Docker's JSON the quotes are escaped.
         keys = [f'"priority":"{name.capitalize()}"' for name in PRIORITIES[: self._urgent + 1]]
-        self._needles = tuple(key.encode() for key in (*keys, '"source":"internal"'))
+        self._needles = tuple(key.encode() for key in (*keys, '"source":"internal"', f'"rule":"{INTERNAL_RULES}'))
         self._escaped_needles = tuple(needle.replace(b'"', rb"\"") for needle in self._needles)
 
     def find(self, window: bytes, offset: int, line_format: LineFormat, max_record_bytes: int) -> Records:
         """The urgent records in the whole lines of `window`, which begins at `offset`, in the order of the file."""
         records = Records()
-        needles = self._escaped_needles if isinstance(line_format, Docker) else self._needles
+        needles: Sequence[bytes] = self._escaped_needles if isinstance(line_format, Docker) else self._needles
+        if isinstance(line_format, Plain):  # the first line may not show the format of the others
+            needles = (*self._needles, *self._escaped_needles)
         for start in sorted(_lines_with(window, needles)):
             end = window.find(b"\n", start) + 1
             if not end:
@@ -43,16 +46,24 @@ class UrgentMatcher:
         return records
 
     def _urgent_alert(self, line: bytes, line_format: LineFormat) -> bytes | None:
-        entry = line_format.text(line)
-        if entry is None or entry[2]:
-            return None
         try:
+            _, entry = read_line(line, line_format)
+            if entry is None or entry[2]:
+                return None
             # The last part of a record is not a whole object, so decoding it fails.
-            alert = decode_alert(entry[1])
-        except (NotAnAlert, UnicodeDecodeError, RecursionError):
+            alert = _decoded(entry[1])
+        except Exception:  # noqa: BLE001 - reading comes to this line too, and reports what is wrong with it
             return None
         urgent = SEVERITY.get(alert.priority.lower(), len(PRIORITIES)) <= self._urgent
-        return entry[1] if urgent or alert.source == "internal" else None
+        internal = alert.source == "internal" or alert.rule.startswith(INTERNAL_RULES)
+        return entry[1] if urgent or internal else None
+
+
+def _decoded(payload: bytes) -> Alert:
+    try:
+        return decode_alert(payload)
+    except NotAnAlert:
+        return decode_leniently(payload)
 
 
 def _lines_with(window: bytes, needles: Sequence[bytes]) -> set[int]:

@@ -1,4 +1,8 @@
-"""A record of which the last part has not come yet. Its size in memory is bounded."""
+"""A record of which the last part has not come yet.
+
+Its size in memory is bounded by the largest record. The parts are joined as they come: a list would hold every part as
+an object of its own, and a part may be as small as two bytes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
 class PartialRecord:
     """The parts that have come so far."""
 
-    __slots__ = ("_digest", "_parts", "committable", "line", "origin", "settled", "since", "size", "start")
+    __slots__ = ("_digest", "_joined", "committable", "line", "origin", "settled", "since", "size", "start")
 
     def __init__(self, start: int, line: bytes, since: float) -> None:
         self.start = start
@@ -28,19 +32,24 @@ class PartialRecord:
         """The size of all parts so far, also of bytes that were not kept."""
         self.origin: tuple[str, int] | None = None
         self.settled = False
-        self._parts: list[bytes] = []
+        self._joined = bytearray()
         self._digest: Hash | None = None
 
     def add(self, part: bytes, max_bytes: int) -> None:
         """Keeps at most `max_bytes` of the record. Of a longer record it also computes the digest of all bytes."""
         if self._digest is None and self.size + len(part) > max_bytes:
-            self._digest = sha256(b"".join(self._parts))
+            self._digest = sha256(self._joined)
         if self._digest is not None:
             self._digest.update(part)
-        room = max_bytes - min(self.size, max_bytes)
-        if room:
-            self._parts.append(part[:room])
+        room = max_bytes - len(self._joined)
+        if room > 0:
+            self._joined += part[:room]
         self.size += len(part)
+
+    @property
+    def held_bytes(self) -> int:
+        """How much memory the parts hold."""
+        return len(self._joined)
 
     def close(self, records: Records, max_bytes: int, *, incomplete: bool = False) -> None:
         """Adds the joined record to `records`."""
@@ -48,11 +57,11 @@ class PartialRecord:
             records.unusual.append(self.unusual(incomplete=incomplete))
             records.from_previous_file += self.origin is not None
             return
-        records.payloads.append(b"".join(self._parts))
+        records.payloads.append(bytes(self._joined))
         records.offsets.append(self.start)
         records.lines.append(self.line)
 
     def unusual(self, *, incomplete: bool = False) -> UnusualRecord:
         size, digest = (0, "") if self._digest is None else (self.size, self._digest.hexdigest())
         mark = Mark(incomplete, size, digest, self.origin, self.settled)
-        return UnusualRecord(b"".join(self._parts), self.start, self.line, mark)
+        return UnusualRecord(bytes(self._joined), self.start, self.line, mark)

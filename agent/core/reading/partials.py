@@ -3,17 +3,20 @@
 Parts are joined per stream and as bytes: a runtime may cut a record inside a character. The lines of stdout and of
 stderr may stand between each other, so a file may only be committed up to the start of its oldest partial record.
 The methods are synchronous; one joiner belongs to one container and goes on from file to file.
+
+No line can raise. A line that meets an unforeseen exception becomes a record marked as a defect, and the lines before
+and behind it are read as usual.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from itertools import accumulate
 from typing import Final
 
-from agent.core.reading.line_formats import Cri, LineFormat
+from agent.core.reading.line_formats import Cri, LineFormat, read_line
 from agent.core.reading.partial_record import PartialRecord
-from agent.core.reading.records import Records
+from agent.core.reading.records import Mark, Records, UnusualRecord
 
 _WHOLE: Final = b" stdout F "
 """The part of a CRI line behind its stamp, if the line is a whole record of stdout."""
@@ -32,13 +35,18 @@ class Joiner:
         """By stream."""
 
     def feed(self, lines: list[bytes], offset: int, now: float) -> Records:
-        """The records that end in these lines. The first line begins at `offset`; each line has its newline."""
-        if isinstance(self.line_format, Cri):
-            return self._all_whole(lines, offset) or self._mixed(lines, offset, now)
+        """The records that end in these lines. The first begins at `offset`; each has the byte that ends it."""
+        if isinstance(self.line_format, Cri) and (records := self._all_whole(lines, offset)) is not None:
+            return records
         records = Records()
-        for line in lines:
+        rest = iter(lines)
+        if isinstance(self.line_format, Cri):
+            offset = self._mixed(rest, offset, now, records)
+        for line in rest:
             self._add_line(line, offset, now, records)
             offset += len(line)
+            if isinstance(self.line_format, Cri):
+                offset = self._mixed(rest, offset, now, records)
         return records
 
     def _all_whole(self, lines: list[bytes], offset: int) -> Records | None:
@@ -52,9 +60,11 @@ class Joiner:
             return None
         return Records(payloads, [*accumulate(map(len, lines[:-1]), initial=offset)], lines)
 
-    def _mixed(self, lines: list[bytes], offset: int, now: float) -> Records:
-        """The same for a chunk that also has parts of records, lines of stderr or overlong lines."""
-        records = Records()
+    def _mixed(self, lines: Iterator[bytes], offset: int, now: float, records: Records) -> int:
+        """The same for lines with parts of records, lines of stderr or overlong lines between them.
+
+        Ends at a line of another format. Returns the offset behind the last line.
+        """
         payloads, offsets, firsts = records.payloads, records.offsets, records.lines
         longest = self._max_record_bytes
         whole = _WHOLE if "stdout" not in self._partials else _NEVER
@@ -67,8 +77,10 @@ class Joiner:
             else:
                 self._add_line(line, offset, now, records)
                 whole = _WHOLE if "stdout" not in self._partials else _NEVER
+                if not isinstance(self.line_format, Cri):
+                    return offset + len(line)
             offset += len(line)
-        return records
+        return offset
 
     def committable(self, end: int) -> int:
         """The offset up to which the file may be committed, after the lines up to `end` were fed."""
@@ -106,10 +118,23 @@ class Joiner:
             partial.start = partial.committable = 0
         return from_older_files
 
+    @property
+    def held_bytes(self) -> int:
+        """How much memory the partial records hold."""
+        return sum(partial.held_bytes for partial in self._partials.values())
+
     def _add_line(self, line: bytes, offset: int, now: float, records: Records) -> None:
         """The general case: any line, one by one."""
+        if line[:1] == b"\0":
+            return  # a hole
+        try:
+            self._join(line, offset, now, records)
+        except Exception as defect:  # noqa: BLE001 - whatever happens to one line may not harm the others
+            records.unusual.append(UnusualRecord(line[:-1], offset, line, Mark(defect=defect)))
+
+    def _join(self, line: bytes, offset: int, now: float, records: Records) -> None:
         written = line[:-1]
-        entry = self.line_format.text(written)
+        self.line_format, entry = read_line(written, self.line_format)
         if entry is None:
             stream, text, continues = "stdout", written, False
             partial = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,11 @@ class Mark:
     """File id and offset of its first byte, if the record began in the previous file."""
     settled: bool = False
     """The record began in the previous file, and an earlier run of the agent settled it."""
+    defect: Exception | None = None
+    """Reading the line raised this unforeseen exception. The record is the line as it stands in the file."""
+
+
+USUAL: Final = Mark()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,12 @@ class Records:
     from_previous_file: int = 0
     """How many of the records began in the previous file."""
 
+    def extend(self, other: Records) -> None:
+        self.payloads += other.payloads
+        self.offsets += other.offsets
+        self.lines += other.lines
+        self.unusual += other.unusual
+
     def __len__(self) -> int:
         return len(self.payloads) + len(self.unusual)
 
@@ -60,3 +72,12 @@ def without(records: Records, offsets: Set[int]) -> Records:
             rest.offsets.append(offset)
             rest.lines.append(line)
     return rest
+
+
+def add_record(records: Records, payload: bytes, offset: int, line: bytes, mark: Mark = USUAL) -> None:
+    if mark is USUAL:
+        records.payloads.append(payload)
+        records.offsets.append(offset)
+        records.lines.append(line)
+    else:
+        records.unusual.append(UnusualRecord(payload, offset, line, mark))

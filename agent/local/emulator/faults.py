@@ -10,9 +10,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 
 from agent.errors import FalcowatchError
-from agent.local.emulator.replies import ServiceError
+from agent.local.emulator.adversary import HOSTILE_KINDS, HostileAnswer, hostile_answer
+from agent.local.emulator.replies import ServiceError, invalid_parameter, invalid_sequence_token
 
-KINDS = ("throttle", "error", "slow", "hang", "reset", "close", "denied", "expired_token", "invalid_token")
+REFUSALS = ("throttle", "error", "denied", "invalid", "wrong_token", "expired_token", "invalid_token")
+"""Kinds that answer with an error of AWS."""
+KINDS = ("slow", "hang", "reset", "close", *REFUSALS, *HOSTILE_KINDS)
 
 
 class FaultError(FalcowatchError):
@@ -25,8 +28,9 @@ class Fault:
 
     `throttle` with `per_second` is a quota (a token bucket of one second) and hits only calls above it. `slow` waits
     `seconds` and then performs the call. Every other kind ends the call: `reset` with a TCP reset, `close` with a FIN.
-    With `accepted` the call takes effect first, and only its answer is lost, late or wrong, so a shipper sends its
-    events again.
+    `wrong_token` always expects another sequence token than the one that was sent. The kinds in `HOSTILE_KINDS` send a
+    hostile answer. With `accepted` the call takes effect first, and only its answer is lost, late or wrong, so a
+    shipper sends its events again.
     """
 
     kind: str
@@ -43,6 +47,10 @@ class Fault:
     code: str | None = None
     """Code of `error`; without one 503 is ServiceUnavailableException, anything else InternalFailure."""
     accepted: bool = False
+    location: str | None = None
+    """Target of `redirect`."""
+    size: int | None = None
+    """Bytes of `huge_error`; None: 1 GB."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -65,6 +73,13 @@ class Fault:
             and (self.stream == "*" or fnmatchcase(stream or "", self.stream))
         )
 
+    @property
+    def hostile(self) -> HostileAnswer | None:
+        """The hostile answer, for a kind that has one."""
+        if self.kind not in HOSTILE_KINDS:
+            return None
+        return hostile_answer(self.kind, location=self.location, size=self.size)
+
     def error(self, operation: str) -> ServiceError:
         """The error response, for the kinds that answer with one."""
         match self.kind:
@@ -75,6 +90,10 @@ class Fault:
                 return ServiceError(
                     "AccessDeniedException", f"User: {who} is not authorized to perform: logs:{operation}"
                 )
+            case "invalid":
+                return invalid_parameter("1 validation error detected")
+            case "wrong_token":
+                return invalid_sequence_token("49000000000000000000000000000000000000000000000000000001")
             case "expired_token":
                 return ServiceError("ExpiredTokenException", "The security token included in the request is expired")
             case "invalid_token":
@@ -107,6 +126,8 @@ def fault_of(values: object) -> Fault:
         "status": (int,),
         "code": (str, type(None)),
         "accepted": (bool,),
+        "location": (str, type(None)),
+        "size": (int, type(None)),
     }
     for name, value in values.items():
         if type(value) not in types[name]:

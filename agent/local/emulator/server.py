@@ -18,8 +18,9 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from agent.local.emulator import sts
+from agent.local.emulator.adversary import HostileAnswer
 from agent.local.emulator.descriptions import Reply
-from agent.local.emulator.faults import Fault, FaultError, Faults, fault_of
+from agent.local.emulator.faults import REFUSALS, Fault, FaultError, Faults, fault_of
 from agent.local.emulator.operations import OPERATIONS, Operations
 from agent.local.emulator.parameters import Parameters
 from agent.local.emulator.queries import filter_log_events, get_log_events
@@ -56,6 +57,7 @@ class Answer:
     code: str | None = None
     events: int = 0
     fault: str | None = None
+    hostile: HostileAnswer | None = None
 
 
 CUT = Answer(status=0)
@@ -113,6 +115,8 @@ class Server:
         self._record(operation if call else "-", call, answer)
         if not answer.status:
             return _cut(request, orderly=answer.fault == "close")
+        if answer.hostile is not None:
+            return await self._sent_hostile(request, answer.hostile)
         return web.Response(
             status=answer.status,
             body=answer.body,
@@ -162,9 +166,28 @@ class Server:
                 return Answer(0, events=events, fault=fault.kind)
             case "reset" | "close":
                 return Answer(0, events=events, fault=fault.kind)
+            case _ if fault.hostile is not None:
+                return Answer(fault.hostile.status, b"", fault.kind, events, fault.kind, fault.hostile)
             case _:
                 refused = _refused(fault.error(call.operation))
                 return Answer(refused.status, refused.body, refused.code, events, fault.kind)
+
+    async def _sent_hostile(self, request: web.Request, hostile: HostileAnswer) -> web.StreamResponse:
+        """Send the chunks until the body or the connection ends, or the server stops."""
+        response = web.StreamResponse(status=hostile.status, headers=hostile.headers)
+        with suppress(ConnectionError):
+            await response.prepare(request)
+            for chunk in hostile.chunks():
+                if hostile.pause_seconds:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(hostile.pause_seconds):
+                            await self._closing.wait()
+                if self._closing.is_set():
+                    break
+                await response.write(chunk)
+            else:
+                await response.write_eof()
+        return response
 
     async def _performed(self, call: Call) -> Answer:
         """Perform the operation: a put without yielding to the event loop, a search on another thread."""
@@ -183,7 +206,7 @@ class Server:
         events = self._store.accepted_events - before
         return Answer(200, orjson.dumps(reply) if reply else b"", events=events)
 
-    async def _post_sts(self, request: web.Request, request_id: str) -> web.Response:
+    async def _post_sts(self, request: web.Request, request_id: str) -> web.StreamResponse:
         form = dict(parse_qsl((await request.read()).decode(errors="replace")))
         action = form.get("Action", "")
         status, code = 200, None
@@ -193,8 +216,11 @@ class Server:
                 headers = request.headers
                 key = caller_of(headers.get("Authorization"), headers.get("X-Amz-Date"), "sts").access_key
             fault = self._faults.decide(action, None, None, self._now())
-            if fault is not None and fault.kind in ("throttle", "error", "denied", "expired_token", "invalid_token"):
+            if fault is not None and fault.kind in REFUSALS:
                 raise fault.error(action)
+            if fault is not None and fault.hostile is not None:
+                self._record(f"sts:{action}", None, Answer(fault.hostile.status, b"", fault.kind, fault=fault.kind))
+                return await self._sent_hostile(request, fault.hostile)
             body = sts.answer(form, key, self._now(), request_id)
         except ServiceError as error:
             status, code = max(error.status, 403), error.code

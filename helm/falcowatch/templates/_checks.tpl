@@ -13,7 +13,7 @@
 {{- if has $effective.http.host (list "127.0.0.1" "localhost" "::1") -}}
 {{- fail (printf "config.http.host (%s): kubelet probes the agent from outside the pod; leave the default" $effective.http.host) -}}
 {{- end -}}
-{{- $chartMustKnow := dict "DRAIN_SECONDS" "drain_seconds" "STATE_DIR" "state_dir" "MEMORY_BUDGET_BYTES" "memory_budget_bytes" "HTTP__PORT" "http.port" "HTTP__HOST" "http.host" "TAIL__ROOT" "tail.root" "TAIL__FOLLOW_LINKS_INTO" "tail.follow_links_into" "ENRICH__MODE" "enrich.mode" "ENRICH__FILE" "enrich.file" -}}
+{{- $chartMustKnow := dict "DRAIN_SECONDS" "drain_seconds" "STATE_DIR" "state_dir" "MEMORY_BUDGET_BYTES" "memory_budget_bytes" "HTTP__PORT" "http.port" "HTTP__HOST" "http.host" "TAIL__ROOT" "tail.root" "TAIL__NAMESPACE" "tail.namespace" "TAIL__FOLLOW_LINKS_INTO" "tail.follow_links_into" "ENRICH__MODE" "enrich.mode" "ENRICH__FILE" "enrich.file" -}}
 {{- $clusterFromEnv := false -}}
 {{- range .Values.env -}}
 {{- if eq .name "FALCOWATCH_CLUSTER_NAME" -}}{{- $clusterFromEnv = true -}}{{- end -}}

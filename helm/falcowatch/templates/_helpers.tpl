@@ -42,7 +42,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* The content of config.yaml: values.config with clusterName and region added. */}}
+{{/* The content of config.yaml: values.config with clusterName, region and falco.namespace added. */}}
 {{- define "falcowatch.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- with .Values.clusterName -}}
@@ -57,6 +57,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail (printf "region (%s) and config.cloudwatch.region (%s) differ; set only one of them" . $cloudwatch.region) -}}
 {{- end -}}
 {{- $_ := set $config "cloudwatch" (set $cloudwatch "region" .) -}}
+{{- end -}}
+{{- with .Values.falco.namespace -}}
+{{- $tail := default dict $config.tail -}}
+{{- if and $tail.namespace (ne $tail.namespace .) -}}
+{{- fail (printf "falco.namespace (%s) and config.tail.namespace (%s) differ; set only one of them" . $tail.namespace) -}}
+{{- end -}}
+{{- $_ := set $config "tail" (set $tail "namespace" .) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end -}}

@@ -10,6 +10,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- include "falcowatch.test.place" (dict "key" "namespace" "glob" $glob "given" .Values.test.namespace "default" (ternary "" $glob (regexMatch "[*?\\[]" $glob))) -}}
 {{- end -}}
 
+{{/* The namespace of the ConfigMap with Falco rules: Falco must be able to mount it. */}}
+{{- define "falcowatch.rulesNamespace" -}}
+{{- $glob := (include "falcowatch.effective" . | fromJson).tail.namespace -}}
+{{- $namespace := default $glob .Values.falcoRules.namespace -}}
+{{- if regexMatch "[*?\\[]" $namespace -}}
+{{- fail (printf "falcoRules.namespace: the glob %q names no namespace; set falcoRules.namespace to the namespace of Falco" $namespace) -}}
+{{- end -}}
+{{- $namespace -}}
+{{- end -}}
+
 {{- define "falcowatch.test.pod" -}}
 {{- $glob := (include "falcowatch.effective" . | fromJson).tail.pod -}}
 {{- $name := printf "%s-test" (include "falcowatch.fullname" .) -}}
@@ -34,13 +44,28 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $name -}}
 {{- end -}}
 
-{{/* The lane (`urgent` or `routine`) in which the agent ships an alert of test.priority. */}}
-{{- define "falcowatch.test.lane" -}}
-{{- $ranks := dict "emergency" 0 "alert" 1 "critical" 2 "error" 3 "warning" 4 "notice" 5 "informational" 6 "info" 6 "debug" 7 -}}
-{{- $falco := (include "falcowatch.effective" . | fromJson).falco -}}
-{{- $rank := get $ranks (lower .Values.test.priority) -}}
-{{- if gt $rank (get $ranks (lower $falco.minimum_priority)) -}}
-{{- fail (printf "test.priority (%s) is below config.falco.minimum_priority (%s): the agent would filter the test alert; set a higher test.priority" .Values.test.priority $falco.minimum_priority) -}}
+{{/* Ranks of the priorities; 0 is the most severe. */}}
+{{- define "falcowatch.test.ranks" -}}
+{{- dict "emergency" 0 "alert" 1 "critical" 2 "error" 3 "warning" 4 "notice" 5 "informational" 6 "info" 6 "debug" 7 | toJson -}}
 {{- end -}}
-{{- ternary "urgent" "routine" (le $rank (get $ranks (lower $falco.urgent_priority))) -}}
+
+{{/* The priority of the test alert: test.priority, or else Notice, or else the lowest priority that the agent ships. */}}
+{{- define "falcowatch.test.priority" -}}
+{{- $ranks := include "falcowatch.test.ranks" . | fromJson -}}
+{{- $minimum := (include "falcowatch.effective" . | fromJson).falco.minimum_priority | lower -}}
+{{- $priority := default "Notice" .Values.test.priority -}}
+{{- if gt (get $ranks (lower $priority)) (get $ranks $minimum) -}}
+{{- if .Values.test.priority -}}
+{{- fail (printf "test.priority (%s) is below config.falco.minimum_priority (%s): the agent would filter the test alert; set a higher test.priority, or leave it empty" .Values.test.priority $minimum) -}}
+{{- end -}}
+{{- $priority = title $minimum -}}
+{{- end -}}
+{{- $priority -}}
+{{- end -}}
+
+{{/* The lane (`urgent` or `routine`) in which the agent ships the test alert. */}}
+{{- define "falcowatch.test.lane" -}}
+{{- $ranks := include "falcowatch.test.ranks" . | fromJson -}}
+{{- $urgent := (include "falcowatch.effective" . | fromJson).falco.urgent_priority | lower -}}
+{{- ternary "urgent" "routine" (le (get $ranks (include "falcowatch.test.priority" . | lower)) (get $ranks $urgent)) -}}
 {{- end -}}

@@ -21,7 +21,7 @@ def texts(batch: Batch) -> list[str]:
 
 
 def test_events_are_sorted_by_time_and_those_of_one_millisecond_stay_in_order() -> None:
-    batch = waiting_of(span_of((5, "a"), (3, "b"), (5, "c")), span_of((3, "d"))).take()
+    batch = waiting_of(span_of((5, "a"), (3, "b"), (5, "c")), span_of((3, "d"))).take(0)
 
     assert texts(batch) == ["b", "d", "a", "c"]
     assert batch.timestamps == [3, 3, 5, 5]
@@ -30,11 +30,11 @@ def test_events_are_sorted_by_time_and_those_of_one_millisecond_stay_in_order() 
 
 def test_there_is_nothing_beyond_the_last_event() -> None:
     with pytest.raises(IndexError):
-        waiting_of(span_of((1, "a"))).take().where(1)
+        waiting_of(span_of((1, "a"))).take(0).where(1)
 
 
 def test_a_batch_of_ordered_events_is_encoded_in_their_order() -> None:
-    batch = waiting_of(span_of((1, 'a "quoted"'), (2, "ü"))).take()
+    batch = waiting_of(span_of((1, 'a "quoted"'), (2, "ü"))).take(0)
 
     assert orjson.loads(b"".join(batch.encode())) == [
         {"timestamp": 1, "message": 'a "quoted"'},
@@ -67,6 +67,6 @@ def test_settling_a_batch_settles_the_records_of_files_and_skips_the_agent_s_own
     span = span_of((1, "a"), (2, "b"))
     span.entry = ledger.enter(100, 2)
 
-    waiting_of(own, span).take().settle()
+    waiting_of(own, span).take(0).settle()
 
     assert ledger.committed == 100

@@ -34,7 +34,10 @@ def test_every_captured_alert_is_read_as_a_whole_decoder_reads_it(path: Path) ->
 @pytest.mark.parametrize("path", CAPTURED, ids=lambda path: path.stem)
 def test_the_lenient_decoder_agrees_with_the_strict_one_on_every_captured_alert(path: Path) -> None:
     for line in path.read_bytes().split(b"\n")[:-1]:
-        assert decode_leniently(line) == decode_alert(line)
+        strict, lenient = decode_alert(line), decode_leniently(line)
+
+        for name in ("priority", "rule", "source", "time", "output_fields"):
+            assert getattr(strict, name) == getattr(lenient, name)
 
 
 @pytest.mark.parametrize("field", ["k8s.ns.name", "k8s.pod.name", "k8s.pod.uid", "container.id"])
@@ -62,13 +65,25 @@ def test_an_alert_may_lack_every_key_except_rule_and_priority(payload: bytes, ex
     assert decode_leniently(payload) == expected
 
 
-def test_keys_with_the_agent_s_names_are_noticed() -> None:
-    payload = b'{"rule":"R","priority":"Error","time":5,"kubernetes":1,"falcowatch":{}}'
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"kubernetes":1',
+        b'"falcowatch":null',
+        b'"Falcowatch":{}',
+        rb'"\u0066alcowatch":{}',
+        b'"source":"falcowatch"',
+        b'"source":"falcowatch","source":"syscall"',
+        rb'"sourc\u0065":"falcowatc\u0068","source":"syscall"',
+        b'"source":"my_plugin"',
+    ],
+)
+def test_the_strict_decoder_refuses_keys_and_sources_that_falco_does_not_write(more: bytes) -> None:
+    payload = b'{"rule":"R","priority":"Error",%b}' % more
 
-    alert = decode_leniently(payload)
-
-    assert alert.kubernetes is not None
-    assert alert.falcowatch is not None
+    with pytest.raises(NotAnAlert):
+        decode_alert(payload)
+    assert decode_leniently(payload).rule == "R"
 
 
 @pytest.mark.parametrize(

@@ -303,16 +303,19 @@ def test_urgent_alerts_and_falco_s_own_are_never_grouped(priority: str, source: 
     assert not out.grouped
 
 
-def test_a_chunk_that_waits_for_a_pod_and_is_processed_again_counts_once() -> None:
+def test_records_that_wait_for_their_pod_count_once() -> None:
     processor = Processor(Policy(storm_limit=2, storm_keys=KEYS), node="n")
     payloads = [stamped("Notice", "sh", pod="new")] * 5
 
-    waiting = result(processor, payloads, lambda key, time_ms: None)
-    out = result(processor, payloads)
+    first = result(processor, payloads, lambda key, time_ms: None)
+    [waiting] = first.unknown.values()
+    second = processor.process(
+        waiting, file="f", line_format=Cri(), now_ms=NOW_MS, find=lambda key, time_ms: HOST, deduplicate=False
+    )
 
-    assert waiting.unknown
-    assert not waiting.grouped
-    assert (len(out.spans[Lane.ROUTINE]), list(out.grouped.values())) == (2, [3])
+    assert list(first.grouped.values()) == [3]
+    assert len(waiting) == len(second.spans[Lane.ROUTINE]) == 2
+    assert not second.grouped
 
 
 kinds = st.tuples(st.sampled_from(["Critical", "Notice", "Debug"]), st.sampled_from("abc"))

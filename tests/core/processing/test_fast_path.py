@@ -51,7 +51,12 @@ made_up = st.builds(
     priority=st.sampled_from(["Critical", "Notice", "Debug", "odd"]),
     source=st.sampled_from(["syscall", "internal", None]),
     rule=st.sampled_from(["R", "Read x"]),
-    time=st.sampled_from(["2026-11-23T07:53:51.905525426Z", "", "never", None]),
+    time=st.sampled_from(
+        [
+            *[f"2026-11-23T{time}.905525426Z" for time in ("07:53:51", "07:00:00", "06:23:02", "06:23:00", "08:23:02")],
+            *["2026-11-08T07:53:51.905525426Z", "2026-11-29T07:53:51.9Z", "", "never", None],
+        ]
+    ),
     output_fields=st.one_of(
         st.none(),
         st.fixed_dictionaries({"container.id": odd_values, "k8s.pod.name": odd_values, "k8s.ns.name": odd_values}),
@@ -69,19 +74,19 @@ hostile = st.one_of(
 )
 
 
-@given(payloads=st.lists(hostile, max_size=12), notice=st.booleans(), met=st.booleans())
+@given(payloads=st.lists(hostile, max_size=12), notice=st.booleans(), met=st.booleans(), own_stamps=st.booleans())
 @settings(deadline=None, max_examples=300)
 def test_both_paths_have_the_same_result_and_every_record_is_counted(
-    payloads: list[bytes], notice: bool, met: bool
+    payloads: list[bytes], notice: bool, met: bool, own_stamps: bool
 ) -> None:
     policy = Policy(minimum_priority="notice" if notice else "debug", drop_rules=("Read*",))
-    records = records_of(*payloads)
+    records = records_of(*payloads, own_stamps=own_stamps)
 
-    result = process(*payloads, policy=policy, met=met)
+    result = process(*payloads, policy=policy, met=met, own_stamps=own_stamps)
 
     assert facts(result) == facts(slowly(records, policy))
-    if not result.unknown:
-        assert sum(map(len, result.spans.values())) + result.filtered.total() == len(payloads)
+    waiting = sum(map(len, result.unknown.values()))
+    assert sum(map(len, result.spans.values())) + result.filtered.total() + waiting == len(payloads)
     for span in result.spans.values():
         for message, size in zip(span.messages, span.sizes, strict=True):
             assert len(message.encode()) == size <= LARGEST_MESSAGE_BYTES

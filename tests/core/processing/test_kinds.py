@@ -54,3 +54,16 @@ def test_the_number_of_kinds_is_bounded() -> None:
         kinds.of(Alert(rule=str(number), priority="Error"))
 
     assert len(kinds) <= MOST_KINDS
+
+
+def test_the_names_of_a_kind_are_bounded() -> None:
+    kinds, long = Kinds(Policy(drop_rules=("*dropped",))), "x" * 1_000_000
+
+    kind = kinds.of(Alert(rule=long, priority="Critical"))
+    other = kinds.of(Alert(rule=long + "y", priority="Critical"))
+    dropped = kinds.of(Alert(rule=long + "dropped", priority="Critical"))
+
+    assert len(kind.rule) < 200
+    assert kind is kinds.of(Alert(rule=long, priority="Critical"))
+    assert kind.rule != other.rule
+    assert dropped.filtered == "rule"

@@ -2,9 +2,11 @@
 
 import gzip
 import itertools
+import tracemalloc
 from hashlib import sha256
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from agent.core.reading.partials import Joiner
 from agent.core.reading.records import Mark, Records, UnusualRecord
 from agent.core.reading.splitter import Splitter
 
+CASES = Path(__file__).parents[2] / "data" / "cases"
 LOGS = Path(__file__).parents[2] / "data" / "logs"
 
 
@@ -48,6 +51,7 @@ def records_of(data: bytes, cuts: list[int], line_format: LineFormat | None = No
 
 def flat(records: Records) -> list[Seen]:
     assert len(records.payloads) == len(records.offsets) == len(records.lines)
+    assert not [one for one in records.unusual if one.mark.defect]
     plain = [(payload, offset, False) for payload, offset in zip(records.payloads, records.offsets, strict=True)]
     return plain + [(unusual.payload, unusual.offset, unusual.mark.incomplete) for unusual in records.unusual]
 
@@ -97,8 +101,7 @@ def test_kubelet_s_rotated_files_hold_one_unbroken_sequence() -> None:
         joiner.start_next_file("before")
         split = Splitter(0, MOST).feed(data, 0.0)
         payloads += [
-            payload
-            for payload, _, _ in sorted(flat(joiner.feed(split.lines, split.offset, 0.0)), key=lambda seen: seen[1])
+            seen[0] for seen in sorted(flat(joiner.feed(split.lines, split.offset, 0.0)), key=lambda seen: seen[1])
         ]
 
     numbers = [int(payload.split()[1]) for payload in payloads if payload.startswith(b"seq ")]
@@ -106,7 +109,8 @@ def test_kubelet_s_rotated_files_hold_one_unbroken_sequence() -> None:
     assert not joiner.open_records
 
 
-texts = st.binary(max_size=40).map(lambda text: text.replace(b"\n", b" "))
+raw = st.binary(max_size=40).map(lambda text: text.replace(b"\n", b" "))
+texts = raw.map(lambda text: text.replace(b"\0", b"0"))
 
 
 lines = st.lists(
@@ -143,7 +147,8 @@ def test_any_interleaving_of_streams_and_parts_joins_by_stream(
 
 
 @given(
-    data=st.lists(st.one_of(junk, texts), max_size=20).map(b"\n".join), cuts=st.lists(st.integers(0, 4000), max_size=10)
+    data=st.lists(st.one_of(junk, raw, st.just(b"\0" * 60)), max_size=20).map(b"\n".join),
+    cuts=st.lists(st.integers(0, 4000), max_size=10),
 )
 @pytest.mark.parametrize("line_format", [Cri, Docker, Plain])
 def test_any_bytes_give_the_same_records_with_any_chunks(line_format: type, data: bytes, cuts: list[int]) -> None:
@@ -209,7 +214,7 @@ def test_a_file_may_be_committed_up_to_its_oldest_partial_record() -> None:
     assert joiner.waiting_since is None
 
 
-@given(parts=st.lists(st.binary(max_size=64).map(lambda part: part.replace(b"\n", b" ")), min_size=2, max_size=20))
+@given(parts=st.lists(texts, min_size=2, max_size=20))
 def test_a_record_over_the_limit_keeps_its_head_its_size_and_its_digest(parts: list[bytes]) -> None:
     joiner, whole = Joiner(Cri(), 16), b"".join(parts)
 
@@ -244,3 +249,92 @@ def test_both_ways_of_joining_have_the_same_result(lines: list[bytes]) -> None:
 
     assert records == expected
     assert joiner.committable(offset) == one_by_one.committable(offset)
+
+
+def test_a_line_that_raises_is_a_defect_and_the_lines_around_it_are_read() -> None:
+    class Failing(Cri):
+        def text(self, line: bytes) -> tuple[str, bytes, bool] | None:
+            if b"bad" in line:
+                raise ZeroDivisionError
+            return super().text(line)
+
+    lines = [cri("stdout", "F", b"a"), cri("stderr", "F", b"bad"), cri("stdout", "F", b"b")]
+
+    records = Joiner(Failing(), MOST).feed(lines, 100, 0.0)
+
+    assert records.payloads == [b"a", b"b"]
+    [defect] = records.unusual
+    assert (defect.payload, defect.offset) == (lines[1][:-1], 100 + len(lines[0]))
+    assert isinstance(defect.mark.defect, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("name", ["blank.cri", "nul.docker", "text.cri", "torn.cri", "torn.docker"])
+@given(cuts=st.lists(st.integers(0, 5000), max_size=5))
+def test_the_records_behind_a_first_line_of_another_format_are_read(name: str, cuts: list[int]) -> None:
+    data = (CASES / f"first-line-{name}.log").read_bytes()
+
+    payloads = [payload for payload, _, _ in records_of(data, cuts)]
+
+    assert [orjson.loads(payload)["priority"] for payload in payloads[-3:]] == ["Critical"] * 3
+    assert len(payloads) <= 4
+
+
+@pytest.mark.parametrize("name", ["docker", "plain"])
+@given(cuts=st.lists(st.integers(0, 10_000), max_size=5))
+def test_the_record_behind_a_hole_is_read(name: str, cuts: list[int]) -> None:
+    data = (CASES / f"nul-before-record.{name}.log").read_bytes()
+
+    payloads = [payload for payload, _, _ in records_of(data, cuts)]
+
+    assert [orjson.loads(payload)["priority"] for payload in payloads] == ["Critical"] * 3
+
+
+@pytest.mark.parametrize(
+    "first", [b"", b"2026-11-23T07:23:01.15", STAMP + b' stdout F {"torn', b'{"torn', b'{"log":"torn']
+)
+@pytest.mark.parametrize("hole", [1, 100, 3_000])
+@pytest.mark.parametrize("line_format", [Cri, Docker, Plain])
+@given(cuts=st.lists(st.integers(0, 5000), max_size=5))
+def test_a_hole_of_any_size_ends_a_torn_line_and_is_skipped(
+    first: bytes, hole: int, line_format: type[Cri | Docker | Plain], cuts: list[int]
+) -> None:
+    formats: dict[type, bytes] = {
+        Cri: cri("stdout", "F", b"{}"),
+        Docker: b'{"log":"{}\\n","stream":"stdout","time":"2026-11-23T07:23:01Z"}\n',
+        Plain: b"{}\n",
+    }
+    record = formats[line_format]
+    data = record + first + b"\0" * hole + record
+
+    seen = records_of(data, cuts, line_format(), most=500)
+
+    assert [(payload, offset) for payload, offset, _ in seen if payload == b"{}"] == [
+        (b"{}", 0),
+        (b"{}", len(record) + len(first) + hole),
+    ]
+    assert len(seen) == (3 if first else 2)
+
+
+@given(
+    lines=st.lists(
+        st.sampled_from([cri("stdout", "F", b"{}"), b'{"log":"{}\\n","stream":"stdout"}\n', b"{}\n", b"torn\n"])
+    )
+)
+@pytest.mark.parametrize("line_format", [Cri, Docker, Plain])
+def test_each_line_is_read_by_its_own_format(line_format: type, lines: list[bytes]) -> None:
+    payloads = [payload for payload, _, _ in records_of(b"".join(lines), [], line_format())]
+
+    assert payloads == [b"torn" if line == b"torn\n" else b"{}" for line in lines]
+
+
+def test_parts_of_two_bytes_do_not_cost_more_memory_than_their_bytes() -> None:
+    joiner, part = Joiner(Cri(), MOST), cri("stdout", "P", b"ab")
+    tracemalloc.start()
+
+    for _ in range(100):
+        joiner.feed([part] * 1000, 0, 0.0)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert joiner.held_bytes == 200_000
+    assert held < 400_000

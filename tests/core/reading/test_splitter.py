@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from agent.core.reading.records import Mark
 from agent.core.reading.splitter import Splitter
 
-texts = st.binary(max_size=40).map(lambda text: text.replace(b"\n", b" "))
+texts = st.binary(max_size=40).map(lambda text: text.replace(b"\n", b" ").replace(b"\0", b"0"))
 
 
 @given(
     before=st.lists(texts, max_size=4),
-    long=st.binary(min_size=300, max_size=900).map(lambda text: text.replace(b"\n", b" ")),
+    long=st.binary(min_size=300, max_size=900).map(lambda text: text.replace(b"\n", b" ").replace(b"\0", b"0")),
     after=st.lists(texts, max_size=4),
     size=st.integers(1, 200),
     ended=st.booleans(),
@@ -43,3 +43,33 @@ def test_after_an_overlong_line_reading_goes_on_at_the_next_newline(
     if expected and rest != expected:
         assert expected[-1] == b""  # an empty last line is no line
         assert rest == expected[:-1]
+
+
+def test_a_hole_larger_than_the_longest_line_is_not_kept_and_not_an_overlong_line() -> None:
+    splitter = Splitter(0, 64)
+
+    holes = [splitter.feed(b"\0" * 1000, 0.0) for _ in range(3)]
+    split = splitter.feed(b"\0" * 10 + b"record\n", 0.0)
+
+    assert [hole.overlong for hole in [*holes, split]] == [None] * 4
+    assert (split.lines, split.offset) == ([b"\0" * 10, b"record\n"], 3000)
+
+
+def test_a_hole_ends_an_overlong_line() -> None:
+    splitter = Splitter(0, 64)
+    splitter.feed(b"x" * 100, 0.0)
+
+    split = splitter.feed(b"x" * 50 + b"\0" * 20 + b"record\n", 0.0)
+
+    assert split.overlong is not None
+    assert split.overlong.mark.size == 150
+    assert (split.lines, split.offset) == ([b"\0" * 19, b"record\n"], 151)
+    assert splitter.end == 177
+
+
+def test_no_bytes_are_no_lines() -> None:
+    splitter = Splitter(0, 64)
+    splitter.feed(b"unfinished", 0.0)
+
+    assert splitter.feed(b"", 0.0).lines == []
+    assert (splitter.offset, splitter.end) == (0, 10)

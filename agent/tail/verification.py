@@ -1,0 +1,76 @@
+"""Reads the bytes before an offset of a compressed file, in a thread: everything before them has to be decompressed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.tail.content import LogBytes
+from agent.tail.types import FoundFile
+
+
+@dataclass(slots=True)
+class Verification:
+    """One file. While the thread runs, the content belongs to the thread."""
+
+    seen: FoundFile
+    content: LogBytes
+    markers: dict[int, bytes]
+    """Bytes before an offset, as far as they were read."""
+    ours: bool
+    done: bool = False
+    abandoned: bool = False
+    error: Exception | None = None
+
+
+class Verifications:
+    """For one source. `finished` is called on the loop when a file is done."""
+
+    def __init__(self, finished: Callable[[], None]) -> None:
+        self._finished = finished
+        self._running: dict[tuple[int, int], Verification] = {}
+
+    def start(self, seen: FoundFile, content: LogBytes, offset: int, markers: dict[int, bytes], *, ours: bool) -> None:
+        verification = self._running[seen.key] = Verification(seen, content, markers, ours)
+        work = asyncio.get_running_loop().run_in_executor(None, content.seek, offset)
+        work.add_done_callback(lambda work: self._end(verification, offset, work))
+
+    def has(self, seen: FoundFile) -> bool:
+        return seen.key in self._running
+
+    @property
+    def pending(self) -> list[FoundFile]:
+        return [verification.seen for verification in self._running.values()]
+
+    @property
+    def is_done(self) -> bool:
+        """Some file can be judged again."""
+        return any(verification.done for verification in self._running.values())
+
+    def take_done(self) -> list[Verification]:
+        done = [verification for verification in self._running.values() if verification.done]
+        for verification in done:
+            del self._running[verification.seen.key]
+        return done
+
+    def close(self) -> None:
+        """Closes every file, at once or when its thread is done with it."""
+        for verification in self._running.values():
+            verification.abandoned = True
+            if verification.done:
+                verification.content.close()
+        self._running.clear()
+
+    def _end(self, verification: Verification, offset: int, work: asyncio.Future[bytes]) -> None:
+        verification.done = True
+        if verification.abandoned:
+            verification.content.close()
+            return
+        if work.cancelled():
+            verification.error = OSError("was not decompressed: the agent stops")
+        elif (error := work.exception()) is not None:
+            verification.error = error if isinstance(error, Exception) else OSError(str(error))
+        else:
+            verification.markers[offset] = work.result()
+        self._finished()

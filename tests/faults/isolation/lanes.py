@@ -1,0 +1,189 @@
+"""One stream of CloudWatch fails, and the other lane must keep its latency.
+
+The urgent lane writes to `node-a/urgent`, the routine lane to `node-a`. A fault hits one of these streams for the whole
+scenario. Quick checks look at order only: the other lane is delivered while the fault is still set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.faults.isolation.arrivals import alert_lines, arrivals
+from tests.faults.isolation.result import IsolationScenario, Result, percentile, variants
+from tests.faults.isolation.stage import Stage, stage
+
+URGENT, ROUTINE = "node-a/urgent", "node-a"
+MAX_P99_SECONDS = 1.0
+MAX_ROUTINE_P99_SECONDS = 2.5
+"""A second to linger, and one for the pace."""
+ROUTINE_SECONDS = 8
+ROUTINE_PER_SECOND = 1_000
+CRITICALS = 40
+
+STREAM_FAULTS: dict[str, dict[str, object]] = {
+    "denied": {"kind": "denied"},
+    "hung": {"kind": "hang"},
+    "throttled": {"kind": "throttle"},
+    "refused": {"kind": "reset"},
+    "invalid": {"kind": "invalid"},
+    "token": {"kind": "wrong_token"},
+    "unavailable": {"kind": "error", "status": 503},
+}
+
+
+async def a_fault_of_the_urgent_stream_does_not_slow_the_routine_lane(place: Path, fault: str) -> Result:
+    """Criticals keep arriving in the log, so that the urgent lane retries with several batches all the time."""
+    result = Result()
+    async with stage(place) as node, node.running():
+        await _lanes_work(node)
+        await node.set_faults({**STREAM_FAULTS[fault], "operation": "PutLogEvents", "stream": URGENT})
+        written = 0
+        for number in range(ROUTINE_SECONDS * 10):
+            node.append(*alert_lines([100 + number], priority="Critical"))
+            node.append(*alert_lines(range(10_000 + written, 10_000 + written + ROUTINE_PER_SECOND // 10)))
+            written += ROUTINE_PER_SECOND // 10
+            await asyncio.sleep(0.1)
+
+        async def routine_arrived() -> bool:
+            return await node.arrived(ROUTINE) >= 1 + written
+
+        delivered = await node.until(routine_arrived, 10.0)
+        arrived = await node.arrived(ROUTINE) - 1
+        result.expect(node.is_alive, "the agent ended")
+        result.expect(delivered, f"{arrived} of {written} routine alerts arrived while the urgent stream had the fault")
+        await node.set_faults()
+        await node.until_settled()
+    found = await arrivals(place)
+    routine, criticals = range(10_000, 10_000 + written), range(100, 100 + ROUTINE_SECONDS * 10)
+    if fault == "invalid":
+        # Whatever CloudWatch calls invalid is dead-lettered, but a brake must keep most of the lane from this.
+        kept = len(found.missing(criticals))
+        result.measured["dead_letters"] = kept
+        result.expect(kept < len(criticals) / 2, f"{kept} of {len(criticals)} good Criticals became dead letters")
+        found.expect_all(result, routine)
+    else:
+        found.expect_all(result, [*routine, *criticals])
+    p99 = percentile([found.seconds[number] for number in routine if number in found.seconds], 99)
+    result.measured["p99"] = p99
+    result.expect_fast(p99 <= MAX_ROUTINE_P99_SECONDS, f"p99 of routine alerts is {p99:.1f} s")
+    found.expect_no_gap(result)
+    return result
+
+
+async def a_fault_of_the_routine_stream_does_not_slow_criticals(place: Path, fault: str) -> Result:
+    result = Result()
+    async with stage(place) as node, node.running():
+        await _lanes_work(node)
+        await node.set_faults({**STREAM_FAULTS[fault], "operation": "PutLogEvents", "stream": ROUTINE})
+        node.append(*alert_lines(range(1_000, 6_000)))
+        await asyncio.sleep(1.0)
+        for number in range(CRITICALS):
+            node.append(*alert_lines([100 + number], priority="Critical"))
+            await asyncio.sleep(0.1)
+
+        async def urgent_arrived() -> bool:
+            return await node.arrived(URGENT) >= 1 + CRITICALS
+
+        delivered = await node.until(urgent_arrived, 20.0)
+        result.expect(delivered, f"{await node.arrived(URGENT) - 1} of {CRITICALS} Criticals arrived within 20 s")
+        result.expect(node.is_alive, "the agent ended")
+        await node.set_faults()
+        await node.until_settled()
+    await _judge_criticals(place, result)
+    return result
+
+
+async def a_flood_above_the_quota_does_not_slow_criticals(place: Path) -> Result:
+    result = Result()
+    async with stage(place) as node, node.running():
+        await _lanes_work(node)
+        await node.set_faults({"kind": "throttle", "operation": "PutLogEvents", "per_second": 10})
+        for number in range(CRITICALS):
+            first = 1_000 + number * 2_000
+            node.append(*alert_lines(range(first, first + 2_000)))
+            node.append(*alert_lines([100 + number], priority="Critical"))
+            await asyncio.sleep(0.25)
+
+        async def urgent_arrived() -> bool:
+            return await node.arrived(URGENT) >= 1 + CRITICALS
+
+        result.expect(await node.until(urgent_arrived, 20.0), "not all Criticals arrived within 20 s")
+    await _judge_criticals(place, result)
+    return result
+
+
+async def criticals_arrive_within_a_second_when_half_of_their_puts_are_throttled(place: Path) -> Result:
+    result = Result()
+    async with stage(place) as node, node.running():
+        await _lanes_work(node)
+        await node.set_faults(
+            {"kind": "throttle", "operation": "PutLogEvents", "stream": URGENT, "probability": 0.5},
+        )
+        for number in range(CRITICALS):
+            node.append(*alert_lines(range(1_000 + number * 200, 1_200 + number * 200)))
+            node.append(*alert_lines([100 + number], priority="Critical"))
+            await asyncio.sleep(0.2)
+
+        async def urgent_arrived() -> bool:
+            return await node.arrived(URGENT) >= 1 + CRITICALS
+
+        result.expect(await node.until(urgent_arrived, 20.0), "not all Criticals arrived within 20 s")
+    await _judge_criticals(place, result)
+    return result
+
+
+async def a_critical_after_hung_requests_arrives_within_a_second(place: Path) -> Result:
+    """Every request hangs for some seconds. CloudWatch recovers, but the hung requests still hold their slots."""
+    result = Result()
+    async with stage(place) as node, node.running():
+        await _lanes_work(node)
+        await node.set_faults({"kind": "hang", "operation": "PutLogEvents"})
+        for number in range(8):
+            node.append(*alert_lines([50 + number], priority="Critical"), *alert_lines([900 + number]))
+            await asyncio.sleep(0.5)
+        await node.set_faults()
+        node.append(*alert_lines([100], priority="Critical"))
+        before = await node.arrived(URGENT)
+
+        async def another_arrived() -> bool:
+            return await node.arrived(URGENT) > before
+
+        await node.until(another_arrived, 40.0)
+        await node.until_settled()
+    found = await arrivals(place)
+    seconds = found.seconds.get(100, float("inf"))
+    result.measured["seconds"] = seconds
+    result.expect_fast(seconds <= MAX_P99_SECONDS, f"the Critical took {seconds:.1f} s")
+    return result
+
+
+async def _lanes_work(node: Stage) -> None:
+    """Both lanes have delivered once, so that groups, streams and connections exist."""
+    node.append(*alert_lines([0]), *alert_lines([1], priority="Critical"))
+
+    async def both_arrived() -> bool:
+        return await node.arrived(ROUTINE) >= 1 and await node.arrived(URGENT) >= 1
+
+    assert await node.until(both_arrived), node.agent.log_path.read_text()[-2000:]
+
+
+async def _judge_criticals(place: Path, result: Result) -> None:
+    found = await arrivals(place)
+    numbers = range(100, 100 + CRITICALS)
+    found.expect_all(result, numbers)
+    latencies = [found.seconds[number] for number in numbers if number in found.seconds]
+    result.measured |= {"p50": percentile(latencies, 50), "p99": percentile(latencies, 99)}
+    result.expect_fast(
+        percentile(latencies, 99) <= MAX_P99_SECONDS, f"p99 of Criticals is {percentile(latencies, 99):.2f} s"
+    )
+    found.expect_no_gap(result)
+
+
+SCENARIOS = (
+    *variants(a_fault_of_the_urgent_stream_does_not_slow_the_routine_lane, STREAM_FAULTS),
+    *variants(a_fault_of_the_routine_stream_does_not_slow_criticals, STREAM_FAULTS, quick=("denied", "token")),
+    IsolationScenario(a_flood_above_the_quota_does_not_slow_criticals),
+    IsolationScenario(criticals_arrive_within_a_second_when_half_of_their_puts_are_throttled),
+    IsolationScenario(a_critical_after_hung_requests_arrives_within_a_second),
+)
