@@ -93,6 +93,7 @@ class Agent:
             books=self.status.books,
             gaps=parts.gaps,
             defects=parts.telemetry.defects,
+            falco=parts.falco_watch.heartbeat_fields,
             publish=parts.outbox.publish,
         )
         self._intents = parts.journal.open() if parts.journal is not None else []

@@ -1,6 +1,6 @@
 """The checks of `falcowatch check`: each thing outside the agent that it needs, checked once, with one line each.
 
-The checks change nothing: they create nothing in CloudWatch and read no log record.
+The checks change nothing: they create nothing in CloudWatch, and of a log file they read only the first and last bytes.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ import asyncio
 import fcntl
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
+from agent.core.falco_state import FalcoState
 from agent.core.values import Lane
 from agent.enrich.factory import probe as probe_pods
+from agent.enrich.pod import Pod
 from agent.errors import Denied, DiscoveryError, FalcowatchError, KubernetesError, Missing, PutError
+from agent.selfmonitor.falco_check import look_once
 from agent.settings import Settings
 from agent.settings.destinations import destination
 from agent.tail.discovery import Discovery
@@ -30,7 +33,10 @@ async def probes(settings: Settings) -> AsyncIterator[Probe]:
     """The checks, one after the other."""
     yield _log_files(settings)
     yield _state_dir(settings.state_dir)
-    yield await _enrichment(settings)
+    pods: list[Pod] = []
+    yield await _enrichment(settings, pods)
+    if (falco := _falco(settings, pods)) is not None:
+        yield falco
     try:
         async with open_cloudwatch(settings.cloudwatch) as client:
             async for probe in _cloudwatch(settings, client):
@@ -82,14 +88,26 @@ def _state_dir(directory: Path) -> Probe:
         )
 
 
-async def _enrichment(settings: Settings) -> Probe:
+async def _enrichment(settings: Settings, pods: list[Pod]) -> Probe:
+    """`pods`: receives the pods of this node."""
     try:
         async with asyncio.timeout(API_SECONDS):
-            return Probe("enrichment", True, await probe_pods(settings))
+            return Probe("enrichment", True, await probe_pods(settings, pods))
     except TimeoutError:
         return Probe("enrichment", False, f"the API server did not answer within {API_SECONDS:.0f} s")
     except KubernetesError as error:
         return Probe("enrichment", False, str(error))
+
+
+def _falco(settings: Settings, pods: Sequence[Pod]) -> Probe | None:
+    """Whether Falco on this node is read; None when the log root cannot be listed, which is a finding of its own."""
+    try:
+        found = Discovery(settings.tail).look()
+    except DiscoveryError:
+        return None
+    view = look_once(settings.tail, settings.falco, found, pods)
+    fine = not view.is_blind and view.state is not FalcoState.SILENT
+    return Probe("falco", fine, f"{view.state.value}: {view.detail}", required=False)
 
 
 async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[Probe]:

@@ -74,11 +74,12 @@ def _check(arguments: argparse.Namespace) -> int:
     async def probe() -> bool:
         fine = True
         async for found in probes(loaded.settings):
-            out.print(
-                f"[green]ok    [/green] {found.name}: " if found.ok else f"[red]failed[/red] {found.name}: ", end=""
-            )
+            outcome = "[green]ok     [/green]" if found.ok else "[red]failed [/red]"
+            if not found.ok and not found.required:
+                outcome = "[yellow]warning[/yellow]"
+            out.print(f"{outcome} {found.name}: ", end="")
             out.print(without_passwords(found.detail), markup=False)
-            fine = fine and found.ok
+            fine = fine and (found.ok or not (found.required or arguments.strict))
         return fine
 
     return 0 if asyncio.run(probe()) else 1
@@ -136,7 +137,8 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     configured(command("run", "runs the agent; SIGTERM drains and stops it", _run))
-    configured(command("check", "prints the configuration and checks everything that the agent needs", _check))
+    check = configured(command("check", "prints the configuration and checks everything that the agent needs", _check))
+    check.add_argument("--strict", action="store_true", help="exit with 1 also when there is a warning")
     dead_letters = configured(
         command("dead-letters", "shows or resends the records that CloudWatch rejected", _dead_letters)
     )

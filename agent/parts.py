@@ -9,10 +9,10 @@ from typing import Final
 
 from agent.cloudwatch.client import LogsClient
 from agent.cloudwatch.entity import cluster_entity
+from agent.core.falco_state import NodeFalco
 from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
 from agent.core.processing.urgent_scan import UrgentMatcher
-from agent.core.reading.pod_paths import Selection
 from agent.core.values import Lane
 from agent.deadletters import commands
 from agent.deadletters.store import DeadLetterStore
@@ -24,7 +24,8 @@ from agent.flow.budget import Budget
 from agent.pipeline import Pipeline
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.duplicates import DuplicatePublisher
-from agent.selfmonitor.falco_watch import FalcoWatch
+from agent.selfmonitor.falco_finder import FalcoFinder, restarts_known
+from agent.selfmonitor.falco_watch import FalcoWatch, look_interval
 from agent.selfmonitor.gaps import GapAnnouncer
 from agent.selfmonitor.liveness import Liveness
 from agent.selfmonitor.lost_dead_letters import announce_lost
@@ -143,14 +144,19 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         express_bytes=settings.falco.express_bytes,
     )
     reader = Reader(reading, restored)
-    liveness = Liveness(settings.falco.silent_seconds)
+    silent_seconds, missing_seconds = settings.falco.silent_seconds, settings.falco.missing_seconds
+    liveness = Liveness(silent_seconds, restarts_known(restored.positions))
     tail = settings.tail
     falco_watch = FalcoWatch(
         reader=reader,
         pods=enricher.living if isinstance(enricher, PodEnricher) else tuple,
-        selection=Selection(tail.namespace, tail.pod, tail.container),
+        finder=FalcoFinder(tail),
         liveness=liveness,
+        node=NodeFalco(silent_seconds, missing_seconds),
+        version=lambda: notices.version,
+        telemetry=telemetry,
         publish=outbox.publish,
+        look_seconds=look_interval(silent_seconds, missing_seconds),
     )
     return Parts(
         settings=settings,

@@ -14,6 +14,7 @@ from typing import Final
 
 from agent.core.values import Lane
 from agent.parts import Parts
+from agent.tail.reader import Reader
 from agent.tail.tracked_file import TrackedFile
 from agent.web.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
 
@@ -94,6 +95,7 @@ class Status:
             Probe("read", reader.looked and reader.problem is None, reader.problem or f"{files} log files open"),
             Probe("checkpoint", self._save_problem is None, self._save_problem or f"{state_dir} is writable"),
             Probe("credentials", denied is None, denied or "accepted, or not yet refused"),
+            *self._falco(),
             *self._warnings(),
         )
 
@@ -120,6 +122,12 @@ class Status:
                 f"{defect.reason}; please report it with the traceback in the agent's log",
                 required=False,
             )
+
+    def _falco(self) -> Iterator[Probe]:
+        """A node without Falco is no reason to take the agent out of service, so this probe is not required."""
+        view = self._parts.falco_watch.view
+        if view is not None:
+            yield Probe("falco", not view.is_blind, f"{view.state.value}: {view.detail}", required=False)
 
     def books(self) -> Books:
         pipeline, shipper = self._parts.pipeline.counts, self._parts.shipper.counts
@@ -154,7 +162,7 @@ class Status:
                 for queue in parts.shipper.queues
             ],
             files=[
-                FileReport(str(file.path), file.id, file.known_size, file.ledger.committed, _state(file))
+                FileReport(_path(parts.reader, file), file.id, file.known_size, file.ledger.committed, _state(file))
                 for file in parts.reader.files
             ],
             lag_bytes=self._lag_bytes(),
@@ -173,11 +181,12 @@ class Status:
             dead_letters=dict(parts.dead_letters.written),
             filtered=dict(counts.filtered),
             checkpoint_age_seconds=None if self._saved_at is None else now - self._saved_at,
-            last_alerts=[Alert(alert.read_at, alert.priority, alert.rule) for alert in reversed(counts.last_alerts)],
+            last_alerts=[Alert(alert.time, alert.priority, alert.rule, alert.pod) for alert in counts.last_alerts],
             falco=Falco(
                 silent_seconds=parts.liveness.silent_seconds(now),
                 silent=parts.liveness.any_silent,
-                versions=(parts.notices.version,) if parts.notices.version else (),
+                versions=self._falco_versions(),
+                view=parts.falco_watch.view,
                 syscall_drops=int(parts.notices.syscall_drops),
                 alerts_by_priority=dict(counts.alerts),
             ),
@@ -205,6 +214,10 @@ class Status:
             telemetry.lane_records.labels(lane).set_function(partial(self._lane_records, lane))
             telemetry.oldest_unacknowledged.labels(lane).set_function(partial(self._oldest_seconds, lane))
 
+    def _falco_versions(self) -> Sequence[str]:
+        view, noticed = self._parts.falco_watch.view, self._parts.notices.version
+        return (view.versions if view is not None else ()) or ((noticed,) if noticed else ())
+
     def _in_flight(self) -> int:
         return self._parts.reader.in_flight
 
@@ -224,6 +237,11 @@ class Status:
         times = [queue.oldest_read_at for queue in self._parts.shipper.queues if queue.lane is lane]
         now = time.monotonic()
         return max((now - moment for moment in times if moment is not None), default=0.0)
+
+
+def _path(reader: Reader, file: TrackedFile) -> str:
+    """The name that the file has now: a rotated file does not keep the name of the live one."""
+    return f"{file.path} (deleted)" if file.deleted else str(reader.path_of(file))
 
 
 def _state(file: TrackedFile) -> str:

@@ -4,6 +4,7 @@ A whole agent over real files and an embedded CloudWatch; where time matters it 
 """
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
@@ -275,3 +276,24 @@ async def test_files_are_shown_with_their_state(tmp_path: Path) -> None:
         await until(lambda: states() == ["deleted, still held", "open"])
         (directory / "0.log").write_bytes(b"")
         await until(lambda: "truncated" in states())
+
+
+async def test_a_rotated_file_has_another_name_than_the_live_one_and_alerts_have_pod_and_time(tmp_path: Path) -> None:
+    directory = container(tmp_path)
+    of_a_pod = alert(1).replace(b'"container.id":"host"', b'"k8s.ns.name":"shop","k8s.pod.name":"web-1"')
+    append(directory / "0.log", cri(re.sub(rb'"time":"[^"]+"', b'"time":"2026-11-23T07:53:51.905525426Z"', of_a_pod)))
+    async with (
+        built(tmp_path, NOWHERE, tail={"root": tmp_path / "pods", "scan_seconds": 0.02}) as agent,
+        running(agent.parts.reader.run()),
+    ):
+        await until(lambda: agent.parts.reader.in_flight)
+        (directory / "0.log").rename(directory / "0.log.20261123-100000")
+        append(directory / "0.log", cri(alert(2)))
+        await until(lambda: agent.parts.reader.in_flight == 2)
+
+        report = agent.status.report()
+
+    assert sorted(Path(file.path).name for file in report.files) == ["0.log", "0.log.20261123-100000"]
+    newest, oldest = report.last_alerts
+    assert (oldest.pod, oldest.time) == ("shop/web-1", 1795420431.905)
+    assert newest.pod == ""

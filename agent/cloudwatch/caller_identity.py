@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from agent.cloudwatch.connection import Connection, Connector
@@ -13,6 +12,9 @@ from agent.cloudwatch.error_map import FOREIGN_ERRORS
 from agent.errors import PutError
 
 STS_SECONDS = 5.0
+
+AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonwebservices.com.cn")
+"""Endpoints of AWS end in these, also in other partitions and in a VPC (botocore's endpoints.json, read 2026-11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,9 @@ async def identify(connector: Connector) -> CallerIdentity:
 async def _arn(connection: Connection) -> tuple[str | None, str | None]:
     try:
         async with asyncio.timeout(STS_SECONDS), connection.session.create_client("sts") as sts:
-            if _is_loopback(connection.client.meta.endpoint_url) and not _is_loopback(sts.meta.endpoint_url):
-                # The keys for a local endpoint are invented, so AWS is not asked about them.
-                return None, "the endpoint is local, and AWS_ENDPOINT_URL_STS names no local STS"
+            if not _is_aws(connection.client.meta.endpoint_url) and _is_aws(sts.meta.endpoint_url):
+                # The keys for an endpoint that is not AWS's may be invented, so AWS is not asked about them.
+                return None, "cloudwatch.endpoint_url is not AWS, and AWS_ENDPOINT_URL_STS names no STS beside it"
             return str((await sts.get_caller_identity())["Arn"]), None
     except (*FOREIGN_ERRORS, PutError) as error:
         return None, f"STS: {error or type(error).__name__}"
@@ -58,9 +60,6 @@ def _masked(access_key: str) -> str:
     return f"{access_key[:4]}…{access_key[-4:]}" if len(access_key) >= 16 else "…"
 
 
-def _is_loopback(url: str) -> bool:
+def _is_aws(url: str) -> bool:
     host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return host.endswith(AWS_DOMAINS)

@@ -28,6 +28,7 @@ from agent.cloudwatch.put_request import OPERATION, GuardedPuts, SessionRecorder
 from agent.cloudwatch.response_check import NotAnAnswer, check_answers_of
 from agent.errors import Refused, SettingsError, Unavailable
 from agent.settings.model import CloudWatch
+from agent.settings.no_proxy import exempt_from_proxy
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 15.0
@@ -68,6 +69,8 @@ class Connector:
             raise SettingsError(problems)
         bound_credential_endpoints()
         self._settings = settings
+        if settings.endpoint_url:
+            exempt_from_proxy(os.environ, settings.endpoint_url)
         self._config = AioConfig(
             parameter_validation=False,
             retries={"mode": "standard", "total_max_attempts": 1},

@@ -80,8 +80,9 @@ BY_CODE: dict[str, tuple[_Kind, str]] = {
 # Only for answers without a known code: a load balancer or a proxy answered instead of AWS.
 BY_STATUS: dict[int, tuple[_Kind, str]] = {
     400: (Unread, "unexpected"),
-    401: (Denied, "denied"),
-    403: (Denied, "denied"),
+    # AWS names a code in each refusal of its own, so IAM is not the cause.
+    401: (Unavailable, "proxy"),
+    403: (Unavailable, "proxy"),
     407: (Unavailable, "proxy"),
     408: (Unavailable, "timeout"),
     413: (Invalid, "too_large"),  # a proxy's own limit on bodies: a smaller batch passes
@@ -99,7 +100,7 @@ _REMEDIES: dict[tuple[_Kind, str], str] = {
     (Refused, "quota"): "a limit of the account is reached: raise it in Service Quotas, or remove what is unused",
     (Unavailable, "tls"): "the certificate is not trusted: set AWS_CA_BUNDLE, or repair the endpoint's certificate",
     (Unavailable, "dns"): "the name does not resolve: check cloudwatch.region, the endpoint and the node's DNS",
-    (Unavailable, "proxy"): "check HTTPS_PROXY and NO_PROXY",
+    (Unavailable, "proxy"): "a proxy refuses the connection, not IAM: check HTTPS_PROXY and NO_PROXY",
 }
 
 _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
@@ -119,7 +120,9 @@ def put_error(error: Exception, *, operation: str, target: str) -> PutError:
         return _from_answer(error, target=target)
     reason = _reason_without_answer(error)
     remedy = _remedy(Unavailable, reason)
-    return Unavailable(f"{operation} for {target}: no answer, {reason} ({type(error).__name__}){remedy}", reason=reason)
+    answered = _proxy_status(error)
+    why = f"the proxy answered {answered}" if answered else f"{reason} ({type(error).__name__})"
+    return Unavailable(f"{operation} for {target}: no answer, {why}{remedy}", reason=reason)
 
 
 def code_of(error: BaseException) -> str | None:
@@ -180,6 +183,12 @@ def _reason_without_answer(error: BaseException) -> str:
     if isinstance(behind, OSError) and behind.errno in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED):
         return "reset"
     return "connection"
+
+
+def _proxy_status(error: BaseException) -> int | None:
+    """The status with which the proxy refused to connect; None: it did not answer."""
+    behind = error.kwargs.get("error") if isinstance(error, sdk.BotoCoreError) else None
+    return behind.status if isinstance(behind, aiohttp.ClientHttpProxyError) else None
 
 
 def _remedy(kind: _Kind, reason: str) -> str:

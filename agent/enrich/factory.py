@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 from agent.core.values import Fragment, PodKey
 from agent.enrich.enricher import AlertOnly, PodEnricher
 from agent.enrich.kube_watch import PodWatch
-from agent.enrich.pod import Selection
+from agent.enrich.pod import Pod, Selection
 from agent.enrich.pod_file import PodFile, read_pod_file
 from agent.enrich.responses import PodListReader
 from agent.errors import KubernetesError
@@ -86,8 +86,12 @@ def build_enricher(settings: Settings, telemetry: Telemetry) -> Enricher:
             return PodEnricher(PodFile(path, selection), enrich.keep_deleted_seconds, telemetry, enrich.max_bytes)
 
 
-async def probe(settings: Settings) -> str:
-    """Reads the pods once, for `falcowatch check`. Raises KubernetesError with the remedy."""
+async def probe(settings: Settings, found: list[Pod] | None = None) -> str:
+    """Reads the pods once, for `falcowatch check`. Raises KubernetesError with the remedy.
+
+    `found`: receives the pods of this node.
+    """
+    read: list[Pod] = [] if found is None else found
     selection = Selection([], [])
     match _origin(settings.enrich):
         case "alert":
@@ -97,17 +101,18 @@ async def probe(settings: Settings) -> str:
         case "api":
             from agent.enrich.kube_api import connect
 
-            pods, token = 0, None
+            token: str | None = None
             async with connect(settings.node_name) as api:
                 while token != "":
                     reader = PodListReader(selection)
                     async with aclosing(api.list_pods(token or "")) as pieces:
                         async for piece in pieces:
-                            pods += sum(1 for _ in reader.feed(piece))
+                            read += reader.feed(piece)
                     token = reader.end().continue_token
-            return f"the API server lists {pods} pods on node {settings.node_name}"
+            return f"the API server lists {len(read)} pods on node {settings.node_name}"
         case path:
-            return f"{path} lists {len(read_pod_file(path, selection).pods)} pods"
+            read += read_pod_file(path, selection).pods
+            return f"{path} lists {len(read)} pods"
 
 
 def _why_off(enrich: Enrich) -> str | None:

@@ -8,6 +8,7 @@ in this module: callers see only a KubernetesError, whose type says what to do n
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,8 +26,9 @@ from agent.enrich.kube_import import (
     load_kube_config,
 )
 from agent.enrich.list_stream import Lines
-from agent.enrich.responses import refusal
+from agent.enrich.responses import PROXY_REMEDY, refusal
 from agent.errors import KubernetesError
+from agent.settings.no_proxy import exempt_from_proxy
 
 PODS = "/api/v1/pods"
 
@@ -109,6 +111,10 @@ class KubernetesApi:
                 if response.headers.get("Content-Encoding", "identity") != "identity":
                     raise KubernetesError(f"{without_passwords(url)} sent a compressed answer, which was not requested")
                 yield response
+        except aiohttp.ClientHttpProxyError as error:
+            raise KubernetesError(
+                f"the proxy of HTTPS_PROXY answered {error.status} for {url}; {PROXY_REMEDY}"
+            ) from error
         except _FAILURES as error:
             reason = without_passwords(str(error)) or type(error).__name__
             raise KubernetesError(f"{without_passwords(url)} did not answer: {reason[:300]}") from error
@@ -138,6 +144,7 @@ async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterat
             path = str(kubeconfig) if kubeconfig else None
             # persist_config would write refreshed tokens into the user's file.
             await load_kube_config(path, client_configuration=configuration, persist_config=False)
+        exempt_from_proxy(os.environ, str(configuration.host))
         # Loading the certificates of all authorities costs more CPU than the request.
         tls = _tls_context(configuration) if str(configuration.host).startswith("https") else True
     except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:

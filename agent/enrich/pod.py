@@ -15,6 +15,7 @@ from sys import intern
 
 import msgspec
 
+from agent.core.falco_pods import is_helm_test, recognise_pod
 from agent.enrich.workload import Owner, Workload, workload_of
 
 LONGEST_NAME_CHARS = 253
@@ -31,6 +32,9 @@ LARGEST_CONTAINERS_BYTES = 64 * 1024
 
 TEXT_OVERHEAD_BYTES = 64
 """What Python needs for a short text beyond its characters, about."""
+
+_FINISHED = frozenset({"Succeeded", "Failed"})
+"""Phases of a pod whose containers have all ended."""
 
 STATIC_POD_UID = "kubernetes.io/config.mirror"
 """The annotation that holds a static pod's real uid, which kubelet and Falco use; its mirror pod has another uid."""
@@ -67,6 +71,11 @@ class Pod:
     dropped: tuple[str, ...]
     """Names of the labels and annotations that did not fit: `labels.<name>`, `annotations.<name>`."""
     containers: tuple[Container, ...]
+    falco_because: str = ""
+    """Why the pod is Falco, whatever its namespace and name are; empty: it is not."""
+    is_helm_test: bool = False
+    is_finished: bool = False
+    """All its containers have ended and will not start again."""
 
     @property
     def cost_bytes(self) -> int:
@@ -127,6 +136,9 @@ def project(found: PodObject, selection: Selection) -> Pod:
         annotations_dropped=len(annotations_dropped),
         dropped=tuple(name for name in dropped[:MOST_DROPPED_NAMES] if len(name) <= LONGEST_TEXT_CHARS),
         containers=_bounded(_containers(found)),
+        falco_because=recognise_pod(all_labels, _main_containers(found)),
+        is_helm_test=is_helm_test(metadata.annotations or {}),
+        is_finished=found.status.phase in _FINISHED,
     )
 
 
@@ -151,6 +163,10 @@ def _bounded(containers: tuple[Container, ...]) -> tuple[Container, ...]:
             break
         kept.append(container)
     return tuple(kept)
+
+
+def _main_containers(found: PodObject) -> list[tuple[str, str]]:
+    return [(each.name, each.image or "") for each in found.spec.containers or ()]
 
 
 class _Object(msgspec.Struct, gc=False, rename="camel"):
@@ -206,6 +222,7 @@ class Status(_Object):
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
     ephemeral_container_statuses: list[ContainerStatus] | None = None
+    phase: str | None = None
 
 
 class PodObject(_Object):

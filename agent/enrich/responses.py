@@ -27,6 +27,9 @@ UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """Exceptions of the decoder. RecursionError: the JSON is nested more than about a thousand deep."""
 
 
+PROXY_REMEDY = "name the API server's address or CIDR in NO_PROXY, or allow it in the proxy"
+
+
 class Stale(KubernetesError):
     """The version to continue from is too old or unknown: list again."""
 
@@ -95,6 +98,7 @@ class _Status(msgspec.Struct, gc=False):
     message: str = ""
     reason: str = ""
     code: int = 0
+    kind: str = ""
 
 
 _decode_list = msgspec.json.Decoder(_List).decode
@@ -179,6 +183,14 @@ def _ends_initial_events(bookmark: msgspec.Raw) -> bool:
         return False
 
 
+def _is_status(body: bytes) -> bool:
+    """Whether this is a Status, which the API server sends with every refusal, and no proxy does."""
+    try:
+        return _decode_status(body).kind == "Status"
+    except UNREADABLE:
+        return False
+
+
 def refusal(status: int, body: bytes, url: str) -> KubernetesError:
     """The error for an answer other than 200. Its type says what to do next."""
     try:
@@ -186,6 +198,11 @@ def refusal(status: int, body: bytes, url: str) -> KubernetesError:
     except UNREADABLE:
         reason = _excerpt(body)
     text = f"{url} answered {status}: {reason}"
+    if status == 407 or (status in (401, 403) and not _is_status(body)):
+        # Reading the token again or granting a right would not help; waiting as long as for such an error is right.
+        kinds: dict[int, type[KubernetesError]] = {401: Unauthorized, 403: Forbidden}
+        kind = kinds.get(status, KubernetesError)
+        return kind(f"{text}, which is not an answer of the API server but of a proxy; {PROXY_REMEDY}")
     if status == 401:
         return Unauthorized(f"{text}; reading the token again")
     if status == 403:

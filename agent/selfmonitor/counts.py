@@ -5,18 +5,16 @@ The same numbers are kept twice, because looking a number up in Prometheus' regi
 
 from __future__ import annotations
 
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from agent.core.processing.kinds import MOST_KINDS, Kind
 from agent.core.processing.result import ProcessingResult
+from agent.selfmonitor.last_alerts import LastAlerts
 from agent.telemetry import Telemetry
-from agent.telemetry.labels import BoundedLabels, label
+from agent.telemetry.labels import BoundedLabels
 from agent.telemetry.metrics import LARGEST_RULE_COUNT
-
-LAST_ALERTS: Final = 10
 
 MOST_PRIORITIES: Final = 16
 MOST_SOURCES: Final = 32
@@ -28,13 +26,6 @@ MOST_LABEL_BYTES: Final = 32 * 1024
 
 LONGEST_KIND_CHARS: Final = 512
 """Series of a kind with longer names are looked up each time, so that the names do not stay in memory."""
-
-
-class LastAlert(NamedTuple):
-    priority: str
-    rule: str
-    read_at: float
-    """Seconds since 1970."""
 
 
 class Counts:
@@ -49,8 +40,7 @@ class Counts:
         """Alerts by priority."""
         self.enriched: Counter[str] = Counter()
         """Alerts by what was known of their pod."""
-        self.last_alerts: deque[LastAlert] = deque(maxlen=LAST_ALERTS)
-        """One entry for each kind of alert in the last chunks, newest last."""
+        self.last_alerts = LastAlerts()
         self._telemetry = telemetry
         self._priorities = BoundedLabels(MOST_PRIORITIES, MOST_LABEL_BYTES)
         self._sources = BoundedLabels(MOST_SOURCES, MOST_LABEL_BYTES)
@@ -67,7 +57,6 @@ class Counts:
             if kind.source == "internal":
                 self._telemetry.falco_internal.labels(self._internal_rules.of(kind.rule)).inc(alerts)
             self.alerts[self._priorities.of(kind.priority)] += alerts
-            self.last_alerts.append(LastAlert(label(kind.priority), label(kind.rule), time.time()))
         for reason, records in result.filtered.items():
             self.filter(reason, records)
         for outcome, alerts in result.enriched.items():

@@ -1,8 +1,8 @@
-"""Watches the Falcos of this node and publishes an event when one goes silent, restarts, disappears or is replaced.
+"""Watches the Falcos of this node: publishes an event when one changes, and when the node has been blind for too long.
 
-Every few seconds this module collects the Falco containers that log files and the API server show, asks `liveness` what
-has changed, and publishes each change. It looks only while the log root can be listed: an unreadable root would make
-every Falco look gone.
+Every few seconds this module collects the Falcos that log files, the API server and directory names show
+(`falco_finder`), asks `liveness` and `core.falco_state` what has changed, and publishes each change. It looks only
+while the log root can be listed: an unreadable root would make every Falco look gone.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core.reading.pod_paths import PodDirectory, Selection
-from agent.core.values import Lane
+from agent.core.falco_state import FalcoState, FalcoView, FoundFalco, NodeFalco
 from agent.enrich.pod import Pod
-from agent.selfmonitor.events import OwnEvent, timestamp
-from agent.selfmonitor.liveness import Liveness, Sighting, Transition
+from agent.selfmonitor.events import OwnEvent
+from agent.selfmonitor.falco_events import node_event, transition_event
+from agent.selfmonitor.falco_finder import FalcoFinder
+from agent.selfmonitor.liveness import Liveness
 from agent.tail.reader import Reader
-from agent.tail.types import Source
+from agent.telemetry import Telemetry
 
 LOOK_SECONDS: Final = 5.0
+FIRST_LOOK_SECONDS: Final = 1.0
+"""The status page shows no state before the first look."""
 
 log = logging.getLogger(__name__)
 
@@ -34,89 +37,74 @@ class FalcoWatch:
     reader: Reader
     pods: Callable[[], Iterable[Pod]]
     """The pods on this node that the API server knows: a Falco among them may never have written a log."""
-    selection: Selection
-    """Which of those pods are Falco."""
+    finder: FalcoFinder
     liveness: Liveness
+    node: NodeFalco
+    version: Callable[[], str]
+    """Falco's version by its last metrics snapshot; empty: none was read."""
+    telemetry: Telemetry
     publish: Callable[[OwnEvent], None]
+    look_seconds: float = LOOK_SECONDS
 
     async def run(self) -> None:
-        """Until cancelled. Returns at once when the limit is 0."""
-        while self.liveness.limit_seconds:
-            await asyncio.sleep(min(LOOK_SECONDS, self.liveness.limit_seconds / 4))
+        """Until cancelled."""
+        await asyncio.sleep(min(FIRST_LOOK_SECONDS, self.look_seconds))
+        while True:
             self.look(time.monotonic())
+            await asyncio.sleep(self.look_seconds)
 
     def look(self, now: float) -> None:
         """Looks once and publishes each change."""
         if not self.reader.looked or self.reader.problem is not None:
             return
-        sightings = [*_in_log_files(self.reader.sightings), *_in_pods(self.pods(), self.selection, now)]
-        for transition in self.liveness.look(sightings, now):
-            event = _event(transition)
+        found = self.finder.find(self.reader.sightings, self.pods(), now)
+        self.liveness.forget(found.tests)
+        for transition in self.liveness.look(found.sightings, now):
+            event = transition_event(transition)
             log.warning(f"falco {transition.state}", extra={"pod": transition.name, "why": event.output})
             self.publish(event)
+        change = self.node.look(_with_version(found.falcos, self.version()), now)
+        if change is not None:
+            event = node_event(change)
+            log.warning(
+                "falco is not read" if change.view.is_blind else "falco is read",
+                extra={"state": change.view.state.value, "why": event.output},
+            )
+            self.publish(event)
+        self._show(self.node.view)
+
+    @property
+    def view(self) -> FalcoView | None:
+        """None: nobody has looked yet."""
+        return self.node.view
+
+    def heartbeat_fields(self) -> dict[str, object]:
+        """The state of Falco for the heartbeat."""
+        view = self.node.view
+        if view is None:
+            return {}
+        return {
+            "falco.state": view.state.value,
+            "falco.pods": [f"{pod.name} {pod.state.value}" for pod in view.pods],
+            "falco.versions": list(view.versions),
+        }
+
+    def _show(self, view: FalcoView | None) -> None:
+        if view is None:
+            return
+        for state in FalcoState:
+            self.telemetry.falco_state.labels(state.value).set(float(state is view.state))
+        self.telemetry.falco_not_read.set(float(view.announced))
 
 
-def _in_log_files(sources: Iterable[tuple[Source, float]]) -> Iterator[Sighting]:
-    for source, wrote_at in sources:
-        if source.pod_uid:
-            restart = int(source.relative[-1].partition(".")[0])
-            key = f"{source.pod_uid}/{source.container}"
-            yield Sighting(key, f"{source.namespace}/{source.pod}", restart, wrote_at)
-        else:
-            yield Sighting(str(source.path), str(source.path), 0, wrote_at)
+def look_interval(*limits: float) -> float:
+    """The time between two looks: short enough for each limit that is not 0."""
+    return min([LOOK_SECONDS, *(limit / 4 for limit in limits if limit)])
 
 
-def _in_pods(pods: Iterable[Pod], selection: Selection, now: float) -> Iterator[Sighting]:
-    now_ms = time.time() * 1000
-    for pod in pods:
-        uid = pod.static_uid or pod.uid
-        if selection.takes_pod(PodDirectory(pod.namespace, pod.name, uid)):
-            for container in pod.containers:
-                if selection.takes_container(container.name):
-                    created_at = now - max(0.0, (now_ms - pod.created_ms) / 1000)
-                    yield Sighting(f"{uid}/{container.name}", f"{pod.namespace}/{pod.name}", 0, created_at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Wording:
-    kind: str
-    priority: str
-    lane: Lane
-    output: str
-
-
-_WORDINGS: Final = {
-    "silent": _Wording(
-        "Falco is silent", "Critical", Lane.URGENT, "Falco in {name} has written nothing for {seconds:.0f} s"
-    ),
-    "restarted": _Wording(
-        "Falco restarted", "Critical", Lane.URGENT, "Falco in {name} has restarted, {seconds:.0f} s after it last wrote"
-    ),
-    "vanished": _Wording(
-        "Falco vanished",
-        "Critical",
-        Lane.URGENT,
-        "Falco in {name} is gone from this node, {seconds:.0f} s after it last wrote, and none took its place",
-    ),
-    "replaced": _Wording("Falco was replaced", "Notice", Lane.ROUTINE, "Falco in {name} was replaced by {by}"),
-    "back": _Wording("Falco is back", "Notice", Lane.URGENT, "Falco writes again in {by}"),
-}
-
-
-def _event(transition: Transition) -> OwnEvent:
-    wording = _WORDINGS[transition.state]
-    by = transition.by or transition.name
-    fields: dict[str, object] = {
-        "falco.pod": transition.name,
-        "falco.state": transition.state,
-        "falco.silent_seconds": round(transition.seconds, 1),
-        "falco.last_wrote": timestamp(int((time.time() - transition.seconds) * 1000)),
-    }
-    if transition.by:
-        fields["falco.successor"] = transition.by
-    if transition.at_start:
-        fields["falco.found_at_start"] = True
-    output = wording.output.format(name=transition.name, seconds=transition.seconds, by=by)
-    if transition.at_start:
-        output += ", as found when the agent started"
-    return OwnEvent(wording.kind, wording.priority, output, fields, wording.lane)
+def _with_version(falcos: Sequence[FoundFalco], version: str) -> Sequence[FoundFalco]:
+    """A metrics snapshot does not name its pod: with one Falco that is read, it is that one's."""
+    read = [falco for falco in falcos if not falco.to_read]
+    if len(read) != 1 or read[0].version:
+        return falcos
+    return [replace(falco, version=version) if falco is read[0] else falco for falco in falcos]

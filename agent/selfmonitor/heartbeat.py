@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from agent.core.values import Lane
@@ -21,12 +21,14 @@ class Heartbeat:
         books: Callable[[], Books],
         gaps: GapAnnouncer,
         defects: Defects,
+        falco: Callable[[], Mapping[str, object]],
         publish: Callable[[OwnEvent], None],
     ) -> None:
         self._seconds = seconds
         self._books = books
         self._gaps = gaps
         self._defects = defects
+        self._falco = falco
         self._publish = publish
         self._sequence = 0
 
@@ -41,6 +43,8 @@ class Heartbeat:
         self._sequence += 1
         fields: dict[str, object] = {f"books.{name}": value for name, value in asdict(books).items()}
         fields |= {"gap.count": gaps.count, "gap.bytes": gaps.bytes, "heartbeat.sequence": self._sequence}
+        falco = self._falco()
+        fields |= falco
         # Absent in the ordinary case, so that an old heartbeat and a healthy new one look alike.
         fields |= {f"defects.{part}": count for part, count in self._defects.counts.items()}
         # A metric filter cannot name a key with a dot in it, so the text repeats the numbers, always in this order.
@@ -48,4 +52,6 @@ class Heartbeat:
             f"read {books.read}, shipped {books.shipped}, filtered {books.filtered}, rejected {books.rejected}, "
             f"in flight {books.in_flight}, gaps {gaps.count}"
         )
+        if "falco.state" in falco:
+            output += f", Falco {falco['falco.state']}"
         return OwnEvent("heartbeat", "Informational", output, fields, Lane.ROUTINE)

@@ -2,15 +2,17 @@
 
 Pure: `Liveness.look` takes the Falcos that are there now and the time, and returns the transitions since the last look.
 Any write of Falco counts as life, its metrics snapshots included. A pod that takes the place of another pod of the same
-owner, as in every upgrade, is a replacement and no reason for an alarm.
+owner, as in every upgrade, is a replacement and no reason for an alarm. Neither is the end of a pod whose owner decides
+on which node it runs, as a Deployment does: its successor may run on another node.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
+
+from agent.core.falco_pods import owner_name
 
 REPLACED_WITHIN_SECONDS: Final = 180.0
 """The time between two pods of a DaemonSet: termination, pulling an image of 100 MB and more, loading a driver."""
@@ -20,11 +22,6 @@ FORGET_SECONDS: Final = 24 * 3600.0
 
 MOST_KNOWN: Final = 1024
 """Falcos remembered. With more, those that are gone are forgotten first: a node has one Falco, or a few."""
-
-_POD_NAME: Final = re.compile(r"(.+?)(?:-[bcdfghjklmnpqrstvwxz2456789]{6,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}")
-"""The owner's name, the hash of its ReplicaSet if it has one, and five random characters, both from an alphabet
-without vowels (k8s.io/apimachinery/pkg/util/rand).
-"""
 
 
 class Sighting(NamedTuple):
@@ -38,6 +35,8 @@ class Sighting(NamedTuple):
     """kubelet's count of the container's restarts."""
     wrote_at: float
     """When its log last grew, in seconds of the monotonic clock."""
+    is_movable: bool = False
+    """Its owner may start the next pod on another node: a Deployment, but not a DaemonSet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Transition:
     """One change in the state of a Falco."""
 
     name: str
-    state: Literal["silent", "restarted", "vanished", "replaced", "back"]
+    state: Literal["silent", "restarted", "vanished", "replaced", "moved", "back"]
     seconds: float
     """How long it had been silent."""
     by: str = ""
@@ -61,6 +60,7 @@ class _Known:
     wrote_at: float
     since: float
     """When it was first seen."""
+    is_movable: bool = False
     silent: bool = False
     missing_since: float | None = None
     vanished: bool = False
@@ -69,8 +69,10 @@ class _Known:
 class Liveness:
     """Remembers each Falco of this node and its last reported state. A limit of 0 seconds turns everything off."""
 
-    def __init__(self, limit_seconds: float) -> None:
+    def __init__(self, limit_seconds: float, restarts: Mapping[str, int] | None = None) -> None:
+        """`restarts`: by key, the last restart that an earlier run of the agent has read."""
         self.limit_seconds = limit_seconds
+        self._restarts = dict(restarts or {})
         self._known: dict[str, _Known] = {}
         self._looked = False
 
@@ -87,6 +89,11 @@ class Liveness:
         self._looked = True
         return transitions
 
+    def forget(self, keys: Set[str]) -> None:
+        """Forgets these without a transition: they turned out not to be Falco."""
+        for key in keys & self._known.keys():
+            del self._known[key]
+
     def silent_seconds(self, now: float) -> float | None:
         """The silence of the Falco that has been silent longest; None: no Falco is known."""
         return max((now - known.wrote_at for known in self._known.values()), default=None)
@@ -98,11 +105,17 @@ class Liveness:
     def _seen(self, key: str, seen: Sighting, now: float) -> list[Transition]:
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = _Known(seen.name, seen.restart, seen.wrote_at, now)
+            before = self._restarts.get(key, seen.restart)
+            known = self._known[key] = _Known(seen.name, before, seen.wrote_at, now)
+            restarted_before = before < seen.restart
+        else:
+            restarted_before = False
+        known.is_movable = seen.is_movable or known.is_movable
         transitions: list[Transition] = []
         silent_seconds = now - max(known.wrote_at, seen.wrote_at)
         if seen.restart > known.restart:
-            transitions.append(Transition(known.name, "restarted", max(0.0, now - known.wrote_at)))
+            seconds = max(0.0, now - known.wrote_at)
+            transitions.append(Transition(known.name, "restarted", seconds, at_start=restarted_before))
             known.restart = seen.restart
         known.wrote_at = max(known.wrote_at, seen.wrote_at)
         known.missing_since = None
@@ -126,6 +139,9 @@ class Liveness:
                 return [Transition(known.name, "back", silent_seconds, by=successor.name)]
             return [Transition(known.name, "replaced", silent_seconds, by=successor.name)]
         missing_seconds = now - known.missing_since
+        if missing_seconds >= REPLACED_WITHIN_SECONDS and known.is_movable:
+            del self._known[key]
+            return [Transition(known.name, "moved", silent_seconds)]
         if missing_seconds >= FORGET_SECONDS:
             del self._known[key]
         elif missing_seconds >= REPLACED_WITHIN_SECONDS and not known.vanished:
@@ -141,15 +157,9 @@ class Liveness:
         """A Falco of the same owner that appeared later and is not silent."""
         for key in there:
             known = self._known[key]
-            if known.since > gone.since and not known.silent and _owner(known.name) == _owner(gone.name):
+            if known.since > gone.since and not known.silent and owner_name(known.name) == owner_name(gone.name):
                 return known
         return None
-
-
-def _owner(name: str) -> str:
-    """The pod's name without the suffix that Kubernetes appends for each pod."""
-    match = _POD_NAME.fullmatch(name)
-    return name if match is None else match[1]
 
 
 def _latest(sightings: Iterable[Sighting]) -> dict[str, Sighting]:

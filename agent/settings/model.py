@@ -134,6 +134,13 @@ class FalcoRules(Section):
         le=LONGEST_SECONDS,
         description="When Falco writes nothing for this long, the agent announces it; 0: never.",
     )
+    missing_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="When no Falco of this node has been read for this long (there is none, the `tail` settings do not "
+        "select it, or it prints text), the agent announces it. The default is longer than the start of a new node "
+        "takes; 0: never, for nodes that have no Falco.",
+    )
     storm_limit: int = Field(
         0,
         ge=0,
@@ -268,7 +275,10 @@ class CloudWatch(Section):
 class Http(Section):
     """The HTTP server for metrics, health and status."""
 
-    host: str = Field("0.0.0.0", description="Address to listen on.")
+    host: str = Field(
+        "::",
+        description="Address to listen on. `::` serves IPv6 and IPv4, or the one of them that the machine has.",
+    )
     port: int = Field(9801, ge=0, le=65535, description="Port to listen on; 0: any free port (it is logged).")
 
 

@@ -124,6 +124,13 @@ class Reader:
         for tailer in self._tailers.values():
             yield from tailer.files
 
+    def path_of(self, file: TrackedFile) -> Path:
+        """The path under which the file was found at the last look: rotation gives it another name."""
+        for found in self._found.get(file.source, ()):
+            if file.is_same(found):
+                return file.source.root.joinpath(*found.relative)
+        return file.path
+
     @property
     def in_flight(self) -> int:
         """Records read and not settled."""

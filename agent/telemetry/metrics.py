@@ -98,6 +98,15 @@ class Telemetry:
         )
         self.falco_silent = self._gauge("falco_silent", "1 while Falco on this node is announced as silent.")
 
+        self.falco_state = self._gauge(
+            "falco_state",
+            "1 for the state of Falco on this node: reading, text, silent, elsewhere, none. 0 for the other states.",
+            "state",
+        )
+        self.falco_not_read = self._gauge(
+            "falco_not_read", "1 while it is announced that no Falco of this node is read (falco.missing_seconds)."
+        )
+
         # Reading.
         self.lag_bytes = self._gauge("lag_bytes", "Bytes written to log files and not yet acknowledged.")
         self.lag_seconds = self._gauge("lag_seconds", "Age of the oldest record that is unread or not acknowledged.")

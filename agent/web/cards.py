@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.core.falco_state import FalcoState, FalcoView
 from agent.core.priorities import SEVERITY
-from agent.web.figures import ago, count, duration, moment, plural, share, size
+from agent.web.figures import ago, clock, count, duration, moment, plural, share, size
+from agent.web.findings import Level, blindness, falco_hints, worst
 from agent.web.markup import Child, Html, join, tag
 from agent.web.parts import card, facts, meter, reasons, slug, stack, table
 from agent.web.report import Alert, Books, FileReport, LaneReport, Probe, Report
-from agent.web.verdict import LATE_SECONDS, Level
+from agent.web.verdict import LATE_SECONDS
+
+MOST_FALCOS = 10
+"""Rows in the list of Falcos; /status lists all."""
 
 MOST_FILES = 40
 """Rows in the table of files; /status lists all files."""
+
+_TONES = {FalcoState.READING: "ok", FalcoState.SILENT: "warning"}
 
 _GOOD_OUTCOMES = frozenset({"accepted"})
 
@@ -139,6 +146,7 @@ def alerts(report: Report) -> Html:
         "What does Falco report?",
         plural(sum(falco.alerts_by_priority.values()), "alert"),
         last_output,
+        _falcos(falco.view),
         tag(
             "ul",
             *(
@@ -158,7 +166,28 @@ def alerts(report: Report) -> Html:
             *((("Alerts by pod lookup", reasons(pods.results)),) if any(pods.results.values()) else ()),
         ),
         kind="seen",
-        tone=Level.ATTENTION if falco.silent or falco.syscall_drops else Level.CALM,
+        tone=worst([*blindness(falco), *falco_hints(falco)]),
+    )
+
+
+def _falcos(view: FalcoView | None) -> Html:
+    """Each Falco on this node and its state, the worst first."""
+    if view is None:
+        return tag("p", "The agent has not looked for Falco yet.", class_="quiet")
+    if not view.pods:
+        return tag("p", "No Falco was found on this node.", class_="quiet")
+    return tag(
+        "ul",
+        *(
+            tag(
+                "li",
+                tag("span", pod.state.value, class_=f"probe {_TONES.get(pod.state, 'failed')}"),
+                tag("b", pod.name),
+                tag("span", pod.version, class_="quiet"),
+            )
+            for pod in view.pods[:MOST_FALCOS]
+        ),
+        class_="probes falcos",
     )
 
 
@@ -170,8 +199,13 @@ def _alert(alert: Alert, now: float) -> Html:
     return tag(
         "li",
         tag("span", alert.priority, class_=f"priority {slug(alert.priority)}"),
-        tag("span", tag("b", alert.rule), class_="rule"),
-        tag("time", ago(now - alert.time), datetime=moment(alert.time), title=moment(alert.time)),
+        tag("span", tag("b", alert.rule), tag("small", alert.pod) if alert.pod else None, class_="rule"),
+        tag(
+            "time",
+            f"{clock(alert.time)}, {ago(now - alert.time)}",
+            datetime=moment(alert.time),
+            title=moment(alert.time),
+        ),
     )
 
 
@@ -219,7 +253,7 @@ def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
             *(
                 tag(
                     "li",
-                    tag("span", "ok" if probe.ok else "failed", class_=f"probe {'ok' if probe.ok else 'failed'}"),
+                    tag("span", _outcome_of(probe), class_=f"probe {_outcome_of(probe)}"),
                     tag("b", probe.name),
                     tag("span", probe.detail, class_="quiet"),
                 )
@@ -230,6 +264,12 @@ def checks(health: Sequence[Probe], readiness: Sequence[Probe]) -> Html:
         kind="checks",
         tone=_level_of_checks(probes),
     )
+
+
+def _outcome_of(probe: Probe) -> str:
+    if probe.ok:
+        return "ok"
+    return "failed" if probe.required else "warning"
 
 
 def _level_of_checks(probes: Sequence[Probe]) -> Level:

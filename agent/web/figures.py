@@ -55,6 +55,11 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def clock(at: float) -> str:
+    """`07:32:16Z`"""
+    return moment(at)[11:]
+
+
 def percent(part: float, whole: float) -> float:
     """From 0 to 100; 0 when `whole` is 0."""
     return min(100.0, 100.0 * part / whole) if whole > 0 else 0.0

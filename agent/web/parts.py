@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agent.web.figures import count, percent
+from agent.web.findings import Level
 from agent.web.markup import Child, Html, tag
-from agent.web.verdict import Level
 
 
 def card(question: str, answer: Child, note: Child, *content: Child, kind: str, tone: Level) -> Html:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent.core.falco_state import FalcoView
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -69,6 +71,8 @@ class Alert:
     time: float
     priority: str
     rule: str
+    pod: str = ""
+    """`namespace/pod` that the alert is about; empty: it is about the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,13 @@ class Falco:
     versions: Sequence[str] = ()
     syscall_drops: int = 0
     alerts_by_priority: Mapping[str, int] = field(default_factory=dict)
+    view: FalcoView | None = None
+    """Whether Falco is read, and the state of each Falco; None: the agent has not looked yet."""
+
+    @property
+    def state(self) -> str | None:
+        """`reading`, `text`, `silent`, `elsewhere` or `none`."""
+        return None if self.view is None else self.view.state.value
 
 
 @dataclass(frozen=True, slots=True)

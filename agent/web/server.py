@@ -21,6 +21,7 @@ from agent.settings import Http
 from agent.telemetry import Telemetry
 from agent.telemetry.defects import Defects
 from agent.web.document import status_document
+from agent.web.listen import BOTH_FAMILIES, both_families
 from agent.web.pace import Pace
 from agent.web.page import CONTENT_SECURITY_POLICY, render
 from agent.web.report import Probe, Report
@@ -99,7 +100,10 @@ async def _listen(runner: web.AppRunner, settings: Http) -> asyncio.Server:
         return protocols()
 
     try:
-        server = await asyncio.get_running_loop().create_server(connected, settings.host, settings.port)
+        if settings.host == BOTH_FAMILIES:
+            server = await asyncio.get_running_loop().create_server(connected, sock=both_families(settings.port))
+        else:
+            server = await asyncio.get_running_loop().create_server(connected, settings.host, settings.port)
     except (OSError, OverflowError, ValueError) as error:
         raise PortUnavailable(_explain(error, settings)) from error
     for listening in server.sockets:
@@ -116,7 +120,7 @@ def _explain(error: Exception, settings: Http) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return values + "not permitted; ports below 1024 need a capability, so set http.port to 1024 or above"
     if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
-        return values + "the host is not an address of this machine; set http.host to 0.0.0.0, or to :: for IPv6"
+        return values + "the host is not an address of this machine; set http.host to ::, which serves IPv4 and IPv6"
     return values + f"the agent cannot listen there ({error}); set http.host and http.port to another address"
 
 

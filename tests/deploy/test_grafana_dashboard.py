@@ -138,6 +138,9 @@ def test_every_metric_is_on_the_dashboard_or_in_the_list_of_exceptions(dashboard
         "falcowatch_records_synthetic": "own events do not count as records read",
         "falcowatch_backpressure_active": "the share of time is shown instead",
         "falcowatch_checkpoint_age_seconds": "errors are shown instead",
+        "falcowatch_enrichment_up": "a Prometheus alert reports it",
+        "falcowatch_falco_state": "a Prometheus alert reports it",
+        "falcowatch_falco_not_read": "a Prometheus alert reports it",
         "falcowatch_entity_rejected": "rarely used",
         "falcowatch_kube_watch_restarts": "a restart every few minutes is normal",
     }

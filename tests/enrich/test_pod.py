@@ -133,3 +133,32 @@ def test_a_static_pod_has_the_uid_of_kubelet_too():
 def test_an_object_that_is_not_a_pod_is_refused(found):
     with pytest.raises(msgspec.MsgspecError):
         decode(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "because"),
+    [
+        ({"labels": {"app.kubernetes.io/name": "falco"}}, "label app.kubernetes.io/name=falco"),
+        ({"containers": {"falco": None}}, "container falco"),
+        ({"image": "public.ecr.aws/falcosecurity/falco:0.44.1"}, "image public.ecr.aws/falcosecurity/falco:0.44.1"),
+        ({"init_containers": {"falco": None}}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_falco_is_known_whatever_its_labels_are_selected_for(changes, because):
+    pod = decode_pod(orjson.dumps(pod_object(**changes)), Selection([], []))
+
+    assert pod.falco_because == because
+    assert pod.labels == {}
+
+
+@pytest.mark.parametrize(
+    ("phase", "finished"), [("Running", False), ("Succeeded", True), ("Failed", True), (None, False)]
+)
+def test_a_pod_whose_containers_have_ended_and_a_test_of_helm_are_known(phase, finished):
+    found = pod_object(annotations={"helm.sh/hook": "test"} if finished else None)
+    found["status"]["phase"] = phase
+
+    pod = decode_pod(orjson.dumps(found), Selection([], []))
+
+    assert (pod.is_finished, pod.is_helm_test) == (finished, finished)

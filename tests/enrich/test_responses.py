@@ -87,3 +87,14 @@ def test_the_type_of_an_error_says_what_to_do_next(status, kind, body):
     assert type(error) is kind
     assert f"https://api/api/v1/pods answered {status}" in str(error)
     assert "said so" in str(error)
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_a_refusal_that_is_no_status_object_is_told_as_a_proxys(status):
+    proxys = str(refusal(status, b"<html>Forbidden</html>", "https://api/api/v1/pods"))
+    own = str(refusal(403, b'{"kind":"Status","message":"pods is forbidden"}', "https://api/api/v1/pods"))
+
+    assert "not an answer of the API server but of a proxy" in proxys
+    assert "NO_PROXY" in proxys
+    assert "service account" not in proxys
+    assert "proxy" not in own

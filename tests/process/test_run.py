@@ -113,20 +113,20 @@ async def test_the_books_balance_on_the_metrics_page(tmp_path, cloudwatch):
         *(cri(alert(number)) for number in range(50)),
         cri(alert(50, priority="Debug")),
         cri(b""),
-        cri(b"\xff\x00 binary"),
+        cri(b"\xff\x00 binary"),  # a NUL is a hole, so these are two lines
     )
 
     async with agent(tmp_path, cloudwatch.url, falco__minimum_priority="notice") as running:
-        await arrived(cloudwatch, 51)
+        await arrived(cloudwatch, 52)
         status, metrics = await running.get("/metrics")
 
     assert status == 200
     value = {name: float(number) for name, number in re.findall(r"^(falcowatch_\S+) (\S+)$", metrics, re.MULTILINE)}
-    assert value["falcowatch_records_read_total"] == 53
+    assert value["falcowatch_records_read_total"] == 54
     assert value['falcowatch_records_filtered_total{reason="priority"}'] == 1
     assert value['falcowatch_records_filtered_total{reason="empty"}'] == 1
     shipped = sum(number for name, number in value.items() if name.startswith("falcowatch_records_shipped_total"))
-    assert shipped + value["falcowatch_records_in_flight"] == 51
+    assert shipped + value["falcowatch_records_in_flight"] == 52
 
 
 async def test_sigterm_with_a_dead_cloudwatch_ends_by_the_deadline_and_loses_nothing(tmp_path, cloudwatch):

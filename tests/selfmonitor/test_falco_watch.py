@@ -1,6 +1,7 @@
 """A Falco that goes silent, restarts, disappears or is replaced becomes an event; over real log files."""
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -202,3 +203,42 @@ async def test_a_plain_file_of_falco_is_watched_by_its_path(tmp_path: Path) -> N
 
         [event] = own_events(agent)
         assert event["output_fields"]["falco.pod"] == str(plain)
+
+
+async def test_after_a_test_of_helm_nothing_has_vanished(tmp_path: Path) -> None:
+    append(container(tmp_path) / "0.log", cri(alert(1)))
+    test = container(tmp_path, "falco_falco-falcowatch-test_11111111-d9cb-469f-a165-70867728950e")
+    append(test / "0.log", cri(alert(2, rule="Falcowatch helm test")), cri(b"acknowledged 0.4 s after it was written"))
+    async with (
+        built(tmp_path, NOWHERE, tail={"root": tmp_path / "pods", "scan_seconds": 0.02}) as agent,
+        running(agent.parts.reader.run()),
+    ):
+        await until(lambda: len(list(agent.parts.reader.sightings)) == 2)
+        began = time.monotonic()
+        look(agent, began)
+
+        shutil.rmtree(test.parent)
+        await until(lambda: len(list(agent.parts.reader.sightings)) == 1)
+        for later in (10, 20 + REPLACED_WITHIN_SECONDS):
+            look(agent, began + later)
+
+        assert own_events(agent) == []
+        assert agent.parts.telemetry.value("falco_silent") == 0
+        assert agent.parts.telemetry.value("falco_state", state="reading") == 1
+
+
+async def test_a_falco_of_a_deployment_that_leaves_is_a_notice_and_the_node_is_not_blind(tmp_path: Path) -> None:
+    (tmp_path / "pods").mkdir()
+    movable = replace(pod("falco-7d4b9c6f5-x2x9t"), workload=Workload("Deployment", "falco"))
+    async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
+        await until(lambda: agent.parts.reader.looked)
+        began = time.monotonic()
+        look(agent, began, movable)
+        for later in (10, 10 + REPLACED_WITHIN_SECONDS, 9000):
+            look(agent, began + later)
+
+        [event] = own_events(agent)
+        assert (event["rule"], event["priority"]) == ("Falcowatch: Falco moved", "Notice")
+        assert agent.parts.telemetry.value("falco_silent") == 0
+        assert agent.parts.telemetry.value("falco_state", state="none") == 1
+        assert agent.parts.telemetry.value("falco_not_read") == 0

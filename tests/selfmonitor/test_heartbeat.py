@@ -18,6 +18,7 @@ def heartbeats(agent: Agent, seconds: float) -> Coroutine[None, None, None]:
         books=agent.status.books,
         gaps=parts.gaps,
         defects=parts.telemetry.defects,
+        falco=parts.falco_watch.heartbeat_fields,
         publish=parts.outbox.publish,
     ).run()
 

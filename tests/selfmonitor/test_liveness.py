@@ -244,3 +244,44 @@ def test_each_falco_is_back_only_after_an_alarm(
             elif transition.state in ("silent", "vanished"):
                 alarmed.add(transition.name)
         assert liveness.any_silent <= bool(alarmed)
+
+
+def test_the_pod_of_a_deployment_that_leaves_has_moved_and_is_forgotten() -> None:
+    liveness = Liveness(LIMIT)
+    seen = falco(0)._replace(is_movable=True)
+    liveness.look([seen], 0)
+
+    changes = [liveness.look([], now) for now in (10.0, 10 + REPLACED_WITHIN_SECONDS, 5000.0)]
+
+    assert changes == [[], [Transition(POD, "moved", 10 + REPLACED_WITHIN_SECONDS)], []]
+    assert liveness.silent_seconds(5000.0) is None
+    assert not liveness.any_silent
+
+
+def test_a_deployment_that_stays_on_the_node_is_replaced() -> None:
+    liveness = Liveness(LIMIT)
+    liveness.look([falco(0, name="falco/falco-7d4b9c6f5-x2x9t")._replace(is_movable=True)], 0)
+
+    successor = falco(50, name="falco/falco-7d4b9c6f5-b4c5d")
+    assert states(liveness.look([successor], 60)) == [("replaced", "falco/falco-7d4b9c6f5-x2x9t")]
+
+
+def test_a_restart_that_the_checkpoint_does_not_know_happened_while_the_agent_was_away() -> None:
+    liveness = Liveness(LIMIT, {POD: 2, "other": 5})
+
+    assert liveness.look([falco(0, restart=3)], 5) == [Transition(POD, "restarted", 5.0, at_start=True)]
+    assert liveness.look([falco(0, restart=3)], 10) == []
+
+
+@pytest.mark.parametrize("known", [{}, {POD: 3}, {POD: 4}])
+def test_a_restart_that_the_checkpoint_knows_is_not_told_again(known: dict[str, int]) -> None:
+    assert Liveness(LIMIT, known).look([falco(0, restart=3)], 5) == []
+
+
+def test_a_forgotten_falco_never_vanishes() -> None:
+    liveness = Liveness(LIMIT)
+    liveness.look([falco(0)], 0)
+    liveness.forget({POD, "unknown"})
+
+    assert liveness.look([], 5000) == []
+    assert not liveness.any_silent

@@ -51,7 +51,7 @@ DOCUMENTED = {
     "cloudwatch.max_puts_per_second": 5,
     "cloudwatch.concurrency": 4,
     "cloudwatch.sequence_tokens": "auto",
-    "http.host": "0.0.0.0",
+    "http.host": "::",
     "http.port": 9801,
     "log.level": "info",
     "log.format": "json",

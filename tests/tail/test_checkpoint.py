@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agent.errors import CheckpointCorrupt, StateLocked, StateUnwritable
+from agent.errors import CheckpointCorrupt, CheckpointTooNew, StateLocked, StateUnwritable
 from agent.tail.checkpoint import Checkpoint, PendingEvent, Position, Restored, parse
 
 HERE = Position("/var/log/pods/p/falco/0.log", 10, 30, 1, 2, False, (12, 20), 1000.0, "0a")
@@ -193,7 +193,7 @@ def test_a_single_changed_byte_is_noticed_or_harmless(
 
     try:
         known = parse(bytes(data))
-    except CheckpointCorrupt:
+    except (CheckpointCorrupt, CheckpointTooNew):  # too new: the changed byte is the version
         return
     assert known.positions == {"f": Position("p", 123456)}
 

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from agent.core.falco_state import FoundFalco, NodeFalco
 from agent.settings import Http
 from agent.web import Alert, Books, Falco, FileReport, LaneReport, Probe
 from agent.web.page import render
@@ -223,3 +224,25 @@ async def test_in_a_browser_without_script_the_page_is_complete_and_reloads(page
         assert await tab.evaluate("document.querySelector('noscript meta').httpEquiv") == "refresh"
         assert not await tab.evaluate("document.getElementById('live').checkVisibility()")
         assert "Nothing is lost" in await tab.evaluate("document.body.innerText")
+
+
+async def test_recent_alerts_show_their_pod_and_their_time(pages):
+    pages.change(last_alerts=(Alert(NOW - 75, "Error", "Mkdir binary dirs", "shop/web-1"),))
+
+    page = await pages.text("/")
+
+    assert "<small>shop/web-1</small>" in page
+    assert ">07:31:01Z, 1 min 15 s ago</time>" in page
+
+
+async def test_each_falco_is_listed_with_its_state_and_version(pages):
+    node = NodeFalco(900, 300)
+    read = FoundFalco("falco/falco-x2x9t", 1000.0, version="0.44.1")
+    node.look([read, FoundFalco("default/falco-b4c5d", 1000.0, to_read="tail.namespace = default")], 1000.0)
+    pages.change(falco=Falco(view=node.view))
+
+    page = await pages.text("/")
+
+    assert page.index("default/falco-b4c5d") < page.index("falco/falco-x2x9t</b>")
+    assert '<span class="probe failed">elsewhere</span>' in page
+    assert '<span class="probe ok">reading</span>' in page

@@ -1,8 +1,11 @@
 """The HTTP server over real HTTP: the answer of each path, and the requests that it refuses."""
 
 import asyncio
+import errno
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import aiohttp
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from agent.errors import PortUnavailable
 from agent.settings import Http
 from agent.web import Probe
+from agent.web.listen import both_families
 from agent.web.server import MOST_CONNECTIONS
 from tests.web.conftest import ServedPages
 
@@ -187,6 +191,42 @@ async def test_it_also_listens_on_ipv6():
         client.get(f"http://[::1]:{port}/healthz") as response,
     ):
         assert response.status == 200
+
+
+async def test_by_default_one_port_serves_both_families():
+    async with ServedPages().serve(Http(port=0)) as port, aiohttp.ClientSession() as client:
+        for host in ("127.0.0.1", "[::1]"):
+            async with client.get(f"http://{host}:{port}/healthz") as response:
+                assert response.status == 200
+
+
+async def test_on_a_machine_without_ipv6_the_default_serves_ipv4(monkeypatch: pytest.MonkeyPatch):
+    real = socket.socket
+
+    def without_ipv6(family: int, kind: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, kind)
+
+    monkeypatch.setattr("agent.web.listen.socket.socket", without_ipv6)
+    listening = both_families(0)
+    monkeypatch.undo()
+
+    assert listening.family is socket.AF_INET
+    assert listening.getsockname()[0] == "0.0.0.0"
+    listening.close()
+
+
+async def test_a_port_that_is_in_use_is_reported_for_both_families():
+    with real_listener() as port, pytest.raises(PortUnavailable, match="another process uses this port"):
+        async with ServedPages().serve(Http(port=port)):
+            pass
+
+
+@contextmanager
+def real_listener() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
 
 
 async def test_after_the_block_the_port_is_free_and_connections_are_closed():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.core.falco_state import FoundFalco, NodeFalco
 from agent.web import Books, Falco, LaneReport, Probe
 from agent.web.verdict import Level, judge
 from tests.web.conftest import CALM, NOW
@@ -35,44 +36,44 @@ LATE = LaneReport("routine", "n", waiting=12, oldest_seconds=432)
         (
             {"lanes": (LATE,), "last_acknowledged_at": NOW - 400},
             Level.TROUBLE,
-            "Nothing is lost, but CloudWatch accepts no alerts",
+            "CloudWatch accepts no alerts",
             "The oldest record of the routine lane has waited 7 min 12 s for CloudWatch; 12 records wait.",
         ),
         (
             {"lanes": (LATE,), "last_acknowledged_at": NOW - 1},
             Level.ATTENTION,
-            "Nothing is lost, but alerts are late",
+            "Alerts are late",
             "The oldest record of the routine lane has waited 7 min 12 s for CloudWatch; 12 records wait.",
         ),
         (
             {"lag_seconds": 3_600.0, "lag_bytes": 5 << 20},
             Level.ATTENTION,
-            "Nothing is lost, but alerts are late",
+            "Alerts are late",
             "The oldest record that CloudWatch has not acknowledged is 1 h old; "
             "5.0 MiB of log are not yet acknowledged.",
         ),
         (
             {"falco": Falco(silent_seconds=1_900, silent=True)},
             Level.ATTENTION,
-            "Nothing is lost",
+            "Falco is silent",
             "Falco has written nothing for 31 min 40 s.",
         ),
         (
             {"falco": Falco(syscall_drops=18_222)},
             Level.ATTENTION,
-            "Nothing is lost",
+            "Falco missed 18,222 system calls",
             "Falco missed 18,222 system calls because its buffers were full.",
         ),
         (
             {"backpressure": True, "budget_used_bytes": 16 << 20},
             Level.ATTENTION,
-            "Nothing is lost",
+            "Reading waits for CloudWatch",
             "Reading waits, because 16 MiB of the memory budget of 16 MiB are in use.",
         ),
         (
             {"dead_letters": {"too_old": 40, "invalid": 2}},
             Level.ATTENTION,
-            "Nothing is lost",
+            "42 records became dead letters",
             "42 records could not be delivered and became dead letters: 40 too old, 2 invalid.",
         ),
     ],
@@ -96,7 +97,7 @@ def test_a_failed_probe_is_one_finding_however_many_lists_hold_it():
 
     verdict = judge(CALM, [failed, Probe("state", True, "fine"), failed])
 
-    assert verdict.headline == "Nothing is lost, but a check failed"
+    assert verdict.headline == "The check credentials failed"
     assert [(finding.what, finding.remedy) for finding in verdict.findings] == [
         ("The check credentials failed.", "expired; renew the role")
     ]
@@ -105,7 +106,7 @@ def test_a_failed_probe_is_one_finding_however_many_lists_hold_it():
 def test_a_failed_probe_that_is_not_required_asks_for_attention():
     verdict = judge(CALM, [Probe("enrichment", False, "403; grant `list` on pods", required=False)])
 
-    assert (verdict.level, verdict.headline) == (Level.ATTENTION, "Nothing is lost, but a check failed")
+    assert (verdict.level, verdict.headline) == (Level.ATTENTION, "The check enrichment failed")
     assert [finding.remedy for finding in verdict.findings] == ["403; grant `list` on pods"]
 
 
@@ -127,3 +128,40 @@ def test_when_records_are_missing_the_explanation_does_not_claim_that_all_are_ac
     verdict = judge(replace(CALM, books=Books(10, 5, 0, 0, 0)))
 
     assert "accounted for" not in verdict.explanation
+
+
+READ = FoundFalco("falco/falco-x2x9t", 1000.0)
+TEXT = FoundFalco("falco/falco-x2x9t", 1000.0, format="text")
+ELSEWHERE = FoundFalco("default/falco-b4c5d", 1000.0, to_read="tail.namespace = default", because="container falco")
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds", "level", "headline", "what"),
+    [
+        ([READ], 0, Level.CALM, "Nothing is lost", None),
+        ([READ], 1000, Level.ATTENTION, "Falco is silent", "has written nothing"),
+        ([TEXT], 0, Level.TROUBLE, "Falco prints text, not JSON", "falco/falco-x2x9t prints text, not JSON"),
+        ([ELSEWHERE], 0, Level.TROUBLE, "Falco is on this node, but is not read", "set tail.namespace = default."),
+        ([READ, ELSEWHERE], 0, Level.TROUBLE, "A Falco on this node is not read", "default/falco-b4c5d is Falco"),
+        ([], 0, Level.ATTENTION, "No Falco is on this node", "No Falco was found on this node"),
+        ([], 400, Level.TROUBLE, "No Falco is on this node", "This has lasted 6 min 40 s."),
+    ],
+)
+def test_a_node_that_is_blind_is_the_headline(found, seconds, level, headline, what):
+    node = NodeFalco(900, 300)
+    node.look(found, 1000.0)
+    node.look(found, 1000.0 + seconds)
+
+    verdict = judge(replace(CALM, falco=Falco(view=node.view)), [Probe("falco", False, "x", required=False)])
+
+    assert (verdict.level, verdict.headline) == (level, headline)
+    assert [what in finding.what for finding in verdict.findings] == ([] if what is None else [True])
+
+
+def test_lost_data_is_worse_than_a_blind_node_and_a_blind_node_worse_than_a_late_alert():
+    node = NodeFalco(900, 300)
+    node.look([ELSEWHERE], 1000.0)
+    blind = replace(CALM, falco=Falco(view=node.view), lanes=(LATE,), last_acknowledged_at=None)
+
+    assert judge(blind).headline == "Falco is on this node, but is not read"
+    assert judge(replace(blind, gaps=1)).headline == "Log data was lost"

@@ -1,0 +1,55 @@
+"""Looks at the beginning and the end of Falco's logs, to learn the format and the version without reading them whole.
+
+The reading of records is not involved: it may wait for the budget, or have read everything in an earlier run of the
+agent. One look reads at most 32 KiB of a log, and only of a log that has grown since the last look.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence, Set
+from pathlib import Path
+
+from agent.core.falco_output import LOOKED_AT_BYTES, Output, output_of
+from agent.tail.safe_open import open_beneath
+from agent.tail.types import Source
+
+
+class LogPeek:
+    """Remembers what each log showed."""
+
+    def __init__(self, follow_links_into: Sequence[Path]) -> None:
+        self._follow_links_into = follow_links_into
+        self._seen: dict[Source, tuple[float, Output]] = {}
+
+    def look(self, source: Source, wrote_at: float) -> Output:
+        """What the log shows now. `wrote_at`: when it last grew."""
+        known = self._seen.get(source)
+        if known is not None and known[0] == wrote_at:
+            return known[1]
+        try:
+            now = output_of(*read_ends(source, self._follow_links_into))
+        except OSError:
+            return Output() if known is None else known[1]
+        if known is not None:
+            # After a rotation the live file does not have the banner, and may not have an alert yet.
+            before = known[1]
+            now = Output(now.format or before.format, now.version or before.version, before.is_helm_test)
+        self._seen[source] = wrote_at, now
+        return now
+
+    def keep_only(self, sources: Set[Source]) -> None:
+        """Forgets the logs that are gone."""
+        for gone in self._seen.keys() - sources:
+            del self._seen[gone]
+
+
+def read_ends(source: Source, follow_links_into: Sequence[Path]) -> tuple[bytes, bytes]:
+    """The first and the last bytes of the live file. Raises OSError."""
+    descriptor = open_beneath(source.root, source.relative, follow_links_into)
+    try:
+        size = os.fstat(descriptor).st_size
+        head = os.pread(descriptor, LOOKED_AT_BYTES, 0)
+        return head, os.pread(descriptor, LOOKED_AT_BYTES, max(0, size - LOOKED_AT_BYTES))
+    finally:
+        os.close(descriptor)
