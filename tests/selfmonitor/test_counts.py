@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 
 
 def kind(rule: str, source: str = "syscall", priority: str = "Notice") -> Kind:
-    return Kind(priority, source, rule, Lane.ROUTINE, "", False, False)
+    return Kind(priority, source, rule, Lane.ROUTINE, filtered="", deduplicated=False, reserved=False)
 
 
 @pytest.mark.parametrize(
