@@ -81,7 +81,7 @@ def falco_hints(falco: Falco) -> Iterator[Finding]:
         yield Finding(
             Level.ATTENTION,
             f"{missed} because its buffers were full.",
-            "Raise engine.modern_ebpf.buf_size_preset in Falco's chart values, or give its pod more CPU.",
+            "Raise driver.modernEbpf.bufSizePreset in the values of Falco's chart, or give its pod more CPU.",
             missed,
         )
 
