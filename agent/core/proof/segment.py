@@ -133,8 +133,8 @@ class FileDigest:
     def add(self, offsets: list[int], payloads: list[bytes], end: int) -> Standing:
         """Feeds the records of the next entry, which ends at `end`."""
         self._renew_after_reject()
-        waits = self._waiting or self._counted
-        if not waits and (not offsets or (offsets[-1] < end and offsets == sorted(offsets))):
+        is_usual = not (self._waiting or self._counted or self._segment.by_count)
+        if is_usual and (not offsets or (offsets[-1] < end and offsets == sorted(offsets))):
             self._segment.feed(hashed_together(payloads), len(payloads))
             self._end = end
             return self._segment.standing(end)
@@ -163,6 +163,12 @@ class FileDigest:
         """Counts records of the entry that is added next which are settled without being shipped."""
         self._renew_after_reject()
         self._segment.filtered.update(filtered)
+
+    def count_unknown(self, records: int) -> None:
+        """`records` events have shipped whose records reading does not find: the segment is proved by count."""
+        self._renew_after_reject()
+        self._segment.by_count = True
+        self._segment.shipped += records
 
     def reject(self, offset: int) -> None:
         """CloudWatch has rejected the record: its segment is proved by count, and a new one begins."""
