@@ -68,6 +68,7 @@ class Pipeline:
     async def convey(self, chunk: Chunk) -> None:
         """Puts a chunk's records into their lanes. Those whose pod is not known yet follow when it is, or is late."""
         self.counts.read += len(chunk.records)
+        self.counts.read_bytes += chunk.cost_bytes
         with self._telemetry.defects.contained("selfmonitor"):
             self.counts.last_alerts.note(chunk.records.payloads)
         result = self._process(chunk, chunk.records, self._enricher.fragment)

@@ -219,8 +219,8 @@ class FileDigest:
             statements.append(current)
         return statements
 
-    def stated(self, statements: Iterable[Statement]) -> None:
-        """A seal that is on disk states these."""
+    def note_stated(self, statements: Iterable[Statement]) -> None:
+        """A seal states these."""
         stated = {statement.mark for statement in statements}
         self._finished = [statement for statement in self._finished if statement.mark not in stated]
         if self._committed is not None:
