@@ -135,11 +135,12 @@ class Agent:
             with parts.telemetry.defects.contained("selfmonitor"):
                 parts.duplicates.publish(at_once=True)
             await parts.pod_wait.release_all()
-            await self._drain(settings.drain_seconds)
+            drained = await self._drain(settings.drain_seconds)
             if parts.sealer is not None:
                 with parts.telemetry.defects.contained("selfmonitor"):
                     await self.heartbeat.leave()
-                await self._drain(min(settings.drain_seconds, LEAVING_SECONDS))
+                if drained:
+                    await self._drain(LEAVING_SECONDS)
             for task in others:
                 task.cancel()
         await self.progress.save()
@@ -185,7 +186,8 @@ class Agent:
         else:
             self.parts.outbox.publish(heartbeat)
 
-    async def _drain(self, seconds: float) -> None:
+    async def _drain(self, seconds: float) -> bool:
+        """Whether everything has shipped in that time."""
         shipper = self.parts.shipper
         try:
             async with asyncio.timeout(seconds):
@@ -195,6 +197,8 @@ class Agent:
             log.warning(
                 "drain ended by its deadline; the rest is read again at the next start", extra={"records": left}
             )
+            return False
+        return True
 
 
 @contextmanager

@@ -123,6 +123,8 @@ class FileDigest:
         self._finished: list[Statement] = []
         """Segments that have ended and that no seal has stated."""
         self._stated: tuple[int, int, int, int] | None = None
+        self._looked_at: tuple[int, Standing, int] | None = None
+        """When there was nothing new to state: most files rest most of the time."""
 
     def restart(self, offset: int) -> None:
         """Reading begins anew at this offset: everything in front of it is settled."""
@@ -214,9 +216,13 @@ class FileDigest:
     def statements(self, committed: int) -> list[Statement]:
         """What no seal has stated yet, when the ledger has committed the file up to this offset."""
         statements = list(self._finished)
-        current = self._current(committed)
-        if current is not None and current.mark != self._stated:
-            statements.append(current)
+        standing = self._committed
+        if standing is not None and (committed, standing, len(self.rejected)) != self._looked_at:
+            current = self._current(committed)
+            if current is not None and current.mark != self._stated:
+                statements.append(current)
+            else:
+                self._looked_at = committed, standing, len(self.rejected)
         return statements
 
     def note_stated(self, statements: Iterable[Statement]) -> None:
