@@ -27,7 +27,7 @@ def seals(cloudwatch):
 
 def stated(cloudwatch):
     """Records that the seals state, by file: the highest number of each segment."""
-    shipped = {}
+    shipped: dict[tuple[str, int], int] = {}
     for seal in seals(cloudwatch):
         for one in seal["files"]:
             key = one["file"], one["from"]
