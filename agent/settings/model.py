@@ -256,10 +256,11 @@ class CloudWatch(Section):
         description="`exact`: after a crash, read back the events that arrived and resend only the rest "
         "(needs logs:GetLogEvents).",
     )
+    # AWS does not document gzip for PutLogEvents, but its own CloudWatch agent sends each request with it.
     compression: Literal["none", "gzip"] = Field(
-        "none",
-        description="`gzip`: a tenth of the bytes on the wire, at no more CPU. AWS does not document it, but its own "
-        "CloudWatch agent uses it. If an endpoint rejects it, the agent sends plain requests.",
+        "gzip",
+        description="`gzip`: a tenth of the bytes on the wire, at less CPU. If an endpoint refuses it, the agent sends "
+        "plain requests and logs that. `none`: always plain. Billing and the limits of a request count plain bytes.",
     )
     out_of_window: Literal["adjust", "reject"] = Field(
         "adjust",
