@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -34,39 +31,16 @@ from agent.settings.checks import (
     RoleArn,
     SomePath,
     StreamTemplate,
-    as_written,
-    check_characters,
     names_problems,
 )
+from agent.settings.enrich import Enrich
 from agent.settings.explain import WHOLE_SENTENCES
+from agent.settings.section import Section
 
 MIB = 1024 * 1024
 LARGEST_BYTES = 1 << 50
 LONGEST_SECONDS = 365 * 86_400.0
 """Bounds that only reject mistakes: larger numbers overflow timers and floating-point metrics."""
-
-
-class Section(BaseModel):
-    """A group of settings: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_written(cls, values: Any) -> Any:
-        if values is None:
-            # The file has `tail:` with nothing or only comments below it.
-            return {}
-        if not isinstance(values, dict):
-            return values
-        fields = cls.model_fields
-        return {key: as_written(fields[key].annotation, value) if key in fields else value
-                for key, value in values.items()}  # fmt: skip
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _characters(cls, value: Any) -> Any:
-        return check_characters(value)
 
 
 class Tail(Section):
@@ -158,42 +132,6 @@ class FalcoRules(Section):
         le=LARGEST_BYTES,
         description="When more than this of a file is unread, urgent alerts in it are searched for and shipped first; "
         "0: never.",
-    )
-
-
-class Enrich(Section):
-    """Metadata of the pod that an alert is about."""
-
-    mode: Literal["auto", "api", "none"] = Field(
-        "auto",
-        description="`api`: watch the node's pods at the API server; `auto`: the same, if a service account token is "
-        "mounted; `none`: off.",
-    )
-    file: Path | None = Field(
-        None,
-        description="JSON file with pods (`kubectl get pods -A -o json`) to read instead of asking the API server.",
-    )
-    labels: list[str] = Field(["*"], description="Globs of the pod labels to add.")
-    annotations: list[str] = Field([], description="Globs of the pod annotations to add.")
-    wait_seconds: float = Field(
-        1.0,
-        ge=0,
-        le=30,
-        description="How long an alert may wait for its pod to become known. The API server usually reports a new pod "
-        "within a second.",
-    )
-    max_bytes: int = Field(
-        4096,
-        ge=512,
-        le=65_536,
-        description="Most bytes of metadata added to one alert, so that metadata never makes an alert too big. Names "
-        "of labels and annotations that do not fit are listed under `dropped`.",
-    )
-    keep_deleted_seconds: float = Field(
-        3600.0,
-        ge=0,
-        le=LONGEST_SECONDS,
-        description="How long a deleted pod stays known, for alerts that are read late.",
     )
 
 
