@@ -82,6 +82,12 @@ class Telemetry:
         self.alerts_by_rule = self._counter(
             "alerts_by_rule", "Alerts read, by rule. The number of rules is bounded; further rules are `other`.", "rule"
         )
+        self.alert_bytes = self._counter(
+            "alert_bytes",
+            "Bytes of the alerts that are shipped, by rule, as CloudWatch bills them. The rules are those of "
+            "falcowatch_alerts_by_rule_total.",
+            "rule",
+        )
         self.falco_internal = self._counter("falco_internal", "Falco's messages about itself.", "rule")
         self.falco_syscall_drops = self._counter("falco_syscall_drops", "System calls that Falco reports as missed.")
         self.falco_events = self._counter(

@@ -7,11 +7,15 @@ The embedded CloudWatch stores what they ship and runs the queries.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+from collections import Counter
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 
@@ -28,13 +32,11 @@ from tests.deploy.agent_at_work import GROUP, made_up_credentials
 from tests.deploy.test_aws_queries import QUERIES
 from tools.appended import CONTAINER_ID, FALCOWATCH, POD, appended_keys
 
-Both = tuple[list[StoredEvent], list[StoredEvent]]
-"""The events with all metadata, and those with the default settings."""
-
 PAGE = Path(__file__).parents[2] / "docs/appended.md"
 ALERTS = 3 * len(captured_alerts())
-EVERYTHING = {"fields": ["*"], "labels": ["*"]}
-NAMES = {
+NODE, CLUSTER = "ip-10-0-1-7", "eks-managed-cluster"
+
+OF_FLUENT_BIT = {
     "namespace_name",
     "pod_name",
     "pod_id",
@@ -44,25 +46,45 @@ NAMES = {
     "labels.team",
     "labels.app.kubernetes.io/name",
 }
-"""Fluent Bit's kubernetes filter names them so (manual of Fluent Bit 5, read 2026-11)."""
-
-OF_WHOLE_EVENTS = {"@message", "@ingestionTime", "kubernetes.labels.pod-template-hash"}
-OF_WHOLE_EVENTS |= {f"kubernetes.{field}" for field in set(FIELDS) - selected(FIELDS, DEFAULT_FIELDS)}
+"""Fluent Bit's kubernetes filter gives these names (manual of Fluent Bit, read 2026-11)."""
 
 FLUENT_BIT_QUERIES = re.findall(r"^```\n((?:fields|filter) .*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-HAS_NOW = re.compile(r"\bnow\(\)|toMillis")
-SAVED = {name: query for name, query in QUERIES.items() if not HAS_NOW.search(query)}
+
+SAVED = {name: query for name, query in QUERIES.items() if not re.search(r"\bnow\(\)", query)}
 """Without the alarms that select by the time of arrival: it differs between the two agents."""
 
+NOT_COMPARED = {"@message", "@ingestionTime", "dollars", "kubernetes.labels.pod-template-hash"}
+NOT_COMPARED |= {f"kubernetes.{field}" for field in set(FIELDS) - selected(FIELDS, DEFAULT_FIELDS)}
+"""A query that names no columns returns all fields of an event."""
 
-async def shipped(folder: Path, logs: Path, **enrich: Any) -> list[StoredEvent]:
-    """What an agent ships of these logs."""
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """What an agent shipped, and its own metrics after that."""
+
+    events: list[StoredEvent]
+    metrics: str
+
+    @property
+    def alerts(self) -> list[StoredEvent]:
+        """Without the heartbeats, whose times and counts differ between two agents."""
+        return [event for event in self.events if b'"source":"falcowatch"' not in event.message]
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    everything: Shipped
+    """With every field and label."""
+    default: Shipped
+
+
+async def ship(folder: Path, logs: Path, **enrich: Any) -> Shipped:
     with as_file(files("agent.local") / "data/pods.json") as pods:
-        async with EmbeddedCloudWatch(data_dir=folder / "cloudwatch") as cloudwatch:
+        async with EmbeddedCloudWatch(data_dir=folder / "cloudwatch") as cloudwatch, asyncio.timeout(60):
             settings = Settings.model_validate(
                 {
-                    "node_name": "ip-10-0-1-7",
-                    "cluster_name": "eks-managed-cluster",
+                    "node_name": NODE,
+                    "cluster_name": CLUSTER,
                     "state_dir": folder / "state",
                     "tail": {"root": logs},
                     "enrich": {"file": pods, **enrich},
@@ -71,14 +93,15 @@ async def shipped(folder: Path, logs: Path, **enrich: Any) -> list[StoredEvent]:
                 }
             )
             stop = asyncio.Event()
-            async with asyncio.TaskGroup() as tasks, asyncio.timeout(60):
-                tasks.create_task(run_agent(settings, stop))
-                await cloudwatch.until(lambda: cloudwatch.count(GROUP) >= ALERTS)
-                await cloudwatch.until(
-                    lambda: any(b"Falcowatch: heartbeat" in e.message for e in cloudwatch.events(GROUP))
-                )
+            listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as http:
+                tasks.create_task(run_agent(settings, stop, listening=listening.set_result))
+                # The heartbeat and all alerts.
+                await cloudwatch.until(lambda: cloudwatch.count(GROUP) > ALERTS)
+                async with http.get(f"http://127.0.0.1:{await listening}/metrics") as answer:
+                    metrics = await answer.text()
                 stop.set()
-            return [*cloudwatch.events(GROUP)]
+            return Shipped([*cloudwatch.events(GROUP)], metrics)
 
 
 @pytest.fixture(scope="module")
@@ -89,72 +112,75 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     player.close()
     with pytest.MonkeyPatch.context() as monkeypatch:
         made_up_credentials(monkeypatch)
-        everything = asyncio.run(shipped(folder / "everything", folder / "pods", **EVERYTHING))
-        return everything, asyncio.run(shipped(folder / "default", folder / "pods"))
+        return Both(
+            asyncio.run(ship(folder / "everything", folder / "pods", fields=["*"], labels=["*"])),
+            asyncio.run(ship(folder / "default", folder / "pods")),
+        )
 
 
-def alerts(events: list[StoredEvent]) -> list[StoredEvent]:
-    """Without the heartbeats, whose times and counts differ between two agents."""
-    return [event for event in events if b'"source":"falcowatch"' not in event.message]
+def rows(query: str, events: list[StoredEvent]) -> list[bytes]:
+    """All rows of a query, in one order: rows that a query sorts as equal can have any order."""
+    found = run_query(without_limit(query), events)
+    compared = [{name: value for name, value in row.items() if name not in NOT_COMPARED} for row in found]
+    return sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in compared)
 
 
-def rows(query: str, events: list[StoredEvent]) -> list[Row]:
-    """The rows of a query. Insights keeps all fields of an event that the query does not name."""
-    whole = {"@message", "@ingestionTime"}
-    left_out = (
-        "kubernetes.docker_id",
-        "kubernetes.container_hash",
-        "kubernetes.workload_kind",
-        "kubernetes.service_account",
-    )
-    found = run_query(query, events)
-    return [
-        {
-            name: value
-            for name, value in row.items()
-            if name not in whole and name not in left_out and not name.startswith("kubernetes.labels.pod-template-hash")
-        }
-        for row in found
-    ]
+def without_limit(query: str) -> str:
+    return re.sub(r"\| limit \d+", "", query)
 
 
-def in_any_order(found: list[Row]) -> list[bytes]:
-    """Rows that a query sorts as equal can have any order."""
-    return sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in found)
+def number(row: Row, name: str) -> float:
+    return float(str(row[name]))
 
 
 @pytest.mark.parametrize("name", sorted(SAVED))
 def test_a_saved_query_has_the_same_rows_with_the_default_metadata(name: str, both: Both):
-    everything, default = (alerts(events) for events in both)
-    query = re.sub(r"\| limit \d+", "", SAVED[name])
-
-    assert in_any_order(rows(query, default)) == in_any_order(rows(query, everything))
-    assert run_query(query, both[1]), "the query finds something"
+    assert rows(SAVED[name], both.default.alerts) == rows(SAVED[name], both.everything.alerts)
+    assert run_query(SAVED[name], both.default.events), "the query finds something"
 
 
 @pytest.mark.parametrize("query", FLUENT_BIT_QUERIES)
 def test_a_documented_query_for_fluent_bit_has_the_same_rows_with_the_default_metadata(query: str, both: Both):
-    everything, default = (alerts(events) for events in both)
-    query = re.sub(r"\| limit \d+", "", query)
-
-    assert in_any_order(rows(query, default)) == in_any_order(rows(query, everything)) != []
+    assert rows(query, both.default.alerts) == rows(query, both.everything.alerts) != []
 
 
 def test_the_page_has_queries_for_fluent_bit():
     assert len(FLUENT_BIT_QUERIES) >= 4
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("name", sorted(OF_FLUENT_BIT))
 def test_a_field_of_fluent_bit_can_be_filtered_by_its_name(name: str, both: Both):
     query = f"filter ispresent(`kubernetes.{name}`) | stats count(*) as events by `kubernetes.{name}`"
-    everything, default = (alerts(events) for events in both)
 
-    assert in_any_order(run_query(query, default)) == in_any_order(run_query(query, everything)) != []
+    assert rows(query, both.default.alerts) == rows(query, both.everything.alerts) != []
+
+
+def test_the_query_on_cost_states_what_cloudwatch_bills(both: Both):
+    query = without_limit(QUERIES["Falco/eks-managed-cluster/what costs money"])
+
+    for shipped in (both.everything, both.default):
+        found = run_query(query, shipped.events)
+
+        billed_bytes = sum(len(event.message) + 26 for event in shipped.events)
+        assert math.isclose(sum(number(row, "dollars") for row in found), billed_bytes / 1e9 * 0.5, rel_tol=1e-3)
+        assert sum(number(row, "events") for row in found) == len(shipped.events)
+        images = {row.get("kubernetes.container_image") for row in found}
+        assert {"registry.example/nginx2:1.22", None} <= images
+
+
+def test_the_metric_of_billed_bytes_is_the_sum_over_the_events_of_each_rule(both: Both):
+    billed_bytes: Counter[str] = Counter()
+    for event in both.default.alerts:
+        billed_bytes[orjson.loads(event.message)["rule"]] += len(event.message) + 26
+
+    counted = re.findall(r'^falcowatch_alert_bytes_total\{rule="([^"]+)"\} (\S+)$', both.default.metrics, re.MULTILINE)
+
+    assert {rule: float(value) for rule, value in counted} == billed_bytes
 
 
 def test_the_agent_appends_at_most_400_bytes_to_an_alert_of_the_demo(both: Both):
-    longer_names = 2 * len("ip-10-0-1-7") + len("eks-managed-cluster") - 3 * len("demo")
-    pods = [event.message for event in alerts(both[1]) if b',"kubernetes":{' in event.message]
+    longer_names = 2 * len(NODE) + len(CLUSTER) - 3 * len("demo")
+    pods = [event.message for event in both.default.alerts if b',"kubernetes":{' in event.message]
 
     appended = [len(message) - len(b"}") - message.rfind(b',"kubernetes":{') for message in pods]
 
@@ -162,12 +188,13 @@ def test_the_agent_appends_at_most_400_bytes_to_an_alert_of_the_demo(both: Both)
     assert len(appended) > ALERTS / 3
 
 
-def test_the_bytes_on_the_page_are_those_of_a_real_event():
-    for fields, labels, wanted in ((("*",), ("*",), "every"), (DEFAULT_FIELDS, DEFAULT_LABELS, "default")):
-        pod = decode_pod(orjson.dumps(POD), Selection(labels, []))
-        fragment = pod_fragment(pod, pod.containers[0], CONTAINER_ID, wanted=selected(FIELDS, fields)).plain
-        end = b',"falcowatch":' + orjson.dumps(FALCOWATCH)
+@pytest.mark.parametrize("by_default", [True, False])
+def test_the_bytes_on_the_page_are_those_of_a_real_event(by_default: bool):
+    fields, labels = (DEFAULT_FIELDS, DEFAULT_LABELS) if by_default else (("*",), ("*",))
+    pod = decode_pod(orjson.dumps(POD), Selection(labels, []))
+    fragment = pod_fragment(pod, pod.containers[0], CONTAINER_ID, wanted=selected(FIELDS, fields)).plain
+    end = b',"falcowatch":' + orjson.dumps(FALCOWATCH)
 
-        rows = [row for row in appended_keys() if row.by_default or wanted == "every"]
+    rows = [row for row in appended_keys() if row.by_default or not by_default]
 
-        assert sum(row.bytes for row in rows) == len(fragment) + len(end)
+    assert sum(row.bytes for row in rows) == len(fragment) + len(end)

@@ -17,6 +17,7 @@ PROMISED = (
     "records_in_flight",
     "alerts_total{priority,source}",
     "alerts_by_rule_total{rule}",
+    "alert_bytes_total{rule}",
     "lag_bytes",
     "lag_seconds",
     "files_open",
