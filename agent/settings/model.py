@@ -35,6 +35,7 @@ from agent.settings.checks import (
 )
 from agent.settings.enrich import Enrich
 from agent.settings.explain import WHOLE_SENTENCES
+from agent.settings.seal import Seal
 from agent.settings.section import Section
 
 MIB = 1024 * 1024
@@ -261,6 +262,7 @@ class Settings(Section):
     falco: FalcoRules = FalcoRules()
     enrich: Enrich = Enrich()
     cloudwatch: CloudWatch = Field(CloudWatch(), validate_default=True)
+    seal: Seal = Seal()
     http: Http = Http()
     log: Log = Log()
 
