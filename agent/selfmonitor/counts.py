@@ -33,7 +33,8 @@ class _Series(NamedTuple):
 
     alerts: Callable[[float], None]
     by_rule: Callable[[float], None]
-    billed_bytes: Callable[[float], None]
+    rule: str
+    """The rule as a label."""
 
 
 class Counts:
@@ -64,7 +65,8 @@ class Counts:
             series = self._series.get(kind) or self._find_series(kind)
             series.alerts(alerts)
             series.by_rule(alerts)
-            series.billed_bytes(result.billed_bytes[kind])
+            if (billed_bytes := result.billed_bytes[kind]) > 0:
+                self._telemetry.alert_bytes.add(series.rule, billed_bytes)
             if kind.source == "internal":
                 self._telemetry.falco_internal.labels(self._internal_rules.of(kind.rule)).inc(alerts)
             self.alerts[self._priorities.of(kind.priority)] += alerts
@@ -86,7 +88,7 @@ class Counts:
         series = _Series(
             self._telemetry.alerts.labels(self._priorities.of(kind.priority), self._sources.of(kind.source)).inc,
             self._telemetry.alerts_by_rule.labels(rule).inc,
-            self._telemetry.alert_bytes.labels(rule).inc,
+            rule,
         )
         if len(kind.priority) + len(kind.source) + len(kind.rule) <= LONGEST_KIND_CHARS:
             self._series[kind] = series

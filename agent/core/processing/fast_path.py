@@ -7,7 +7,7 @@ paths have the same result; a test compares them.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -167,8 +167,11 @@ class FastPath:
             alerts = len(sizes_of_kind)
             self._result.seen[kind] += alerts
             self._result.billed_bytes[kind] += sum(sizes_of_kind) + EVENT_OVERHEAD_BYTES * alerts
-        for suffix, alerts in Counter(suffixes).items():
-            self._result.enriched[suffix.fragment.result] += alerts
+        outcomes = {suffix.fragment.result for suffix in set(suffixes)}
+        if len(outcomes) == 1:
+            self._result.enriched[outcomes.pop()] += len(suffixes)
+        else:
+            self._result.enriched.update([suffix.fragment.result for suffix in suffixes])
 
     def _put_in_lanes(
         self,
