@@ -222,7 +222,9 @@ class Status:
         return self._parts.reader.in_flight
 
     def _lag_bytes(self) -> int:
-        return sum(max(0, file.known_size - file.ledger.committed) for file in self._parts.reader.files)
+        reader = self._parts.reader
+        unsettled = sum(max(0, file.known_size - file.ledger.committed) for file in reader.files)
+        return unsettled + reader.waiting_bytes
 
     def _lag_seconds(self) -> float:
         now = time.monotonic()

@@ -19,7 +19,9 @@ from agent.tail.content import DamagedLog, LogBytes
 from agent.tail.descriptors import OutOfDescriptors
 from agent.tail.edge import Edge
 from agent.tail.fingerprint import has_stamp, identify
+from agent.tail.first_sight import first_of_ours
 from agent.tail.judgement import Held, Known, Seen, judge
+from agent.tail.last_writes import LastWrites
 from agent.tail.names import printable
 from agent.tail.open_log import open_log
 from agent.tail.reading_order import ReadingOrder
@@ -28,9 +30,6 @@ from agent.tail.tracked_file import TrackedFile
 from agent.tail.types import FoundFile, Gap, Reading, Source
 from agent.tail.unopened import Unopened
 from agent.tail.verification import Verifications
-
-COPYING_SECONDS: Final = 5.0
-"""A copy that nobody has written to for so long is complete."""
 
 DAMAGED: Final = "damaged"
 
@@ -66,8 +65,7 @@ class FileTracker:
         self._confirmed_unidentified: set[tuple[int, int]] = set()
         self._verifications = Verifications(judged_again)
         self._unopened = Unopened()
-        self._last_written: dict[tuple[int, int], tuple[tuple[int, int], float]] = {}
-        """Size and time of the last write, and when that was, in seconds of the monotonic clock."""
+        self._last_writes = LastWrites()
 
     def take(self, found: tuple[FoundFile, ...], files: list[TrackedFile], *, at_end: bool, fresh: bool = True) -> None:
         """Opens new files among those found and puts them into `files`, oldest first.
@@ -82,7 +80,7 @@ class FileTracker:
         self.settled = {seen: file_id for seen, file_id in self.settled.items() if seen in found}
         try:
             self._judge_again(found, files)
-            first = 0 if self._looked or self._all_is_ours else self._first_of_ours(found, at_end)
+            first = 0 if self._looked or self._all_is_ours else self._first_of_ours(found, at_end=at_end)
             for number, seen in enumerate(found):
                 if seen not in self.settled and not self._is_open(seen, files):
                     with self.order.waiting_for(seen):
@@ -114,6 +112,11 @@ class FileTracker:
         """The next write to some file may tell which log it is."""
         return bool(self._unidentified) or self._verifications.is_done
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Unread bytes of files that were found and cannot be read yet."""
+        return self._unopened.unread + self._verifications.unread
+
     def find_grown(self) -> bool:
         """Whether a file that was settled and closed has been written to since. It will be opened again."""
         grown = [seen for seen, file_id in self.settled.items() if self._has_grown(seen, file_id)]
@@ -135,7 +138,7 @@ class FileTracker:
     def _note_scan(self, found: tuple[FoundFile, ...]) -> None:
         keys = {seen.key for seen in found}
         self._confirmed_unidentified = self._unidentified.keys() & keys
-        self._last_written = {key: written for key, written in self._last_written.items() if key in keys}
+        self._last_writes.keep(keys)
         for lost in self._unopened.vanished(found):
             if not any(
                 known.device == lost.device and known.inode == lost.inode for known in self._reading.positions.values()
@@ -178,14 +181,11 @@ class FileTracker:
         try:
             content = content or self._open(seen)
             self._act(seen, content, files, ours=ours, at_end=at_end, gone=gone, markers=markers or {})
-            self._unopened.discard(seen)
         except Exception as error:  # noqa: BLE001  # the edge: one file must not end the reading of others
             self._failed(seen, content, error)
 
     def _failed(self, seen: FoundFile, content: LogBytes | None, error: Exception) -> None:
-        judged = self._last_written.get(seen.key)
-        changed = content is not None and judged is not None and judged[0] != content.state()
-        growing = content is not None and (changed or self._is_growing(seen, content))
+        growing = content is not None and (self._last_writes.followed(seen, content) or self._is_growing(seen, content))
         if content is not None:
             content.close()
         if not isinstance(error, NotALogFile | DamagedLog):
@@ -222,6 +222,8 @@ class FileTracker:
             gone=gone,
             ours=ours,
             size=content.whole_size(),
+            size_is_known=seen.compression in ("", "gz"),
+            key=seen.key,
             growing=self._is_growing(seen, content),
         )
         open_here = {file.id: file for file in files}
@@ -236,9 +238,18 @@ class FileTracker:
             if not isinstance(last, judgement.ReadMarker):
                 break
             if seen.compressed:
-                self._verifications.start(seen, content, last.offset, markers, ours=ours)
+                unread = max(0, facts.size - last.offset)
+                self._verifications.start(seen, content, last.offset, markers, ours=ours, unread=unread)
+                self._unopened.discard(seen)
                 return
             markers[last.offset] = content.seek(last.offset)
+        if isinstance(last, judgement.Postpone):
+            self.unsure = True
+            if facts.size > last.settled:
+                self._unopened.add(seen, facts.size - last.settled)
+            content.close()
+            return
+        self._unopened.discard(seen)
         match last:
             case judgement.WaitForMore():
                 self._unidentified[seen.key] = (seen, content)
@@ -261,8 +272,6 @@ class FileTracker:
                 open_here[file_id].alias = seen.key
             case judgement.Settle(file_id):
                 self.settled[seen] = file_id
-            case judgement.Postpone():
-                self.unsure = True
         content.close()
 
     def _known(self, base_id: str | None, open_here: dict[str, TrackedFile], markers: dict[int, bytes]) -> Known:
@@ -281,18 +290,8 @@ class FileTracker:
         self._reading.positions.pop(file.id, None)
         files.append(file)
 
-    def _first_of_ours(self, found: tuple[FoundFile, ...], at_end: bool) -> int:
-        """At first sight: the number of the first file to be read. Older files were there before the agent."""
-        live = next((number for number, seen in enumerate(found) if seen.live), len(found))
-        if self._source.pod_uid:
-            return live if at_end else 0
-        # A host keeps rotated logs for years: only files that follow on a known one are read.
-        if not any(position.path.startswith(self._source.name) for position in self._reading.positions.values()):
-            return live
-        for number, seen in enumerate(found[:live]):
-            if self._is_known(seen):
-                return number
-        return live if live < len(found) and self._is_known(found[live]) else 0
+    def _first_of_ours(self, found: tuple[FoundFile, ...], *, at_end: bool) -> int:
+        return first_of_ours(self._source, found, self._reading.positions, self._is_known, at_end=at_end)
 
     def _is_known(self, seen: FoundFile) -> bool:
         try:
@@ -320,13 +319,7 @@ class FileTracker:
         """Whether it was written to within the last seconds. Kubelet names a compressed file when it is complete."""
         if seen.compressed and self._source.pod_uid:
             return False
-        now, state = time.monotonic(), content.state()
-        known = self._last_written.get(seen.key)
-        if known is None or known[0] != state:
-            # From here on the monotonic clock counts: a wall clock that was set back must not make this last.
-            known = (state, now - max(0.0, time.time() - content.changed_at()))
-            self._last_written[seen.key] = known
-        return now - known[1] < COPYING_SECONDS
+        return self._last_writes.are_recent(seen, content)
 
     def _has_grown(self, seen: FoundFile, file_id: str) -> bool:
         position = self._reading.positions.get(file_id)

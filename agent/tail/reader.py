@@ -137,6 +137,11 @@ class Reader:
         return sum(file.in_flight for tailer in self._not_idle for file in tailer.files)
 
     @property
+    def waiting_bytes(self) -> int:
+        """Unread bytes of files that were found and cannot be read yet."""
+        return sum(tailer.waiting_bytes for tailer in self._not_idle)
+
+    @property
     def sightings(self) -> Iterator[tuple[Source, float]]:
         """Each source that is there, and when it was last written to, in seconds of the monotonic clock."""
         for source, tailer in self._tailers.items():

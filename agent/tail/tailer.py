@@ -116,6 +116,11 @@ class Tailer:
         return self._file_tracker.lacks_descriptors
 
     @property
+    def waiting_bytes(self) -> int:
+        """Unread bytes of files that were found and cannot be read yet."""
+        return self._file_tracker.waiting_bytes
+
+    @property
     def wants_another_scan(self) -> bool:
         """A file is open whose place among the others only the next scan can show."""
         return self._file_tracker.wants_another_scan(self.files)

@@ -62,6 +62,8 @@ class FoundFile:
     inode: int
     size: int = field(default=0, compare=False)
     """Bytes on disk when its directory was listed."""
+    named: bool = field(default=False, compare=False)
+    """A rotated file that a pattern of `tail.paths` names itself."""
 
     @property
     def live(self) -> bool:
