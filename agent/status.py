@@ -102,6 +102,8 @@ class Status:
     def _warnings(self) -> Iterator[Probe]:
         """What works less well than it should: a finding that does not make the agent unready."""
         dead_letters, defects = self._parts.dead_letters, self._parts.telemetry.defects
+        if waiting := self._parts.reader.waiting_files:
+            yield Probe("descriptors", False, f"{waiting} log files wait for a free descriptor; {REMEDY}", required=False)
         if (problem := self._parts.enricher.problem) is not None:
             yield Probe("enrichment", False, problem, required=False)
         if lost := dead_letters.lost.total():
@@ -199,6 +201,7 @@ class Status:
         telemetry.records_in_flight.set_function(self._in_flight)
         telemetry.lag_bytes.set_function(self._lag_bytes)
         telemetry.lag_seconds.set_function(self._lag_seconds)
+        telemetry.files_waiting.set_function(lambda: parts.reader.waiting_files)
         telemetry.files_open.set_function(lambda: sum(1 for _ in parts.reader.files))
         telemetry.budget_bytes.set(parts.budget.limit_bytes)
         telemetry.budget_used_bytes.set_function(lambda: parts.budget.used_bytes)

@@ -8,13 +8,13 @@ compared is decompressed in a thread, and judged again when that is done; files 
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Callable
 from typing import Final
 
 from agent.tail import judgement
 from agent.tail.checkpoint import Position
+from agent.tail.closed_files import ClosedFile, ClosedFiles
 from agent.tail.content import DamagedLog, LogBytes
 from agent.tail.descriptors import OutOfDescriptors
 from agent.tail.edge import Edge
@@ -26,8 +26,10 @@ from agent.tail.names import printable
 from agent.tail.open_log import open_log
 from agent.tail.reading_order import ReadingOrder
 from agent.tail.safe_open import NotALogFile
+from agent.tail.settled_files import SettledFiles
 from agent.tail.tracked_file import TrackedFile
 from agent.tail.types import FoundFile, Gap, Reading, Source
+from agent.tail.unidentified import Unidentified
 from agent.tail.unopened import Unopened
 from agent.tail.verification import Verifications
 
@@ -46,23 +48,23 @@ class FileTracker:
         *,
         all_is_ours: bool = False,
     ) -> None:
-        self.settled: dict[FoundFile, str] = {}
-        """Files with nothing left to read, by their id."""
+        self.settled = SettledFiles(source, reading.positions)
         self.unsure = False
         """At the last scan some file could not be opened; a log that is known may be behind it."""
         self.recognised = False
         """One of the files was known. The oldest files are deleted first, so no file after it can be missing."""
-        self.lacks_descriptors = False
-        """At the last scan a file was not opened because too few descriptors are left."""
+        self.lacking = 0
+        """At the last scan so many files were not opened, because too few descriptors are left."""
+        self.closed = ClosedFiles(source, reading.positions)
+        self.vanished: list[str] = []
+        """Ids of files that vanished while they were closed, and that may not have been read to their end."""
         self.order = ReadingOrder()
         self._source = source
         self._reading = reading
         self._edge = edge
         self._all_is_ours = all_is_ours
         self._looked = False
-        self._unidentified: dict[tuple[int, int], tuple[FoundFile, LogBytes]] = {}
-        """Open files that hold too little to tell which log they are, by device and inode."""
-        self._confirmed_unidentified: set[tuple[int, int]] = set()
+        self.unidentified = Unidentified()
         self._verifications = Verifications(judged_again)
         self._unopened = Unopened()
         self._last_writes = LastWrites()
@@ -72,17 +74,17 @@ class FileTracker:
 
         `fresh`: they were found just now, not at an earlier scan.
         """
-        self.unsure = self.lacks_descriptors = False
+        self.unsure, self.lacking = False, 0
         self.order.start(found)
         before = list(files) if fresh else []
         if fresh:
             self._note_scan(found)
-        self.settled = {seen: file_id for seen, file_id in self.settled.items() if seen in found}
+        self.settled.keep(found)
         try:
             self._judge_again(found, files)
             first = 0 if self._looked or self._all_is_ours else self._first_of_ours(found, at_end=at_end)
             for number, seen in enumerate(found):
-                if seen not in self.settled and not self._is_open(seen, files):
+                if seen not in self.settled and seen not in self.closed and not self._is_open(seen, files):
                     with self.order.waiting_for(seen):
                         self._consider(seen, None, files, ours=number >= first, at_end=at_end and not self._looked)
         except FileNotFoundError:
@@ -90,7 +92,7 @@ class FileTracker:
             self.unsure = True
             self.order.wait_for_all()
         else:
-            self._looked = True
+            self._looked |= not self.lacking
         for seen in self._verifications.pending:
             self.unsure = True
             self.order.wait_for(seen)
@@ -104,13 +106,16 @@ class FileTracker:
     def wants_another_scan(self, files: list[TrackedFile]) -> bool:
         """The next scan is worth making at once: some file waits for it to begin."""
         waits = self.order.is_waiting or any(not file.confirmed for file in files)
-        unconfirmed = self._unidentified.keys() - self._confirmed_unidentified
-        return self.order.is_complete and (waits or bool(unconfirmed))
+        return self.order.is_complete and (waits or self.unidentified.has_unconfirmed)
+
+    def may_open(self) -> bool:
+        """A write may have told which log some file is, or made it worth opening again."""
+        return self.closed.take_changed() or self.has_unidentified
 
     @property
     def has_unidentified(self) -> bool:
         """The next write to some file may tell which log it is."""
-        return bool(self._unidentified) or self._verifications.is_done
+        return bool(self.unidentified) or self._verifications.is_done
 
     @property
     def waiting_bytes(self) -> int:
@@ -118,16 +123,17 @@ class FileTracker:
         return self._unopened.unread + self._verifications.unread
 
     def find_grown(self) -> bool:
-        """Whether a file that was settled and closed has been written to since. It will be opened again."""
-        grown = [seen for seen, file_id in self.settled.items() if self._has_grown(seen, file_id)]
-        for seen in grown:
-            del self.settled[seen]
-        return bool(grown)
+        """Whether a file that is closed has been written to since. It will be opened again."""
+        grown = self.settled.take_grown()
+        return self.closed.take_changed() or grown
+
+    def close_unidentified(self, seen: FoundFile) -> None:
+        content = self.unidentified.take(seen)
+        self.closed.add(seen, ClosedFile("", content.state(), has_unread=False))
+        content.close()
 
     def close(self) -> None:
-        for _, content in self._unidentified.values():
-            content.close()
-        self._unidentified.clear()
+        self.unidentified.close()
         self._verifications.close()
 
     def release(self, file: TrackedFile) -> None:
@@ -137,26 +143,31 @@ class FileTracker:
 
     def _note_scan(self, found: tuple[FoundFile, ...]) -> None:
         keys = {seen.key for seen in found}
-        self._confirmed_unidentified = self._unidentified.keys() & keys
+        self.unidentified.note_scan(keys)
         self._last_writes.keep(keys)
+        for gone, closed in self.closed.vanished(found):
+            if closed.file_id:
+                self.vanished.append(closed.file_id)
+            elif closed.state[0]:
+                self._lose(gone, "deleted before it could be opened", closed.state[0])
         for lost in self._unopened.vanished(found):
-            if not any(
-                known.device == lost.device and known.inode == lost.inode for known in self._reading.positions.values()
-            ):
+            known = [file_id for file_id, known in self._reading.positions.items() if _is_at(known, lost)]
+            self.vanished += known
+            if not known:
                 self._lose(lost, "deleted before it could be opened", lost.size)
 
     def _is_open(self, seen: FoundFile, files: list[TrackedFile]) -> bool:
-        held = seen.key in self._unidentified or self._verifications.has(seen)
+        held = self.unidentified.has(seen) or self._verifications.has(seen)
         return held or any(file.is_same(seen) for file in files)
 
     def _judge_again(self, found: tuple[FoundFile, ...], files: list[TrackedFile]) -> None:
-        for key, (seen, content) in list(self._unidentified.items()):
-            now = next((other for other in found if other.key == key), None)
-            del self._unidentified[key]
+        for seen, content in self.unidentified:
+            now = next((other for other in found if other.key == seen.key), None)
+            self.unidentified.take(seen)
             held = len(files)
             self._consider(now or seen, content, files, gone=now is None)
             for file in files[held:]:
-                file.confirmed = key in self._confirmed_unidentified
+                file.confirmed = self.unidentified.is_confirmed(seen)
         for done in self._verifications.take_done():
             if done.error is not None:
                 self._failed(done.seen, done.content, done.error)
@@ -192,12 +203,17 @@ class FileTracker:
             self._unopened.add(seen)
         if isinstance(error, FileNotFoundError):
             raise error
+        if isinstance(error, OutOfDescriptors) or getattr(error, "errno", 0) == errno.EMFILE:
+            self.lacking += 1
+            self._unopened.add(seen, self.closed.unread.get(seen.key, seen.size))
+            self.unsure = True
+            self.order.wait_for(seen)
+            return
         self._edge.meet(error, seen.key)
         if isinstance(error, DamagedLog) and not growing:
-            self.settled[seen] = ""
+            self.settled.add(seen, "")
             self._lose(seen, DAMAGED, 0)
             return
-        self.lacks_descriptors |= isinstance(error, OutOfDescriptors) or getattr(error, "errno", 0) == errno.EMFILE
         # What is no log file will never be read, so nothing that is known can be behind it.
         self.unsure |= not isinstance(error, NotALogFile)
 
@@ -252,7 +268,7 @@ class FileTracker:
         self._unopened.discard(seen)
         match last:
             case judgement.WaitForMore():
-                self._unidentified[seen.key] = (seen, content)
+                self.unidentified.add(seen, content)
                 return
             case judgement.GoOnIn(file_id):
                 open_here[file_id].alias = seen.key
@@ -271,7 +287,7 @@ class FileTracker:
             case judgement.IsAlias(file_id):
                 open_here[file_id].alias = seen.key
             case judgement.Settle(file_id):
-                self.settled[seen] = file_id
+                self.settled.add(seen, file_id)
         content.close()
 
     def _known(self, base_id: str | None, open_here: dict[str, TrackedFile], markers: dict[int, bytes]) -> Known:
@@ -286,6 +302,7 @@ class FileTracker:
         if file.found.live:  # also when it has gone since the scan: it is younger than what was rotated by then
             file.turn = self.order.live_turn
         self._edge.forget(file.found.key)
+        self.closed.unread.pop(file.found.key, None)
         self._reading.open_ids.add(file.id)
         self._reading.positions.pop(file.id, None)
         files.append(file)
@@ -321,19 +338,13 @@ class FileTracker:
             return False
         return self._last_writes.are_recent(seen, content)
 
-    def _has_grown(self, seen: FoundFile, file_id: str) -> bool:
-        position = self._reading.positions.get(file_id)
-        if seen.compressed or seen.live or position is None or not position.offset:
-            return False
-        try:
-            status = os.stat(self._source.root.joinpath(*seen.relative), follow_symlinks=False)
-        except OSError:
-            return False
-        return (status.st_dev, status.st_ino) == seen.key and status.st_size > position.size
-
     def _lose(self, seen: FoundFile, why: str, size: int) -> None:
         name = f"{seen.device:x}:{seen.inode:x}"
         self._reading.announce(Gap(name, self._path(seen), 0, size, why, at_least=True))
 
     def _path(self, seen: FoundFile) -> str:
         return printable(self._source.root.joinpath(*seen.relative))
+
+
+def _is_at(known: Position, seen: FoundFile) -> bool:
+    return known.device == seen.device and known.inode == seen.inode

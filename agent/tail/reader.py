@@ -17,14 +17,18 @@ from typing import Final
 
 from agent.errors import DiscoveryError
 from agent.tail.checkpoint import Position, Restored
+from agent.tail.descriptor_turns import DescriptorTurns
 from agent.tail.discovery import Discovery
 from agent.tail.inotify import Inotify
-from agent.tail.positions import Retention, SourceSeen, could_be_seen, missing_files
+from agent.tail.positions import VANISHED, Retention, SourceSeen, could_be_seen, missing_files
 from agent.tail.retained import release_excess
 from agent.tail.tailer import Tailer
 from agent.tail.tracked_file import TrackedFile
 from agent.tail.types import Found, Gap, Reading, Source
 from agent.telemetry import Occasional
+
+NEXT_TURN_SECONDS: Final = 0.05
+"""Until the next scan after descriptors became free for other files."""
 
 SOON_SECONDS: Final = 0.005
 """Until the second scan after new files were found: no file begins before its place among the others is known."""
@@ -61,8 +65,9 @@ class Reader:
         self._retention = Retention()
         self._checked_positions_at = time.monotonic()
         self._root_problem: str | None = None
-        self._lacks_descriptors = 0
-        """Sources with files that were not opened because too few descriptors are left."""
+        self._turns = DescriptorTurns(reading.lacks_descriptors)
+        self._vanished: set[str] = set()
+        """Ids of files that vanished while they were closed, and of which a scan may still find a copy."""
         self.looks = 0
         """How many scans there were."""
 
@@ -75,7 +80,9 @@ class Reader:
                 while True:
                     self._scan(inotify, tasks)
                     scan_seconds = self._reading.settings.scan_seconds
-                    if self._root_problem is None and any(tailer.wants_another_scan for tailer in self._not_idle):
+                    if self._turns.made_room:
+                        wait_seconds = min(scan_seconds, NEXT_TURN_SECONDS)
+                    elif self._root_problem is None and any(tailer.wants_another_scan for tailer in self._not_idle):
                         # Ever later: a file that can never be opened by its name must not keep the agent busy.
                         wait_seconds = min(scan_seconds, soon_seconds)
                         soon_seconds *= 2
@@ -97,12 +104,12 @@ class Reader:
     @property
     def problem(self) -> str | None:
         """Why some logs cannot be read now. None: all can."""
-        if self._root_problem is None and self._lacks_descriptors:
-            return (
-                f"{self._lacks_descriptors} logs wait for a free file descriptor; raise the limit of open files of the "
-                "container or service (LimitNOFILE)"
-            )
-        return self._root_problem
+        return self._root_problem or self._turns.problem
+
+    @property
+    def waiting_files(self) -> int:
+        """Files that wait for a free file descriptor."""
+        return self._turns.waiting
 
     @property
     def looked(self) -> bool:
@@ -184,16 +191,17 @@ class Reader:
             for source in self._found.keys() - self._tailers.keys():
                 self._follow(source, tasks)
             inotify.watch(self._discovery.directories)
-        for source, tailer in self._tailers.items():
+        for source, tailer in self._turns.in_turn(self._tailers):
             found = tailer.found if self._found is before else self._found.get(source, ())
             try:
                 tailer.note_scan(found, closely=changed is None)
             except Exception as error:  # noqa: BLE001  # one source must not end the others
                 self._reading.telemetry.defects.note("file", error)
         self._at_end = False
-        self._lacks_descriptors = sum(tailer.lacks_descriptors for tailer in self._tailers.values())
+        self._turns.make_room(list(self._tailers.values()))
         if self._undecided:
             self._judge_missing()
+        self._judge_vanished()
         release_excess(list(self._not_idle), self._reading)
         self._forget_positions()
 
@@ -257,6 +265,27 @@ class Reader:
             self._drop_unfinished(file_id)
         self._judged_sources |= {source.name for source in sources if not source.unsure}
         self._undecided = bool(missing.undecided) or any(source.unsure for source in sources)
+
+    def _judge_vanished(self) -> None:
+        """Files that vanished while they were closed: with unread bytes they are a gap, unless a copy was found."""
+        self._vanished.update(*(tailer.take_vanished() for tailer in self._tailers.values()))
+        positions = self._reading.positions
+        vanished = {file_id: positions[file_id] for file_id in self._vanished if file_id in positions}
+        self._vanished.clear()
+        if not vanished:
+            return
+        sources = [
+            SourceSeen(source.name, False, tailer.is_unsure, True)
+            for source, tailer in self._tailers.items()
+            if tailer.is_there
+        ]
+        missing = missing_files(vanished, self._reading.open_ids, sources, self._could_be_seen(), VANISHED)
+        for gap in missing.gaps:
+            self._reading.announce(gap)
+            self._drop_unfinished(gap.file)
+        for file_id in missing.read_to_end:
+            self._drop_unfinished(file_id)
+        self._vanished |= set(missing.undecided)
 
     def _drop_unfinished(self, file_id: str) -> None:
         known = self._reading.positions.get(file_id)

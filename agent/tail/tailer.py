@@ -11,29 +11,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
-from agent.core.reading.ledger import Entry
-from agent.core.reading.records import Records
-from agent.core.reading.scan_ledger import ScanEntry
 from agent.tail.checkpoint import Position, this_hour
+from agent.tail.chunks import Chunks
 from agent.tail.content import DamagedLog
+from agent.tail.descriptor_choice import OpenFile
 from agent.tail.edge import Edge
 from agent.tail.file_tracker import DAMAGED, FileTracker
 from agent.tail.names import printable
 from agent.tail.tracked_file import TrackedFile
-from agent.tail.types import Chunk, FoundFile, Gap, Reading, Source
+from agent.tail.types import FoundFile, Gap, Reading, Source
 from agent.tail.urgent_scan import UrgentScan
-
-CHUNK_BYTES: Final = 256 * 1024
 
 TRUNCATED: Final = "truncated"
 
 log = logging.getLogger(__name__)
-
-
-class NotDelivered(Exception):
-    """The delivery of a chunk has raised: no error of the file, whatever its type."""
 
 
 class Tailer:
@@ -53,7 +48,10 @@ class Tailer:
         self._at_end = at_end
         self._edge = Edge(reading.telemetry, source.name)
         self._file_tracker = FileTracker(source, reading, self._edge, self._look_again, all_is_ours=all_is_ours)
-        self._urgent_scan = UrgentScan(reading, self.files, self._deliver) if reading.matcher is not None else None
+        self._chunks = Chunks(source, reading, self._leave_idle)
+        self._urgent_scan = (
+            UrgentScan(reading, self.files, self._chunks.deliver) if reading.matcher is not None else None
+        )
         self._files_at_last_take = -1
         self._inotify_works = False
         """inotify has reported a write in this directory before."""
@@ -61,7 +59,12 @@ class Tailer:
         """Positions while it is idle, and the hour they were made in."""
         self._tasks: asyncio.TaskGroup | None = None
         self._woken = asyncio.Event()
-        self._began_at = time.monotonic()
+        self._wrote_at = time.monotonic()
+        """When a file that is closed now was last written to; before that is known, when the source was found."""
+        self.gave_way_at = 0.0
+        """When a file was last closed so that others could be opened."""
+        self._is_reading = False
+        """The task of this source is at work, and may be in the middle of a file."""
 
     def note_scan(self, found: tuple[FoundFile, ...], *, closely: bool) -> None:
         """Discovery has seen these files of the source; none: it is gone.
@@ -86,7 +89,8 @@ class Tailer:
         if changed or not found or any(not file.is_idle for file in self.files):
             self._woken.set()
         self._start_urgent_scan()
-        self.is_idle = bool(self.files) and not self._may_find_more and all(file.is_idle for file in self.files)
+        is_followed = bool(self.files or self._file_tracker.closed)
+        self.is_idle = is_followed and not self._may_find_more and all(file.is_idle for file in self.files)
 
     def wake(self) -> None:
         """inotify reports a write to the directory."""
@@ -96,7 +100,8 @@ class Tailer:
     def _look_again(self) -> None:
         """Something was written, or a file can be judged that could not be judged before."""
         self._leave_idle()
-        if self._file_tracker.has_unidentified:
+        # While files wait for a descriptor, only a scan opens files: it knows whose turn it is.
+        if not self._reading.lacks_descriptors.is_set() and self._file_tracker.may_open():
             self._take_files(fresh=False)
         self._woken.set()
         self._start_urgent_scan()
@@ -104,7 +109,7 @@ class Tailer:
     @property
     def settled_ids(self) -> set[str]:
         """Ids of files that are still there and have nothing left to read."""
-        return set(self._file_tracker.settled.values())
+        return set(self._file_tracker.settled.ids)
 
     @property
     def is_unsure(self) -> bool:
@@ -112,8 +117,33 @@ class Tailer:
         return self._file_tracker.unsure
 
     @property
-    def lacks_descriptors(self) -> bool:
-        return self._file_tracker.lacks_descriptors
+    def lacking(self) -> int:
+        """Files that were not opened at the last scan, because too few descriptors are left."""
+        return self._file_tracker.lacking
+
+    def take_vanished(self) -> list[str]:
+        """Ids of files that vanished while they were closed. Each is returned once."""
+        vanished, self._file_tracker.vanished = self._file_tracker.vanished, []
+        return vanished
+
+    def open_files(self) -> Iterator[OpenFile]:
+        """The files that can be closed, so that others can be opened, and opened again later."""
+        for file in self.files:
+            seen = next((seen for seen in self.found if file.is_same(seen)), None)
+            if seen is not None and file.can_be_reopened:
+                is_idle = file.is_idle or (file.ended and file.is_complete)
+                may_close = file.is_settled and not self._is_reading
+                close, pause = partial(self._close_for_now, file, seen), partial(setattr, file, "is_paused", True)
+                yield OpenFile(file.wrote_at, file.opened_at, file.begun, is_idle, may_close, close, pause)
+        for seen, content in self._file_tracker.unidentified:
+            wrote_at = time.monotonic() - max(0.0, time.time() - content.changed_at())
+            close = partial(self._file_tracker.close_unidentified, seen)
+            yield OpenFile(wrote_at, wrote_at, False, True, True, close, close)
+
+    def resume(self) -> None:
+        """Files that were paused are read again."""
+        for file in self.files:
+            file.is_paused = False
 
     @property
     def waiting_bytes(self) -> int:
@@ -141,7 +171,7 @@ class Tailer:
         if not self.is_idle:
             for file in self.files:
                 file.note_size()
-        return max((file.wrote_at for file in self.files), default=self._began_at)
+        return max((file.wrote_at for file in self.files), default=self._wrote_at)
 
     def positions(self) -> dict[str, Position]:
         """How far each of its files is settled, by file id."""
@@ -157,10 +187,13 @@ class Tailer:
         """Reads until the source is gone and everything that was read of it is settled."""
         async with asyncio.TaskGroup() as self._tasks:
             while self.found or self.files:
+                self._is_reading = True
                 try:
                     await self._advance()
                 except Exception as error:  # noqa: BLE001  # the edge
                     self._edge.meet(error)
+                finally:
+                    self._is_reading = False
                 await self._woken.wait()
                 self._woken.clear()
 
@@ -254,74 +287,22 @@ class Tailer:
 
     async def _read_and_finish(self, file: TrackedFile) -> bool:
         """Whether the file has ended."""
-        await self._read(file)
+        if file.is_paused:
+            await self._chunks.give_up_on_partial(file)
+            return False
+        await self._chunks.read(file)
         if file.ended:
-            await self._read_late(file)
+            await self._chunks.read_late(file)
             return True
         if not file.writer_has_left():
-            await self._give_up_on_partial(file)
+            await self._chunks.give_up_on_partial(file)
             return False
         # Once more: bytes that were written between the read and the rename.
-        await self._read(file)
+        await self._chunks.read(file)
         if file.is_inside_a_record:
             return False
         await self._finish(file)
         return True
-
-    async def _read(self, file: TrackedFile) -> None:
-        """Everything up to the end of what is there."""
-        await self._reading.allowed.wait()
-        budget = self._reading.budget
-        while (ahead := file.readable(CHUNK_BYTES)) > 0:
-            await self._reading.turns.take()
-            await budget.acquire(ahead)
-            try:
-                data = file.read(ahead)
-                if not data:
-                    budget.adjust(-ahead)
-                    break
-                self._leave_idle()
-                self._reading.telemetry.read_bytes.inc(len(data))
-                records = file.join(file.cut(data, time.monotonic()))
-                # Whoever waits for the budget next holds no bytes outside of it: with many files that adds up.
-                del data
-                entry = file.enter(records, time.monotonic())
-            except Exception:
-                budget.adjust(-ahead)
-                raise
-            if len(records):
-                await self._deliver(file, records, entry, ahead)
-            else:
-                budget.adjust(-ahead)
-            del records
-        file.caught_up_at = time.monotonic()
-
-    async def _read_late(self, file: TrackedFile) -> None:
-        """The rest of a file that has ended: an unfinished last line, a record whose last part never came."""
-        if (cut := file.last_line()) is not None:
-            await self._deliver_rest(file, file.join(cut))
-        await self._give_up_on_partial(file)
-
-    async def _deliver_rest(self, file: TrackedFile, records: Records) -> None:
-        """Records whose bytes cost nothing of the budget any more."""
-        entry = file.enter(records, time.monotonic())
-        if len(records):
-            await self._deliver(file, records, entry, 0)
-
-    async def _deliver(self, file: TrackedFile, records: Records, entry: Entry | ScanEntry, cost_bytes: int) -> None:
-        self._reading.telemetry.records_read.inc(len(records))
-        line_format, settled = file.joiner.line_format, file.settled_out_of_order
-        chunk = Chunk(file.id, self.source.namespace, line_format, settled, records, entry, cost_bytes)
-        try:
-            await self._reading.deliver(chunk)
-        except Exception as error:
-            self._reading.budget.adjust(-cost_bytes)
-            raise NotDelivered(f"{type(error).__name__} in the delivery of {len(records)} records") from error
-
-    async def _give_up_on_partial(self, file: TrackedFile) -> None:
-        since = file.joiner.waiting_since
-        if since is not None and time.monotonic() - since >= self._reading.settings.partial_seconds:
-            await self._deliver_rest(file, file.joiner.close_incomplete())
 
     async def _finish(self, file: TrackedFile) -> None:
         """The writer has left the file."""
@@ -334,11 +315,17 @@ class Tailer:
         if file.vanished_bytes:
             self._lose(file, TRUNCATED)
         if file.joiner.open_records and (file.replaced or (not self.found and file is self.files[-1])):
-            await self._deliver_rest(file, file.joiner.close_incomplete())
+            await self._chunks.deliver_rest(file, file.joiner.close_incomplete())
 
     def _lose(self, file: TrackedFile, why: str, *, at_least: bool = False) -> None:
         end = file.end + file.vanished_bytes
         self._reading.announce(Gap(file.id, printable(file.path), file.end, end, why, at_least))
+
+    def _close_for_now(self, file: TrackedFile, seen: FoundFile) -> None:
+        self._wrote_at, self.gave_way_at = file.wrote_at, time.monotonic()
+        self._leave_idle()
+        self._file_tracker.closed.add(seen, file.closed())
+        self._close(file)
 
     def _close(self, file: TrackedFile) -> None:
         self._file_tracker.release(file)

@@ -12,6 +12,7 @@ import time
 from agent.core.reading.line_formats import recognise
 from agent.core.reading.splitter import SplitLines
 from agent.tail.checkpoint import Position, this_hour
+from agent.tail.closed_files import ClosedFile
 from agent.tail.content import LogBytes
 from agent.tail.file_records import FileRecords
 from agent.tail.file_state import (
@@ -52,8 +53,10 @@ class TrackedFile(FileRecords):
         """A scan that was made after the file was opened has shown its place among the others."""
         self.alias = (0, 0)
         """Device and inode of the file that held the same log under another name when it was last seen."""
-        self.caught_up_at = time.monotonic()
-        """When there was last nothing unread."""
+        self.opened_at = self.caught_up_at = time.monotonic()
+        """`caught_up_at`: when there was last nothing unread."""
+        self.is_paused = False
+        """It is not read, so that it can be closed for other files."""
         self._bytes = VerifiedBytes(content, head)
         self._active_at = time.monotonic()
         self._looks_since_replaced = 0
@@ -90,7 +93,7 @@ class TrackedFile(FileRecords):
 
     def readable(self, most: int) -> int:
         """How many bytes to read next, at most `most`. Raises OSError."""
-        if not self.state.is_readable:
+        if not self.state.is_readable or self.is_paused:
             return 0
         if self.found.compressed:
             return 0 if self.state.has_ended else most
@@ -242,6 +245,17 @@ class TrackedFile(FileRecords):
         return self.state.has_ended and settled and not self.unread and self._may_be_closed
 
     @property
+    def can_be_reopened(self) -> bool:
+        """It has a name, and it is read through that name: its bytes are not lost when it is closed."""
+        return self.state in (FileState.OPEN, FileState.ENDED)
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing of it is in flight, and no record is partly read."""
+        in_flight = self.ledger.oldest_read_at is not None or self.scan_ledger.in_flight
+        return not (in_flight or self.joiner.open_records)
+
+    @property
     def may_be_written(self) -> bool:
         """Some process has the file open for writing, or the kernel does not tell."""
         return self._facts().has_writer is not False
@@ -265,6 +279,11 @@ class TrackedFile(FileRecords):
             seen_at=this_hour(),
             marker=self._committed_marker(),
         )
+
+    def closed(self) -> ClosedFile:
+        """How it is known while it is closed."""
+        state = self._bytes.content.state()
+        return ClosedFile(self.id, state, has_unread=not self.found.compressed and state[0] > self.end)
 
     def close(self) -> None:
         self._bytes.content.close()

@@ -141,6 +141,8 @@ class Reading:
     """Ids of the files that some tailer has open: no file is read by two tailers."""
     allowed: asyncio.Event = field(default_factory=_set_event)
     """Not set: files are opened and held, but not read yet."""
+    lacks_descriptors: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while some file waits for a free descriptor."""
     matcher: UrgentMatcher | None = None
     """Finds urgent alerts in a backlog. None: no urgent scan."""
     express_bytes: int = 0

@@ -3,7 +3,6 @@
 import errno
 import os
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -129,35 +128,6 @@ def test_a_path_is_printable_text() -> None:
     assert printable(Path("/var/log/falco.log")) == "/var/log/falco.log"
     assert printable(Path("/var/log/größe.log")) == "/var/log/größe.log"
     assert printable(BAD_NAME) == "caf\\xe9"
-
-
-@pytest.fixture
-def few_descriptors() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 100, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@pytest.mark.usefixtures("few_descriptors")
-async def test_more_logs_than_descriptors_leave_a_reserve_and_are_a_problem(tmp_path: Path) -> None:
-    logs = [tmp_path / f"{number}.log" for number in range(150)]
-    for number, path in enumerate(logs):
-        path.write_bytes(plain_alert(number))
-    async with following(None, paths=[f"{tmp_path}/*.log"]) as seen:
-        await seen.until(lambda: seen.reader.problem)
-        problem = seen.reader.problem
-        spare = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
-        for descriptor in spare:
-            os.close(descriptor)
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        await seen.until(lambda: len(seen.payloads) == 150)
-        await seen.until(lambda: seen.reader.problem is None)
-
-    assert problem is not None
-    assert "file descriptor" in problem
 
 
 def test_the_limit_of_open_files_is_raised_to_the_hard_limit() -> None:
