@@ -14,6 +14,7 @@ from typing import Final
 
 from agent.core.values import Lane
 from agent.parts import Parts
+from agent.tail.descriptor_turns import REMEDY
 from agent.tail.reader import Reader
 from agent.tail.tracked_file import TrackedFile
 from agent.web.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
@@ -103,7 +104,8 @@ class Status:
         """What works less well than it should: a finding that does not make the agent unready."""
         dead_letters, defects = self._parts.dead_letters, self._parts.telemetry.defects
         if waiting := self._parts.reader.waiting_files:
-            yield Probe("descriptors", False, f"{waiting} log files wait for a free descriptor; {REMEDY}", required=False)
+            detail = f"{waiting} log files wait for a free file descriptor and are read in turn; {REMEDY}"
+            yield Probe("descriptors", False, detail, required=False)
         if (problem := self._parts.enricher.problem) is not None:
             yield Probe("enrichment", False, problem, required=False)
         if lost := dead_letters.lost.total():

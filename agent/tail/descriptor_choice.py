@@ -13,6 +13,9 @@ from typing import Final
 TURN_SECONDS: Final = 1.0
 """A file that is not idle keeps its descriptor at least this long."""
 
+SCANS_TO_BEGIN: Final = 3
+"""The second scan confirms the place of a file among the others, then it begins unless it waits for an older one."""
+
 SPARE: Final = 4
 """Descriptors that become free beyond those that are wanted: a file that wakes is opened at once."""
 
@@ -22,9 +25,12 @@ class OpenFile:
     """An open file that has a name, so that it can be opened again."""
 
     wrote_at: float
-    opened_at: float
+    turn_since: float
+    """When it began to be read; before that, when it was opened."""
     begun: bool
-    """Its turn to be read has come."""
+    """It is read, or was read."""
+    scans: int
+    """How many scans there were since it was opened."""
     is_idle: bool
     """Everything is read and settled."""
     may_close: bool
@@ -47,9 +53,13 @@ def choose(files: Sequence[OpenFile], wanted: int, now: float) -> Choice:
     missing = wanted - len(close)
     if missing <= 0:
         return Choice(close, [])
-    had_their_turn = [file for file in files if not file.is_idle and now - file.opened_at >= TURN_SECONDS]
-    had_their_turn.sort(key=lambda file: (file.begun, file.opened_at))
+    had_their_turn = [file for file in files if not file.is_idle and _had_its_turn(file, now)]
+    had_their_turn.sort(key=lambda file: (file.begun, file.turn_since))
     chosen = had_their_turn[:missing]
     return Choice(
         [*close, *(file for file in chosen if file.may_close)], [file for file in chosen if not file.may_close]
     )
+
+
+def _had_its_turn(file: OpenFile, now: float) -> bool:
+    return now - file.turn_since >= TURN_SECONDS and (file.begun or file.scans >= SCANS_TO_BEGIN)

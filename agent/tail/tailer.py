@@ -134,11 +134,11 @@ class Tailer:
                 is_idle = file.is_idle or (file.ended and file.is_complete)
                 may_close = file.is_settled and not self._is_reading
                 close, pause = partial(self._close_for_now, file, seen), partial(setattr, file, "is_paused", True)
-                yield OpenFile(file.wrote_at, file.opened_at, file.begun, is_idle, may_close, close, pause)
+                yield OpenFile(file.wrote_at, file.turn_since, file.begun, file.scans, is_idle, may_close, close, pause)
         for seen, content in self._file_tracker.unidentified:
             wrote_at = time.monotonic() - max(0.0, time.time() - content.changed_at())
             close = partial(self._file_tracker.close_unidentified, seen)
-            yield OpenFile(wrote_at, wrote_at, False, True, True, close, close)
+            yield OpenFile(wrote_at, wrote_at, False, 0, True, True, close, close)
 
     def resume(self) -> None:
         """Files that were paused are read again."""

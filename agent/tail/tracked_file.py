@@ -53,8 +53,12 @@ class TrackedFile(FileRecords):
         """A scan that was made after the file was opened has shown its place among the others."""
         self.alias = (0, 0)
         """Device and inode of the file that held the same log under another name when it was last seen."""
-        self.opened_at = self.caught_up_at = time.monotonic()
-        """`caught_up_at`: when there was last nothing unread."""
+        self.caught_up_at = time.monotonic()
+        """When there was last nothing unread."""
+        self.turn_since = time.monotonic()
+        """When it began to be read; before that, when it was opened."""
+        self.scans = 0
+        """How many scans there were since it was opened."""
         self.is_paused = False
         """It is not read, so that it can be closed for other files."""
         self._bytes = VerifiedBytes(content, head)
@@ -86,7 +90,7 @@ class TrackedFile(FileRecords):
 
     def begin(self, previous: FileRecords | None) -> None:
         """Its turn has come. Takes over the unfinished records of `previous`: their last parts are in this file."""
-        self._active_at = time.monotonic()
+        self._active_at = self.turn_since = time.monotonic()
         super().begin(previous)
 
     # Reading
@@ -134,6 +138,7 @@ class TrackedFile(FileRecords):
 
     def note_scan(self, found: tuple[FoundFile, ...]) -> None:
         """A scan has seen these files of the source. Raises OSError."""
+        self.scans += 1
         self._looks_since_replaced += self.state is FileState.REPLACED
         named = any(self.is_same(seen) for seen in found)
         self._happened(Happening.SEEN if named else Happening.NOT_SEEN)
