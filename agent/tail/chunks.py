@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from agent.core.reading.ledger import Entry
@@ -45,6 +46,7 @@ class Chunks:
                 # Whoever waits for the budget next holds no bytes outside of it: with many files that adds up.
                 del data
                 entry = file.enter(records, time.monotonic())
+                self.note_partials(file)
             except Exception:
                 budget.adjust(-ahead)
                 raise
@@ -53,6 +55,7 @@ class Chunks:
             else:
                 budget.adjust(-ahead)
             del records
+            await self._reading.partials.bound()
         file.caught_up_at = time.monotonic()
 
     async def read_late(self, file: TrackedFile) -> None:
@@ -65,11 +68,27 @@ class Chunks:
         """Ships a record whose last part has not come for too long as it is."""
         since = file.joiner.waiting_since
         if since is not None and time.monotonic() - since >= self._reading.settings.partial_seconds:
+            await self.close_partials(file)
+
+    async def close_partials(self, file: TrackedFile) -> None:
+        """Ships the records that are partly read as they are."""
+        if file.joiner.open_records:
             await self.deliver_rest(file, file.joiner.close_incomplete())
+
+    async def cut(self, file: TrackedFile) -> None:
+        """The same, and ends a long unfinished line: all that the file holds in memory is shipped."""
+        if (cut := file.end_long_line()) is not None:
+            await self.deliver_rest(file, file.join(cut))
+        await self.close_partials(file)
+
+    def note_partials(self, file: TrackedFile) -> None:
+        """Corrects what the budget counts for the unfinished records of the file."""
+        self._reading.partials.note(file, partial(self.cut, file))
 
     async def deliver_rest(self, file: TrackedFile, records: Records) -> None:
         """Records whose bytes cost nothing of the budget any more."""
         entry = file.enter(records, time.monotonic())
+        self.note_partials(file)
         if len(records):
             await self.deliver(file, records, entry, 0)
 

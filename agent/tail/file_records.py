@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Set
+from typing import Final
 
 from agent.core.reading.ledger import Entry, Ledger
 from agent.core.reading.line_formats import LineFormat
@@ -16,6 +17,9 @@ from agent.core.reading.partials import Joiner
 from agent.core.reading.records import Records
 from agent.core.reading.scan_ledger import ScanEntry, ScanLedger
 from agent.core.reading.splitter import SplitLines, Splitter
+
+LONGEST_PART_BYTES: Final = 64 * 1024
+"""containerd and Docker write parts of 16 KiB."""
 
 
 class FileRecords:
@@ -76,6 +80,18 @@ class FileRecords:
         cut = self._splitter.feed(data, now)
         return self._without_first_line(cut) if self.skip_first_line else cut
 
+    def end_long_line(self) -> SplitLines | None:
+        """Ends the unfinished line here, if it is longer than the runtimes write."""
+        if self._splitter.held_bytes <= LONGEST_PART_BYTES:
+            return None
+        cut = self._splitter.finish()
+        return self._without_first_line(cut) if self.skip_first_line else cut
+
+    @property
+    def can_be_cut(self) -> bool:
+        """It holds a partial record, or an unfinished line that is longer than the runtimes write."""
+        return bool(self.joiner.open_records) or self._splitter.held_bytes > LONGEST_PART_BYTES
+
     def join(self, cut: SplitLines) -> Records:
         records = self.joiner.feed(cut.lines, cut.offset, time.monotonic())
         if cut.overlong is not None:
@@ -113,6 +129,11 @@ class FileRecords:
     def end(self) -> int:
         """Up to here the file was read."""
         return self._splitter.end
+
+    @property
+    def held_bytes(self) -> int:
+        """How much memory its unfinished records and its unfinished line hold."""
+        return self.joiner.held_bytes + self._splitter.held_bytes
 
     @property
     def in_flight(self) -> int:

@@ -144,6 +144,11 @@ class Reader:
         return sum(file.in_flight for tailer in self._not_idle for file in tailer.files)
 
     @property
+    def partial_bytes(self) -> int:
+        """Bytes of records that were read in part."""
+        return self._reading.partials.total_bytes
+
+    @property
     def waiting_bytes(self) -> int:
         """Unread bytes of files that were found and cannot be read yet."""
         return sum(tailer.waiting_bytes for tailer in self._not_idle)

@@ -255,6 +255,9 @@ class Tailer:
                 if not self._file_tracker.may_begin(file):
                     break
                 file.begin(previous)
+                for each in (file, previous):  # the partial records have changed hands
+                    if each is not None:
+                        self._chunks.note_partials(each)
             if not await self._has_passed(file):
                 break
             # Asked again: while the file was read, another may have been found that stands before the next one.
@@ -281,6 +284,7 @@ class Tailer:
             self._edge.meet(error, file.id)
             # What was read behind the committed offset may not have been delivered.
             file.rewind()
+            self._chunks.note_partials(file)
             return file.writer_has_left()
         self._edge.forget(file.id)
         return True
@@ -315,7 +319,7 @@ class Tailer:
         if file.vanished_bytes:
             self._lose(file, TRUNCATED)
         if file.joiner.open_records and (file.replaced or (not self.found and file is self.files[-1])):
-            await self._chunks.deliver_rest(file, file.joiner.close_incomplete())
+            await self._chunks.close_partials(file)
 
     def _lose(self, file: TrackedFile, why: str, *, at_least: bool = False) -> None:
         end = file.end + file.vanished_bytes
@@ -332,4 +336,5 @@ class Tailer:
         self._edge.forget(file.id)
         self._edge.forget(("scan", file.id))
         self.files.remove(file)
+        self._reading.partials.release(file)
         file.close()

@@ -17,6 +17,7 @@ from agent.flow.turns import Turns
 from agent.settings import Tail
 from agent.tail.checkpoint import Position
 from agent.tail.names import printable
+from agent.tail.partial_bytes import PartialBytes
 from agent.telemetry import Telemetry
 
 
@@ -149,5 +150,10 @@ class Reading:
     """The urgent scan starts when a source has a longer backlog than this."""
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the urgent scan that has its window in memory."""
+    partials: PartialBytes = field(init=False)
+    """The bytes of partial records in all files."""
     turns: Turns = field(default_factory=Turns)
     """Taken for each chunk: a chunk is delivered before the next one is read, and a flood does not starve the loop."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "partials", PartialBytes(self.budget, self.settings.max_record_bytes))
