@@ -76,10 +76,18 @@ class Chunks:
             await self.deliver_rest(file, file.joiner.close_incomplete())
 
     async def cut(self, file: TrackedFile) -> None:
-        """The same, and ends a long unfinished line: all that the file holds in memory is shipped."""
-        if (cut := file.end_long_line()) is not None:
-            await self.deliver_rest(file, file.join(cut))
-        await self.close_partials(file)
+        """The same, and ends a long unfinished line: all that the file holds in memory is shipped.
+
+        Called by the task of any source, so an exception ends here.
+        """
+        try:
+            if (cut := file.end_long_line()) is not None:
+                await self.deliver_rest(file, file.join(cut))
+            await self.close_partials(file)
+        except Exception as error:  # noqa: BLE001  # the edge
+            self._reading.telemetry.defects.note("file", error)
+            file.rewind()
+            self.note_partials(file)
 
     def note_partials(self, file: TrackedFile) -> None:
         """Corrects what the budget counts for the unfinished records of the file."""
@@ -93,11 +101,17 @@ class Chunks:
             await self.deliver(file, records, entry, 0)
 
     async def deliver(self, file: TrackedFile, records: Records, entry: Entry | ScanEntry, cost_bytes: int) -> None:
-        self._reading.telemetry.records_read.inc(len(records))
+        counted = file.undelivered.take_back(len(records))
+        self._reading.telemetry.records_read.inc(len(records) - counted)
         line_format, settled = file.joiner.line_format, file.settled_out_of_order
-        chunk = Chunk(file.id, self._source.namespace, line_format, settled, records, entry, cost_bytes)
+        chunk = Chunk(file.id, self._source.namespace, line_format, settled, records, entry, cost_bytes, counted)
         try:
             await self._reading.deliver(chunk)
         except Exception as error:
             self._reading.budget.adjust(-cost_bytes)
+            file.not_delivered(entry)
+            if isinstance(entry, ScanEntry):
+                # Reading may have come to these records, and may have skipped them.
+                file.rewind()
+                self.note_partials(file)
             raise NotDelivered(f"{type(error).__name__} in the delivery of {len(records)} records") from error

@@ -17,6 +17,7 @@ from agent.core.reading.partials import Joiner
 from agent.core.reading.records import Records
 from agent.core.reading.scan_ledger import ScanEntry, ScanLedger
 from agent.core.reading.splitter import SplitLines, Splitter
+from agent.tail.undelivered import Undelivered
 
 LONGEST_PART_BYTES: Final = 64 * 1024
 """containerd and Docker write parts of 16 KiB."""
@@ -33,6 +34,9 @@ class FileRecords:
         """Offsets of records beyond the committed offset that a previous run of the agent has settled."""
         self.scan_ledger = ScanLedger()
         """Records that the urgent scan has shipped in this run."""
+        self.undelivered = Undelivered()
+        self._failed = self._failed_ahead = 0
+        """Records in the ledger, and in that of the urgent scan, that were not handed over."""
         self.begun = False
         """Its turn to be read has come."""
         self.skip_first_line = False
@@ -55,8 +59,18 @@ class FileRecords:
         self.ledger = Ledger(offset)
         self._splitter = Splitter(offset, self._longest_line)
 
+    def not_delivered(self, entry: Entry | ScanEntry) -> None:
+        """The delivery of these records has failed: none of them was handed over."""
+        if isinstance(entry, ScanEntry):
+            self._failed_ahead += entry.pending
+        else:
+            self._failed += entry.pending
+
     def forget_records(self) -> None:
         """Lets go of everything behind the committed offset: it will be read again."""
+        self.undelivered.leave(self.ledger, self._failed)
+        self.undelivered.leave(self.scan_ledger, self._failed_ahead)
+        self._failed = self._failed_ahead = 0
         self.joiner = Joiner(self.joiner.line_format, self._max_record_bytes)
         self.scan_ledger = ScanLedger()
         self._ahead = []
@@ -139,7 +153,7 @@ class FileRecords:
     def in_flight(self) -> int:
         """Records read and not settled. A record that ends in the next file counts there."""
         crossing = self._crossing.pending if self._crossing is not None else 0
-        return self.ledger.in_flight + self.scan_ledger.in_flight - crossing
+        return self.ledger.in_flight + self.scan_ledger.in_flight - crossing + self.undelivered.in_flight
 
     def _without_first_line(self, cut: SplitLines) -> SplitLines:
         """Reading began inside a line: that line is left out, and no other."""

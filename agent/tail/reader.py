@@ -22,6 +22,7 @@ from agent.tail.discovery import Discovery
 from agent.tail.inotify import Inotify
 from agent.tail.positions import VANISHED, Retention, SourceSeen, could_be_seen, missing_files
 from agent.tail.retained import release_excess
+from agent.tail.saves import Saves
 from agent.tail.tailer import Tailer
 from agent.tail.tracked_file import TrackedFile
 from agent.tail.types import Found, Gap, Reading, Source
@@ -142,6 +143,11 @@ class Reader:
     def in_flight(self) -> int:
         """Records read and not settled."""
         return sum(file.in_flight for tailer in self._not_idle for file in tailer.files)
+
+    @property
+    def saves(self) -> Saves:
+        """For the save loop."""
+        return self._reading.saves
 
     @property
     def partial_bytes(self) -> int:

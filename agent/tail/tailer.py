@@ -46,6 +46,8 @@ class Tailer:
         """Everything is read and settled; only a write changes that."""
         self._reading = reading
         self._at_end = at_end
+        self._skips_at_first_sight = at_end or not source.pod_uid
+        """Files that were there before the agent are skipped, and this decision is not in the checkpoint yet."""
         self._edge = Edge(reading.telemetry, source.name)
         self._file_tracker = FileTracker(source, reading, self._edge, self._look_again, all_is_ours=all_is_ours)
         self._chunks = Chunks(source, reading, self._leave_idle)
@@ -255,6 +257,9 @@ class Tailer:
                 if not self._file_tracker.may_begin(file):
                     break
                 file.begin(previous)
+                if self._skips_at_first_sight:
+                    await self._reading.saves.next()
+                    self._skips_at_first_sight = False
                 for each in (file, previous):  # the partial records have changed hands
                     if each is not None:
                         self._chunks.note_partials(each)

@@ -18,6 +18,7 @@ from agent.settings import Tail
 from agent.tail.checkpoint import Position
 from agent.tail.names import printable
 from agent.tail.partial_bytes import PartialBytes
+from agent.tail.saves import Saves
 from agent.telemetry import Telemetry
 
 
@@ -98,6 +99,8 @@ class Chunk:
     entry: Entry | ScanEntry
     cost_bytes: int
     """Bytes of the budget that were acquired for this chunk."""
+    counted: int = 0
+    """How many of its records were counted as read before, because their first delivery failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,8 @@ class Reading:
     """The urgent scan starts when a source has a longer backlog than this."""
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the urgent scan that has its window in memory."""
+    saves: Saves = field(default_factory=Saves)
+    """Waited for before the files of a new source are read."""
     partials: PartialBytes = field(init=False)
     """The bytes of partial records in all files."""
     turns: Turns = field(default_factory=Turns)

@@ -1,5 +1,6 @@
 """The first start, the next start, and files that have disappeared in between."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -142,3 +143,27 @@ async def test_a_root_that_is_not_there_is_a_problem_until_it_is(tmp_path: Path)
         Container(tmp_path / "pods").write(1)
         await seen.until(lambda: seen.numbers == [1])
         assert seen.reader.problem is None
+
+
+async def test_nothing_is_read_before_the_checkpoint_holds_which_files_are_skipped(tmp_path: Path) -> None:
+    """A crash before the first checkpoint: the next start would skip what was rotated in the meantime."""
+    live, old = tmp_path / "falco.log", tmp_path / "falco.log.1"
+    old.write_bytes(plain_alert(1))
+    os.utime(old, (1000, 1000))
+    live.write_bytes(plain_alert(2))
+    async with following(None, paths=[str(live)]) as first:
+        first.reader.saves.has_loop = True
+        await first.until(first.reader.saves.wanted.is_set)
+        await first.looks(3)
+        assert not first.payloads
+        waiting, on_disk = first.reader.saves.begin(), first.reader.positions()
+        first.reader.saves.end(waiting)
+        await first.until(lambda: first.payloads == [plain_alert(2)[:-1]])
+
+    live.rename(tmp_path / "falco.log.2")
+    live.write_bytes(plain_alert(3))
+    async with following(None, paths=[str(live)], positions=on_disk) as second:
+        await second.until(lambda: len(second.payloads) == 2)
+        await second.looks(2)
+
+    assert second.payloads == [plain_alert(2)[:-1], plain_alert(3)[:-1]]
