@@ -236,7 +236,7 @@ class FileTracker:
             rotated=bool(seen.rotated),
             compressed=seen.compressed,
             gone=gone,
-            ours=ours,
+            ours=ours and base_id not in self.settled.forgotten,
             size=content.whole_size(),
             size_is_known=seen.compression in ("", "gz"),
             key=seen.key,

@@ -324,3 +324,7 @@ class Reader:
         positions = self._reading.positions
         for file_id in self._retention.to_forget(positions, there, self._could_be_seen(), elapsed_seconds):
             del positions[file_id]
+        for tailer in self._tailers.values():
+            for file_id in tailer.forget_oldest():
+                if file_id in positions and positions[file_id].complete:
+                    del positions[file_id]

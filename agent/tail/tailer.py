@@ -113,6 +113,10 @@ class Tailer:
         """Ids of files that are still there and have nothing left to read."""
         return set(self._file_tracker.settled.ids)
 
+    def forget_oldest(self) -> frozenset[str]:
+        """Ids of settled files that are there, and whose positions need not be kept."""
+        return self._file_tracker.settled.forget_oldest()
+
     @property
     def is_unsure(self) -> bool:
         """Some file could not be opened at the last scan."""

@@ -5,6 +5,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.tail.following import Container, compress, following, plain_alert
 
 
@@ -167,3 +169,44 @@ async def test_nothing_is_read_before_the_checkpoint_holds_which_files_are_skipp
         await second.looks(2)
 
     assert second.payloads == [plain_alert(2)[:-1], plain_alert(3)[:-1]]
+
+
+async def test_positions_of_archives_that_stay_on_disk_are_bounded_and_no_archive_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.tail.settled_files.MOST_KEPT", 5)
+    monkeypatch.setattr("agent.tail.reader.FORGET_EVERY_SECONDS", 0.0)
+    live = tmp_path / "falco.log"
+    live.write_bytes(plain_alert(100))
+
+    def shift() -> None:
+        """As logrotate does: every archive gets the next number."""
+        for path in sorted(tmp_path.glob("falco.log.*"), key=lambda path: -int(path.suffix[1:])):
+            path.rename(path.with_suffix(f".{int(path.suffix[1:]) + 1}"))
+
+    for number in range(40, 0, -1):
+        archive = tmp_path / f"falco.log.{number}"
+        archive.write_bytes(plain_alert(number))
+        os.utime(archive, (2000 - number, 2000 - number))
+    async with following(None, paths=[str(live)]) as first:
+        await first.until(lambda: len(first.payloads) == 1)
+        await first.until(lambda: len(first.reader.positions()) <= 6)
+        for number in range(101, 111):
+            shift()
+            live.rename(tmp_path / "falco.log.1")
+            live.write_bytes(plain_alert(number))
+            await first.until(lambda number=number: plain_alert(number)[:-1] in first.payloads)
+        monkeypatch.setattr("agent.tail.file_state.LATE_SECONDS", 0.0)
+        await first.until(lambda: len(list(first.reader.files)) == 1)
+        await first.looks(3)
+        assert len(first.reader.positions()) <= 7
+
+    live.rename(tmp_path / "falco.log.0")
+    live.write_bytes(plain_alert(111))
+    async with following(None, paths=[str(live)], positions=first.reader.positions()) as second:
+        await second.until(lambda: second.payloads)
+        await second.looks(3)
+
+    assert first.payloads == [plain_alert(number)[:-1] for number in range(100, 111)]
+    assert second.payloads == [plain_alert(111)[:-1]]
+    assert not [*first.gaps, *second.gaps]
