@@ -104,7 +104,8 @@ class Chunks:
         counted = file.undelivered.take_back(len(records))
         self._reading.telemetry.records_read.inc(len(records) - counted)
         line_format, settled = file.joiner.line_format, file.settled_out_of_order
-        chunk = Chunk(file.id, self._source.namespace, line_format, settled, records, entry, cost_bytes, counted)
+        prove = partial(file.prove, entry, records) if isinstance(entry, Entry) else file.scan_ledger.note_unshipped
+        chunk = Chunk(file.id, self._source.namespace, line_format, settled, records, entry, cost_bytes, prove, counted)
         try:
             await self._reading.deliver(chunk)
         except Exception as error:

@@ -41,6 +41,10 @@ class ClosedFiles:
     def __contains__(self, seen: FoundFile) -> bool:
         return seen in self._files
 
+    @property
+    def ids(self) -> set[str]:
+        return {closed.file_id for closed in self._files.values()}
+
     def add(self, seen: FoundFile, closed: ClosedFile) -> None:
         self._files[seen] = closed
 

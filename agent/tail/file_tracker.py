@@ -82,9 +82,11 @@ class FileTracker:
         self.settled.keep(found)
         try:
             self._judge_again(found, files)
-            first = 0 if self._looked or self._all_is_ours else self._first_of_ours(found, at_end=at_end)
+            first, positions = 0, self._reading.positions
+            if not (self._looked or self._all_is_ours):
+                first = first_of_ours(self._source, found, positions, self._is_known, at_end=at_end)
             for number, seen in enumerate(found):
-                if seen not in self.settled and seen not in self.closed and not self._is_open(seen, files):
+                if seen not in self.settled and not self._is_open(seen, files):
                     with self.order.waiting_for(seen):
                         self._consider(seen, None, files, ours=number >= first, at_end=at_end and not self._looked)
         except FileNotFoundError:
@@ -124,8 +126,7 @@ class FileTracker:
 
     def find_grown(self) -> bool:
         """Whether a file that is closed has been written to since. It will be opened again."""
-        grown = self.settled.take_grown()
-        return self.closed.take_changed() or grown
+        return any([self.settled.take_grown(), self.closed.take_changed()])
 
     def close_unidentified(self, seen: FoundFile) -> None:
         content = self.unidentified.take(seen)
@@ -146,9 +147,8 @@ class FileTracker:
         self.unidentified.note_scan(keys)
         self._last_writes.keep(keys)
         for gone, closed in self.closed.vanished(found):
-            if closed.file_id:
-                self.vanished.append(closed.file_id)
-            elif closed.state[0]:
+            self.vanished += [closed.file_id] if closed.file_id else []
+            if not closed.file_id and closed.state[0]:
                 self._lose(gone, "deleted before it could be opened", closed.state[0])
         for lost in self._unopened.vanished(found):
             known = [file_id for file_id, known in self._reading.positions.items() if _is_at(known, lost)]
@@ -157,7 +157,7 @@ class FileTracker:
                 self._lose(lost, "deleted before it could be opened", lost.size)
 
     def _is_open(self, seen: FoundFile, files: list[TrackedFile]) -> bool:
-        held = self.unidentified.has(seen) or self._verifications.has(seen)
+        held = self.unidentified.has(seen) or self._verifications.has(seen) or seen in self.closed
         return held or any(file.is_same(seen) for file in files)
 
     def _judge_again(self, found: tuple[FoundFile, ...], files: list[TrackedFile]) -> None:
@@ -276,6 +276,9 @@ class FileTracker:
                 return
             case judgement.Read(file_id, known, from_end):
                 file = TrackedFile(self._source, seen, content, head, file_id, self._reading.settings.max_record_bytes)
+                rejected, filtered = self._reading.unshipped.get(file_id, ((), ()))
+                file.digest.rejected.update(rejected)
+                file.digest.unshipped.update(filtered)
                 if known is not None:
                     file.go_on_from(known)
                 else:
@@ -306,9 +309,6 @@ class FileTracker:
         self._reading.open_ids.add(file.id)
         self._reading.positions.pop(file.id, None)
         files.append(file)
-
-    def _first_of_ours(self, found: tuple[FoundFile, ...], *, at_end: bool) -> int:
-        return first_of_ours(self._source, found, self._reading.positions, self._is_known, at_end=at_end)
 
     def _is_known(self, seen: FoundFile) -> bool:
         try:

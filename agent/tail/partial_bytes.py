@@ -49,4 +49,4 @@ class PartialBytes:
     def _charge(self, file: FileRecords, held: int) -> None:
         before, _ = self._held.pop(file, (0, None))
         self.total_bytes += held - before
-        self._budget.adjust(held - before)
+        self._budget.adjust_partial(held - before)

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from agent.core.proof.segment import Statement
 from agent.errors import DiscoveryError
 from agent.tail.checkpoint import Position, Restored
 from agent.tail.descriptor_turns import DescriptorTurns
 from agent.tail.discovery import Discovery
 from agent.tail.inotify import Inotify
-from agent.tail.positions import VANISHED, Retention, SourceSeen, could_be_seen, missing_files
+from agent.tail.known_files import KnownFiles
 from agent.tail.retained import release_excess
 from agent.tail.saves import Saves
 from agent.tail.tailer import Tailer
@@ -36,9 +37,6 @@ SOON_SECONDS: Final = 0.005
 
 CLOSE_SCAN_EVERY: Final = 5
 """Where inotify works, one scan in so many looks at all directories nevertheless."""
-
-FORGET_EVERY_SECONDS: Final = 60.0
-"""Between two checks which positions to forget."""
 
 PROGRESS_LOST: Final = "progress was lost: no checkpoint could be read"
 
@@ -60,15 +58,9 @@ class Reader:
         """Files of the first scan were there before the agent."""
         self._scan_now = asyncio.Event()
         self._occasional = Occasional()
-        self._undecided = bool(restored.positions)
-        """Some file that was known at the start has neither been found nor is known to be gone."""
-        self._judged_sources: set[str] = set()
-        self._retention = Retention()
-        self._checked_positions_at = time.monotonic()
+        self._known_files = KnownFiles(reading, undecided=bool(restored.positions))
         self._root_problem: str | None = None
         self._turns = DescriptorTurns(reading.lacks_descriptors)
-        self._vanished: set[str] = set()
-        """Ids of files that vanished while they were closed, and of which a scan may still find a copy."""
         self.looks = 0
         """How many scans there were."""
 
@@ -185,6 +177,34 @@ class Reader:
             positions |= tailer.positions()
         return positions
 
+    def statements(self) -> list[Statement]:
+        """What no seal has stated yet of any file."""
+        statements = list(self._reading.finished)
+        for file in self.files:
+            statements += file.statements
+        return statements
+
+    def note_stated(self, statements: Sequence[Statement]) -> None:
+        """A seal states these."""
+        by_file: dict[str, list[Statement]] = {}
+        for statement in statements:
+            by_file.setdefault(statement.file, []).append(statement)
+        stated = set(map(id, statements))
+        self._reading.finished[:] = [one for one in self._reading.finished if id(one) not in stated]
+        for file in self.files:
+            file.digest.note_stated(by_file.get(file.id, ()))
+
+    def note_rejected(self, file_id: str, offset: int) -> None:
+        """CloudWatch has rejected a record. Called before the record is settled."""
+        for file in self.files:
+            if file.id == file_id:
+                file.digest.reject(offset)
+
+    def settled_unshipped(self) -> dict[str, tuple[list[int], list[int]]]:
+        """By file id: offsets of records settled out of order that were not shipped: rejected, filtered."""
+        found = {file.id: file.settled_unshipped() for tailer in self._not_idle for file in tailer.files}
+        return {file_id: offsets for file_id, offsets in found.items() if any(offsets)}
+
     def _scan(self, inotify: Inotify, tasks: asyncio.TaskGroup) -> None:
         """Looks at what there is, and tells each tailer about its source."""
         self._scan_now.clear()
@@ -210,11 +230,9 @@ class Reader:
                 self._reading.telemetry.defects.note("file", error)
         self._at_end = False
         self._turns.make_room(list(self._tailers.values()))
-        if self._undecided:
-            self._judge_missing()
-        self._judge_vanished()
+        self._known_files.judge(self._tailers)
         release_excess(list(self._not_idle), self._reading)
-        self._forget_positions()
+        self._known_files.forget_positions(self._tailers)
 
     def _discovered(self, changed: Set[Path] | None) -> Found:
         try:
@@ -256,75 +274,3 @@ class Reader:
     def _announce_lost_progress(self) -> None:
         if lost := self._restored.progress_lost:
             self._reading.announce(Gap(lost, lost, 0, 0, PROGRESS_LOST, at_least=True))
-
-    def _judge_missing(self) -> None:
-        """Every unfinished file that was known at the start is open now, or it is gone with its unread bytes."""
-        positions = self._reading.positions
-        sources = [
-            SourceSeen(source.name, tailer.is_recognised, tailer.is_unsure, source.name in self._judged_sources)
-            for source, tailer in self._tailers.items()
-        ]
-        missing = missing_files(dict(positions), self._reading.open_ids, sources, self._could_be_seen())
-        for gap in missing.gaps:
-            self._reading.announce(gap)
-            self._drop_unfinished(gap.file)
-        for file_id in missing.read_to_end:
-            known = positions[file_id]
-            log.warning(
-                "file is gone; it had been read as far as was seen", extra={"path": known.path, "read": known.offset}
-            )
-            self._drop_unfinished(file_id)
-        self._judged_sources |= {source.name for source in sources if not source.unsure}
-        self._undecided = bool(missing.undecided) or any(source.unsure for source in sources)
-
-    def _judge_vanished(self) -> None:
-        """Files that vanished while they were closed: with unread bytes they are a gap, unless a copy was found."""
-        self._vanished.update(*(tailer.take_vanished() for tailer in self._tailers.values()))
-        positions = self._reading.positions
-        vanished = {file_id: positions[file_id] for file_id in self._vanished if file_id in positions}
-        self._vanished.clear()
-        if not vanished:
-            return
-        sources = [
-            SourceSeen(source.name, False, tailer.is_unsure, True)
-            for source, tailer in self._tailers.items()
-            if tailer.is_there
-        ]
-        missing = missing_files(vanished, self._reading.open_ids, sources, self._could_be_seen(), VANISHED)
-        for gap in missing.gaps:
-            self._reading.announce(gap)
-            self._drop_unfinished(gap.file)
-        for file_id in missing.read_to_end:
-            self._drop_unfinished(file_id)
-        self._vanished |= set(missing.undecided)
-
-    def _drop_unfinished(self, file_id: str) -> None:
-        known = self._reading.positions.get(file_id)
-        if known is not None and not known.complete:
-            del self._reading.positions[file_id]
-
-    def _could_be_seen(self) -> set[str]:
-        root = self._reading.settings.root
-        answers: dict[tuple[str, int], bool] = {}
-        seen = set()
-        for file_id, position in self._reading.positions.items():
-            place = (position.path.rpartition("/")[0], position.device)
-            if place not in answers:
-                answers[place] = could_be_seen(position, root)
-            if answers[place]:
-                seen.add(file_id)
-        return seen
-
-    def _forget_positions(self) -> None:
-        elapsed_seconds = time.monotonic() - self._checked_positions_at
-        if elapsed_seconds < FORGET_EVERY_SECONDS:
-            return
-        self._checked_positions_at = time.monotonic()
-        there = {file_id for tailer in self._tailers.values() for file_id in tailer.settled_ids}
-        positions = self._reading.positions
-        for file_id in self._retention.to_forget(positions, there, self._could_be_seen(), elapsed_seconds):
-            del positions[file_id]
-        for tailer in self._tailers.values():
-            for file_id in tailer.forget_oldest():
-                if file_id in positions and positions[file_id].complete:
-                    del positions[file_id]

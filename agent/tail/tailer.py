@@ -109,9 +109,9 @@ class Tailer:
         self._start_urgent_scan()
 
     @property
-    def settled_ids(self) -> set[str]:
-        """Ids of files that are still there and have nothing left to read."""
-        return set(self._file_tracker.settled.ids)
+    def closed_ids(self) -> set[str]:
+        """Ids of files that are still there and closed."""
+        return {*self._file_tracker.settled.ids, *self._file_tracker.closed.ids}
 
     def forget_oldest(self) -> frozenset[str]:
         """Ids of settled files that are there, and whose positions need not be kept."""
@@ -341,6 +341,7 @@ class Tailer:
         self._close(file)
 
     def _close(self, file: TrackedFile) -> None:
+        self._reading.finished.extend(file.statements)
         self._file_tracker.release(file)
         self._edge.forget(file.id)
         self._edge.forget(("scan", file.id))

@@ -256,9 +256,9 @@ class TrackedFile(FileRecords):
 
     @property
     def is_settled(self) -> bool:
-        """Nothing of it is in flight, and no record is partly read."""
+        """Nothing of it is in flight, no record is partly read, and no record was shipped ahead of the others."""
         in_flight = self.ledger.oldest_read_at is not None or self.scan_ledger.in_flight
-        return not (in_flight or self.joiner.open_records)
+        return not (in_flight or self.joiner.open_records or self.all_settled_out_of_order())
 
     @property
     def may_be_written(self) -> bool:

@@ -74,6 +74,23 @@ async def test_an_idle_file_is_closed_and_opened_again_when_it_grows(tmp_path: P
     assert not seen.gaps
 
 
+async def test_a_restart_finds_closed_files_where_they_were_left(tmp_path: Path) -> None:
+    logs = logs_of(tmp_path)
+    async with following(None, paths=[f"{tmp_path}/*/falco.log"]) as first:
+        await first.until(lambda: len(first.payloads) == LOGS)
+    for number, path in enumerate(logs):
+        if number % 3 == 0:
+            with path.open("ab") as file:
+                file.write(plain_alert(number * 1000 + 1))
+    async with following(None, paths=[f"{tmp_path}/*/falco.log"], positions=first.reader.positions()) as second:
+        await second.until(lambda: len(second.payloads) == LOGS // 3)
+        await second.until(lambda: second.reader.waiting_files == 0)
+        await second.looks(6)
+
+    assert sorted(second.payloads) == texts([number * 1000 + 1 for number in range(0, LOGS, 3)])
+    assert not [*first.gaps, *second.gaps]
+
+
 async def test_files_that_are_written_to_all_the_time_are_read_in_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +150,7 @@ async def test_rotated_and_truncated_logs_are_recognised_after_they_were_closed(
     assert not seen.gaps
 
 
-async def test_a_log_that_vanishes_while_it_is_closed_and_has_unread_bytes_is_a_gap(tmp_path: Path) -> None:
+async def test_a_closed_log_whose_pod_is_deleted_is_no_gap(tmp_path: Path) -> None:
     pods = [f"falco_falco-{number:05d}_3f2b8a34-2f11-4a0a-9d6f-{number:012d}" for number in range(LOGS)]
     containers = [Container(tmp_path, pod=pod) for pod in pods]
     for number, container in enumerate(containers):
@@ -154,6 +171,24 @@ async def test_a_log_that_vanishes_while_it_is_closed_and_has_unread_bytes_is_a_
     # All that was there had been read, and the directories of the pods are gone: nothing is lost.
     assert not seen.gaps
     assert not [position for position in seen.reader.positions().values() if not position.complete]
+
+
+async def test_a_closed_log_that_is_deleted_while_its_log_goes_on_is_a_gap(tmp_path: Path) -> None:
+    """Its writer was running, so more may have been written to it than was seen."""
+    logs = logs_of(tmp_path)
+    async with following(None, paths=[f"{tmp_path}/*/falco.log"]) as seen:
+        await seen.until(lambda: len(seen.payloads) == LOGS)
+        await seen.until(lambda: seen.reader.waiting_files == 0)
+        await seen.looks(3)
+        open_paths = {file.path for file in seen.reader.files}
+        deleted = next(path for path in logs if path not in open_paths)
+        aside = deleted.with_name("new")
+        aside.write_bytes(plain_alert(999_999))
+        aside.rename(deleted)
+        await seen.until(lambda: plain_alert(999_999)[:-1] in seen.payloads)
+        await seen.until(lambda: seen.gaps)
+
+    assert [(gap.path, gap.at_least) for gap in seen.gaps] == [(str(deleted), True)]
 
 
 async def test_a_log_that_waits_for_too_long_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

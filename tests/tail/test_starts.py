@@ -175,7 +175,7 @@ async def test_positions_of_archives_that_stay_on_disk_are_bounded_and_no_archiv
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.tail.settled_files.MOST_KEPT", 5)
-    monkeypatch.setattr("agent.tail.reader.FORGET_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("agent.tail.known_files.FORGET_EVERY_SECONDS", 0.0)
     live = tmp_path / "falco.log"
     live.write_bytes(plain_alert(100))
 
