@@ -67,7 +67,9 @@ async def test_an_idle_file_is_closed_and_opened_again_when_it_grows(tmp_path: P
             for number, path in enumerate(logs):
                 with path.open("ab") as file:
                     file.write(plain_alert(number * 1000 + round_))
-            await seen.until(lambda round_=round_: len(seen.payloads) == LOGS * (round_ + 1))
+            expected = LOGS * (round_ + 1)
+            while len(seen.payloads) < expected:
+                await seen.looks(1)
         await seen.looks(3)
 
     assert sorted(seen.payloads) == texts([number * 1000 + round_ for number in range(LOGS) for round_ in range(4)])
