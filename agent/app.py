@@ -86,7 +86,13 @@ class Agent:
         parts = self.parts = build_parts(settings, client, restored, VERSION)
         self.status = Status(parts, VERSION)
         self.progress = Progress(
-            parts.reader, parts.outbox, checkpoint, parts.journal, parts.telemetry, self.status.saved
+            parts.reader,
+            parts.outbox,
+            checkpoint,
+            parts.journal,
+            parts.telemetry,
+            moved=parts.reading.moved,
+            saved=self.status.saved,
         )
         self.heartbeat = Heartbeat(
             settings.heartbeat_seconds,

@@ -145,5 +145,7 @@ class Reading:
     """The urgent scan starts when a source has a longer backlog than this."""
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the urgent scan that has its window in memory."""
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something was read or found that the checkpoint may have to hold. The save loop clears it."""
     turns: Turns = field(default_factory=Turns)
     """Taken for each chunk: a chunk is delivered before the next one is read, and a flood does not starve the loop."""
