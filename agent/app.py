@@ -65,6 +65,7 @@ async def run_agent(
             ) as port:
                 log.info("listening", extra={"host": settings.http.host, "port": port})
                 memory.exclude_living_objects()
+                memory.return_freed_memory()
                 listening(port)
                 await agent.run(stop)
     except BaseExceptionGroup as group:

@@ -65,10 +65,11 @@ class Outbox:
     def hold(self, event: PendingEvent) -> None:
         """Keeps the event in `pending`. It ships only with `send`, when the checkpoint that holds it is on disk."""
         self._pending[event.id] = event
+        self._changed()
 
     def send(self, event: PendingEvent, kind: str, lane: Lane) -> None:
         """Ships an event that was held."""
-        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id))
+        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id, self._changed))
 
     def __contains__(self, event_id: str) -> bool:
         """CloudWatch has not acknowledged the event."""
