@@ -9,6 +9,7 @@ import pytest
 
 from agent.progress import SAVE_ANYHOW_SECONDS, SAVE_SECONDS, Progress
 from agent.tail.checkpoint import Checkpoint, PendingEvent, Position
+from agent.tail.saves import Saves
 from agent.telemetry import Telemetry
 
 pytestmark = pytest.mark.looptime
@@ -22,6 +23,7 @@ class Readings:
         self.is_busy = False
         self.looks = 0
         self.pending: list[PendingEvent] = []
+        self.saves = Saves(asyncio.Event())
 
     @property
     def progress(self) -> tuple[int, ...]:
