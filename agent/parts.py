@@ -24,6 +24,7 @@ from agent.flow.budget import Budget
 from agent.pipeline import Pipeline
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.duplicates import DuplicatePublisher
+from agent.selfmonitor.enrichment_watch import EnrichmentWatch
 from agent.selfmonitor.falco_finder import FalcoFinder, restarts_known
 from agent.selfmonitor.falco_watch import FalcoWatch, look_interval
 from agent.selfmonitor.gaps import GapAnnouncer
@@ -69,6 +70,7 @@ class Parts:
     notices: Notices
     liveness: Liveness
     falco_watch: FalcoWatch
+    enrichment_watch: EnrichmentWatch
     duplicates: DuplicatePublisher
     pipeline: Pipeline
     reading: Reading
@@ -174,6 +176,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         notices=notices,
         liveness=liveness,
         falco_watch=falco_watch,
+        enrichment_watch=EnrichmentWatch(lambda: enricher.problem, outbox.publish),
         duplicates=duplicates,
         pipeline=pipeline,
         reading=reading,

@@ -19,8 +19,8 @@ from tools.binaries import MissingTool, find, helm_environment
 
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 
-KUBERNETES_VERSIONS = ("1.31", "1.37")
-"""An old version that users still run, and the newest one that kubernetes-validate contains."""
+KUBERNETES_VERSIONS = ("1.25", "1.37")
+"""The oldest and the newest supported version, which are also those that kubernetes-validate contains."""
 
 
 @pytest.fixture(scope="session")
