@@ -53,6 +53,8 @@ def _log_files(settings: Settings) -> Probe:
     except DiscoveryError as error:
         return Probe("log files", False, str(error))
     place = settings.tail.root or ", ".join(settings.tail.paths)
+    if not found and settings.tail.root is None:
+        return Probe("log files", True, f"no file matches {place} yet")
     if not found:
         tail = settings.tail
         selected = f"namespace {tail.namespace}, pod {tail.pod}, container {tail.container}"

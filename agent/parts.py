@@ -148,13 +148,13 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     reader = Reader(reading, restored)
     silent_seconds, missing_seconds = settings.falco.silent_seconds, settings.falco.missing_seconds
     liveness = Liveness(silent_seconds, restarts_known(restored.positions))
-    tail = settings.tail
+    finder = FalcoFinder(settings.tail)
     falco_watch = FalcoWatch(
         reader=reader,
         pods=enricher.living if isinstance(enricher, PodEnricher) else tuple,
-        finder=FalcoFinder(tail),
+        finder=finder,
         liveness=liveness,
-        node=NodeFalco(silent_seconds, missing_seconds),
+        node=NodeFalco(silent_seconds, missing_seconds, finder.selected_by),
         version=lambda: notices.version,
         telemetry=telemetry,
         publish=outbox.publish,

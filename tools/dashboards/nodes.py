@@ -6,8 +6,8 @@ from tools.dashboards.panel import ORANGE_ABOVE_ZERO, OURS, Panel, Query, Row, W
 
 FALCO_STATES = {
     "reading": "green",
+    "silent": "yellow",
     "text": "orange",
-    "silent": "orange",
     "elsewhere": "red",
     "none": "dark-red",
 }
