@@ -41,3 +41,12 @@ def test_the_chart_is_validated_for_the_oldest_and_newest_kubernetes_and_refuses
 
     assert (oldest, newest) == KUBERNETES_VERSIONS
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"] == f">={oldest}.0-0"
+
+
+def test_the_notes_name_the_oldest_versions():
+    falco, kubernetes = (row(ROOT / "README.md", product)[0] for product in ("Falco", "Kubernetes"))
+
+    assert (
+        f"Kubernetes {kubernetes} or newer, and Falco {falco.removesuffix('.0')} or newer"
+        in (CHART / "templates/NOTES.txt").read_text()
+    )
