@@ -111,7 +111,9 @@ def test_a_directory_that_was_left_behind_is_no_falco_when_the_api_server_knows_
 
     there = pod("web-1", namespace="default", uid=OTHER_UID, because="")
 
-    assert find(tmp_path, there).falcos == find(tmp_path, there).sightings == []
+    found = find(tmp_path, there)
+
+    assert (found.falcos, found.sightings) == ([], [])
 
 
 def test_a_log_behind_a_link_that_is_not_allowed_is_unreadable_with_the_setting(tmp_path: Path) -> None:
