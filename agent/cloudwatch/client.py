@@ -16,6 +16,7 @@ from agent.cloudwatch.caller_identity import CallerIdentity, identify
 from agent.cloudwatch.connection import Connector
 from agent.cloudwatch.groups import Drift, Groups, check_names
 from agent.cloudwatch.put_body import put_body
+from agent.cloudwatch.response_check import token_or_none
 from agent.core.values import Destination, PutReply
 from agent.errors import Invalid, PutError, Unread
 from agent.settings.model import CloudWatch
@@ -127,7 +128,8 @@ class LogsClient:
                 **asked,
             )
             for event in page.get("events", ()):
-                yield event["timestamp"], event["message"]
+                if isinstance(event.get("message"), str):
+                    yield event.get("timestamp", start_ms), event["message"]
             # An empty page need not be the last one: the last page repeats the token of the request.
             token = page.get("nextForwardToken")
             if token is None or token == asked.get("nextToken"):
@@ -162,6 +164,6 @@ def _put_reply(reply: Mapping[str, Any]) -> PutReply:
         too_old_end=rejected.get("tooOldLogEventEndIndex"),
         expired_end=rejected.get("expiredLogEventEndIndex"),
         too_new_start=rejected.get("tooNewLogEventStartIndex"),
-        next_token=reply.get("nextSequenceToken") or reply.get("expectedSequenceToken"),
+        next_token=token_or_none(reply.get("nextSequenceToken") or reply.get("expectedSequenceToken")),
         entity_error=None if error is None else error if error in _ENTITY_ERRORS else "other",
     )
