@@ -142,6 +142,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         restored.positions,
         matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
         express_bytes=settings.falco.express_bytes,
+        urgent_bytes=partial(shipper.held_bytes, Lane.URGENT),
     )
     reader = Reader(reading, restored)
     silent_seconds, missing_seconds = settings.falco.silent_seconds, settings.falco.missing_seconds

@@ -49,6 +49,8 @@ class StreamQueue:
         """Set while a whole batch waits, and for ever once the shipper drains."""
         self.under_way: dict[Batch, float] = {}
         """Batches that are taken and not settled → when their oldest record was read."""
+        self.held_bytes = 0
+        """What the queue holds of the budget."""
         self.last_accepted_at = float("-inf")
         """When the stream last accepted an event, in seconds of the monotonic clock."""
         self.entity_refused = False
@@ -63,6 +65,7 @@ class StreamQueue:
 
     def add(self, span: Span) -> None:
         self.waiting.add(span)
+        self.held_bytes += span.held_bytes
         self.arrived.set()
         self._hurry_if_filled()
 
@@ -92,11 +95,13 @@ class StreamQueue:
 
     def settled(self, batch: Batch) -> None:
         del self.under_way[batch]
+        self.held_bytes -= batch.held_bytes
 
     def replace(self, batch: Batch, *parts: Batch) -> None:
         """The parts of the batch are delivered instead of the batch."""
         oldest = self.under_way.pop(batch)
         self.under_way.update(dict.fromkeys(parts, oldest))
+        self.held_bytes += sum(part.held_bytes for part in parts) - batch.held_bytes
 
     @property
     def records(self) -> int:

@@ -2,12 +2,17 @@
 
 Each chunk has one entry, with the count of its unsettled records. The committed offset is the end of the longest
 prefix of settled entries, so after a crash only the bytes that were in flight are read again. The records of a chunk
-may settle in any order. To settle a thousand records takes one subtraction.
+may settle in any order. To settle a thousand records takes one subtraction. While one record cannot be sent for hours,
+settled entries behind it are joined, so memory does not grow with what ships meanwhile.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
+
+FEWEST_TO_JOIN: Final = 1024
+"""Entries of one file from which on settled neighbours are joined."""
 
 
 class Entry:
@@ -54,6 +59,11 @@ class Entry:
         self._ledger._advance()
 
     @property
+    def _is_settled(self) -> bool:
+        """Nothing waits for this entry, and it waits for nothing but the entries in front of it."""
+        return not (self.pending or self.holds or self._waiting) and self._tied_to is None
+
+    @property
     def _is_next(self) -> bool:
         """Only this entry's own records keep it from being committed."""
         return self._ledger._entries[0] is self and not self.holds
@@ -73,12 +83,13 @@ class Entry:
 class Ledger:
     """The entries of one file, from the committed offset on."""
 
-    __slots__ = ("_entries", "committed")
+    __slots__ = ("_entries", "_join_at", "committed")
 
     def __init__(self, committed: int = 0) -> None:
         self.committed = committed
         """Every record before this offset is settled."""
         self._entries: deque[Entry] = deque()
+        self._join_at = FEWEST_TO_JOIN
 
     def enter(self, end: int, records: int, read_at: float = 0.0, holds: int = 0) -> Entry:
         """Adds an entry from the end of the last one to `end`. Without records and holds it is settled at once."""
@@ -90,6 +101,8 @@ class Ledger:
         self._entries.append(entry)
         if not records and not holds:
             self._advance()
+        if len(self._entries) >= self._join_at:
+            self._join_settled()
         return entry
 
     @property
@@ -106,6 +119,16 @@ class Ledger:
     def end(self) -> int:
         """The end of the last entry, where the next entry starts."""
         return self._entries[-1].end if self._entries else self.committed
+
+    def _join_settled(self) -> None:
+        """Joins settled entries that are neighbours: the later one begins where the earlier one did."""
+        kept: deque[Entry] = deque()
+        for entry in self._entries:
+            if kept and kept[-1]._is_settled and entry._is_settled:
+                entry.start = kept.pop().start
+            kept.append(entry)
+        self._entries = kept
+        self._join_at = max(FEWEST_TO_JOIN, 2 * len(kept))
 
     def _advance(self) -> None:
         entries = self._entries

@@ -125,3 +125,20 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_what_settles_behind_a_record_that_cannot_be_sent_takes_bounded_memory() -> None:
+    ledger = Ledger()
+    stuck = ledger.enter(10, 1)
+    under_way = [ledger.enter(10 * number, 1) for number in range(2, 30)]
+    for number in range(30, 100_000):
+        under_way.append(ledger.enter(10 * number, 1))
+        under_way.pop(0).settle(1)
+
+    assert len(ledger._entries) < 3000
+    assert (ledger.committed, ledger.in_flight) == (0, 29)
+    stuck.settle(1)
+    assert ledger.committed == under_way[0].start
+    for entry in under_way:
+        entry.settle(1)
+    assert ledger.committed == ledger.end == 999_990
