@@ -1,4 +1,4 @@
-"""`python -m tests.faults.latency`: the time from the writing of a Critical to its acknowledgement, in times of trouble.
+"""`python -m tests.faults.latency`: the time from the writing of a Critical to its acknowledgement, in trouble.
 
     python -m tests.faults.latency                    play the five cases
     python -m tests.faults.latency --only hung --seconds 60

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from itertools import pairwise
+from random import Random
 
 import pytest
 
@@ -212,3 +213,23 @@ async def test_the_shipper_knows_what_a_lane_holds_of_the_budget() -> None:
         shipping.sink.faults.clear()
         await asyncio.sleep(40)
         assert shipping.shipper.held_bytes(Lane.URGENT) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_when_half_of_their_puts_are_throttled_urgent_alerts_arrive_within_a_second(seed: int) -> None:
+    chance = Random(seed)
+
+    async def half(messages: list[str]) -> PutReply | None:
+        if chance.random() < 0.5:
+            raise Throttled("no", reason="throttled")
+        return None
+
+    async with lanes() as shipping:
+        shipping.sink.faults["urgent"] = half
+        latencies = []
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(300):
+                latencies.append(tasks.create_task(shipping.latency(f"urgent {number}")))
+                await asyncio.sleep(0.1)
+
+        assert sum(task.result() > 1.0 for task in latencies) <= 3
