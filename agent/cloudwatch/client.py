@@ -26,6 +26,8 @@ from agent.settings.seal import KmsAlgorithm
 __all__ = ["CallerIdentity", "Drift", "LogsClient", "open_cloudwatch"]
 
 _PAGE_EVENTS = 10_000
+_MOST_EMPTY_PAGES = 200
+"""Pages in a row without an event before the stream counts as read to its end."""
 
 _ENTITY_ERRORS = frozenset(
     {
@@ -117,7 +119,8 @@ class LogsClient:
     async def read_back(self, destination: Destination, start_ms: int, end_ms: int) -> AsyncIterator[tuple[int, str]]:
         """The stream's events with `start_ms <= timestamp < end_ms`, oldest first. Raises PutError."""
         asked: dict[str, str] = {}
-        while True:
+        empty_pages = 0
+        while empty_pages < _MOST_EMPTY_PAGES:
             page = await self._connector.call(
                 "GetLogEvents",
                 f"{destination.group} {destination.stream}",
@@ -129,6 +132,7 @@ class LogsClient:
                 limit=_PAGE_EVENTS,
                 **asked,
             )
+            empty_pages = 0 if page.get("events") else empty_pages + 1
             for event in page.get("events", ()):
                 if isinstance(event.get("message"), str):
                     yield event.get("timestamp", start_ms), event["message"]
