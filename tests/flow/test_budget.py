@@ -195,3 +195,17 @@ async def test_how_long_reading_has_waited_without_being_served_is_known() -> No
     budget.adjust(-4)
     await second
     assert budget.waiting_seconds == 0
+
+
+async def test_bytes_that_only_reading_can_free_do_not_keep_reading_from_going_on() -> None:
+    budget = Budget(10)
+    budget.adjust_partial(9)
+    await budget.acquire(5)
+    (second,) = await started(budget.acquire(1))
+
+    assert not second.done()
+    budget.adjust(-5)
+    await second
+    budget.adjust(-1)
+    budget.adjust_partial(-9)
+    assert (budget.used_bytes, budget.partial_bytes) == (0, 0)
