@@ -3,7 +3,7 @@
 from agent.core.batching.span import HELD_OVERHEAD_BYTES, Span, escaped
 from agent.parts import URGENT_BUDGET_SHARE
 from agent.settings import Settings
-from agent.tail.tailer import CHUNK_BYTES
+from agent.tail.chunks import CHUNK_BYTES
 from tests.core.batching.spans import span_of
 
 
