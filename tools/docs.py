@@ -1,8 +1,8 @@
-"""Generates docs/configuration.md from the settings model and docs/metrics.md from the agent's declared metrics.
+"""Generates the reference pages of docs/: configuration, metrics, events, chart and command line.
 
-`python -m tools.docs` writes both pages. With --check it writes nothing, names each page that is out of date, and exits
-0 or 1. The texts in the tables come from agent/settings/model.py and agent/telemetry/metrics.py. This module holds only
-the text around the tables.
+`python -m tools.docs` writes the pages. With --check it writes nothing, names each page that is out of date, and exits
+0 or 1. The texts of configuration.md and metrics.md come from agent/settings/model.py and agent/telemetry/metrics.py;
+this module holds only the text around their tables. tools/reference makes the other pages.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from agent.settings import Settings
 from agent.settings.load import PREFIX
 from agent.telemetry import Telemetry
 from tools import ROOT
+from tools.reference.chart import chart
+from tools.reference.cli import cli
+from tools.reference.events import events
 
 DOCS = ROOT / "docs"
 MIB = 1024 * 1024
@@ -108,7 +111,13 @@ def metrics() -> str:
     return METRICS_HEAD + "\n" + "\n".join(lines) + "\n"
 
 
-PAGES = {"configuration.md": configuration, "metrics.md": metrics}
+PAGES = {
+    "configuration.md": configuration,
+    "metrics.md": metrics,
+    "events.md": events,
+    "chart.md": chart,
+    "cli.md": cli,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
