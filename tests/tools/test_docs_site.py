@@ -30,6 +30,7 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_other_hosts(tm
         loaded = re.findall(r'<(?:script|img|iframe)[^>]+src="(https?:[^"]+)"', html)
         loaded += re.findall(r'<link[^>]+rel="(?:stylesheet|preconnect)"[^>]+href="(https?:[^"]+)"', html)
         assert loaded == [], page.name
+        assert "unpkg.com" not in html, page.name  # where the theme loads scripts from when a feature needs them
 
 
 def test_a_link_without_a_target_and_a_page_without_a_place_are_errors(tmp_path: Path):
