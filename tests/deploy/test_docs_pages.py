@@ -226,3 +226,19 @@ def test_the_guide_lists_every_alarm_of_the_stack():
     alarms = {name for stack in stacks for kind in kinds for name in stack.of_type(kind)}
 
     assert {name for name in alarms if f"`{name}`" not in page} == set()
+
+
+def test_no_page_and_no_manifest_upgrades_with_reuse_values():
+    """`--reuse-values` keeps the defaults of the old chart. upgrade.md explains why it is not used."""
+    places = [
+        ROOT / "README.md",
+        *DOCS,
+        *(ROOT / "manifests").rglob("*.yaml"),
+        *(ROOT / "helm/falcowatch").rglob("*.*"),
+    ]
+
+    found = {
+        path.name for path in places if path.is_file() and re.search(r"(?<!then)--?reuse-values", path.read_text())
+    }
+
+    assert found <= {"upgrade.md"}
