@@ -1,4 +1,4 @@
-"""Runs the shell commands of a page in a real shell, in which every program is replaced by a recorder.
+"""The commands of a page: runs them in a real shell, in which every program is replaced by a recorder.
 
 So the shell joins lines, expands variables and substitutes commands exactly as for a reader of the page. The recorder
 notes its arguments, prints the account when it is asked for it, and does nothing else.
@@ -12,8 +12,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+from agent.cli import command_parser
+
 ACCOUNT = "123456789012"
 PROGRAMS = ("aws", "docker", "helm", "kubectl", "make", ".venv/bin/python", ".venv/bin/falcowatch")
+
+BY_HAND = {("cloudformation", "deploy"), ("ecr", "get-login-password"), ("logs", "tail")}
+"""Commands of the AWS CLI that are no operation of the API."""
+
+GLOBAL_OPTIONS = {"--query", "--output", "--region", "--endpoint-url", "--cli-input-yaml"}
+"""Options of every command of the AWS CLI."""
+
+IN_PROGRESS = {"fleet"}
+"""Commands of falcowatch that are still being built and may be missing."""
 
 _RECORDER = """#!{python}
 import json, sys
@@ -49,3 +60,20 @@ def recorded_calls(script: str, folder: Path) -> list[list[str]]:
     assert done.returncode == 0, done.stderr
     # The two programs of a pipe run at the same time, so their order may differ between runs.
     return [json.loads(line) for line in record.read_text().splitlines()]
+
+
+def options(words: list[str]) -> dict[str, str]:
+    """The options of a call: `--name value`, `--name=value` or `--flag`."""
+    found: dict[str, str] = {}
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
+        if word.startswith("-"):
+            name, joined, value = word.partition("=")
+            found[name] = value if joined else ("" if following.startswith("-") else following)
+    return found
+
+
+def known_commands() -> set[str]:
+    (subcommands,) = [
+        action for action in command_parser()._actions if action.dest == "==SUPPRESS==" and action.choices
+    ]
+    return set(subcommands.choices or ())

@@ -21,19 +21,22 @@ from agent.cli import command_parser
 from agent.settings import load_settings
 from tests.deploy.cloudformation import Stack
 from tests.deploy.conftest import Runner, documents
-from tests.deploy.quickstart import ACCOUNT, recorded_calls, shell_blocks
+from tests.deploy.quickstart import (
+    ACCOUNT,
+    BY_HAND,
+    GLOBAL_OPTIONS,
+    IN_PROGRESS,
+    known_commands,
+    options,
+    recorded_calls,
+    shell_blocks,
+)
 from tests.deploy.test_prometheus_rules import anchors
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 STACK = ROOT / "manifests/aws/stack.yaml"
 LARGEST_PICTURE_BYTES = 250_000
-
-BY_HAND = {("cloudformation", "deploy"), ("ecr", "get-login-password"), ("logs", "tail")}
-"""Commands of the AWS CLI that are no operation of the API."""
-
-IN_PROGRESS = {"fleet"}
-"""Commands of falcowatch that are still being built and may be missing."""
 
 Call = list[str]
 
@@ -49,23 +52,6 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> list[Call]:
 def of(calls: list[Call], program: str, *start: str) -> list[Call]:
     """The arguments of the calls of a program that begin with these words."""
     return [call[1:] for call in calls if call[0] == program and tuple(call[1 : 1 + len(start)]) == start]
-
-
-def options(words: Call) -> dict[str, str]:
-    """The options of a call: `--name value`, `--name=value` or `--flag`."""
-    found: dict[str, str] = {}
-    for word, following in zip(words, [*words[1:], "--"], strict=True):
-        if word.startswith("-"):
-            name, joined, value = word.partition("=")
-            found[name] = value if joined else ("" if following.startswith("-") else following)
-    return found
-
-
-def known_commands() -> set[str]:
-    (subcommands,) = [
-        action for action in command_parser()._actions if action.dest == "==SUPPRESS==" and action.choices
-    ]
-    return set(subcommands.choices or ())
 
 
 def parameters_of_the_stack(calls: list[Call]) -> dict[str, str]:
@@ -128,8 +114,7 @@ def test_moto_or_the_model_of_aws_takes_every_call(calls: list[Call], aws: Any):
         assert operation in names, f"aws {service} {operation}"
         shape = model.operation_model(names[operation]).input_shape
         members = {xform_name(name, "-"): name for name in shape.members} if shape else {}
-        global_options = {"--query", "--output", "--region"}
-        request = {members[name[2:]]: value for name, value in options(words).items() if name not in global_options}
+        request = {members[name[2:]]: value for name, value in options(words).items() if name not in GLOBAL_OPTIONS}
         assert not ParamValidator().validate(request, shape).has_errors() if shape else not request
         if (service, operation) != ("eks", "create-addon"):  # moto has no add-ons
             getattr(aws(service), xform_name(names[operation]))(**request)

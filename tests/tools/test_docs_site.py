@@ -16,8 +16,9 @@ pytest.importorskip("mkdocs", reason="needs the dev group's mkdocs")
 
 
 def build(configuration: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", configuration, "--site-dir", site]
+    places = ["--config-file", str(configuration), "--site-dir", str(site)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONWARNINGS": "default"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", *places]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
 
 
