@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from agent.selfmonitor.liveness import Transition
 from agent.selfmonitor.lost_dead_letters import announce_lost
 from agent.ship.control_event import control_event
 from agent.tail.types import Gap
-from tests.selfmonitor.whole_agent import NOWHERE, built, own_events, running, until
+from tests.selfmonitor.whole_agent import NOWHERE, built, own_events
 from tools import ROOT
 from tools.reference.events import ANY, EVENTS, ROUTINE, URGENT
 
@@ -28,17 +29,20 @@ PAGES = {page.kind: page for page in EVENTS}
 STATES = get_args(get_type_hints(Transition)["state"])
 
 
+def constants_of(module: ast.Module) -> Iterator[tuple[str, object]]:
+    """Yields the constants at the top level of a module, with their values."""
+    for node in module.body:
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=value)):
+                yield name, value
+
+
 def published_kinds() -> Iterator[str]:
     """Yields the kind of each `OwnEvent(kind, …)` and `_Wording(kind, …)` in the code of the agent."""
-    for path in sorted((ROOT / "agent").rglob("*.py")):
-        module = ast.parse(path.read_text())
-        constants = {
-            node.target.id: node.value.value
-            for node in module.body
-            if isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-            and isinstance(node.value, ast.Constant)
-        }
+    modules = [ast.parse(path.read_text()) for path in sorted((ROOT / "agent").rglob("*.py"))]
+    everywhere = {name: value for module in modules for name, value in constants_of(module)}
+    for module in modules:
+        constants = everywhere | dict(constants_of(module))  # its own constants come first
         for node in ast.walk(module):
             match node:
                 case ast.Call(func=ast.Name(id="OwnEvent" | "_Wording"), args=[ast.Constant(value=kind), *_]):
@@ -101,6 +105,11 @@ async def test_the_events_about_losses_have_the_priority_the_stream_and_the_fiel
 
 
 async def test_every_field_of_a_heartbeat_is_on_the_page(tmp_path: Path):
+    sent: list[OwnEvent] = []
+
+    async def send(event: OwnEvent, leaving: bool) -> None:
+        sent.append(event)
+
     async with built(tmp_path, NOWHERE) as agent:
         parts = agent.parts
         heartbeat = Heartbeat(
@@ -109,11 +118,13 @@ async def test_every_field_of_a_heartbeat_is_on_the_page(tmp_path: Path):
             gaps=parts.gaps,
             defects=parts.telemetry.defects,
             falco=parts.falco_watch.heartbeat_fields,
-            publish=parts.outbox.publish,
+            send=send,
+            due=asyncio.Event(),
         )
-        async with running(heartbeat.run()):
-            await until(lambda: own_events(agent, Lane.ROUTINE))
+        await heartbeat.leave()
 
-        (event,) = own_events(agent, Lane.ROUTINE)
-        assert (PAGES["heartbeat"].priority, PAGES["heartbeat"].stream) == (event["priority"], ROUTINE)
-        assert set(event["output_fields"]) - set(PAGES["heartbeat"].fields) == set()
+    (event,) = sent
+    page = PAGES[event.kind]
+    assert (page.priority, page.stream) == (event.priority, ROUTINE)
+    assert event.lane is Lane.ROUTINE
+    assert set(event.fields) - set(page.fields) == set()

@@ -49,7 +49,7 @@ EVENTS: Final = (
         "heartbeat",
         "Informational",
         ROUTINE,
-        "at the start, and every `heartbeat_seconds`",
+        "at the start, every `heartbeat_seconds`, after much was read, and at the end; see [proof.md](proof.md#seals)",
         {
             "books.read": "records read since the start of the agent",
             "books.shipped": "records that CloudWatch acknowledged",
