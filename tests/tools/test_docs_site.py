@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools import ROOT
+from tools.site_titles import on_page_markdown
 
 pytest.importorskip("mkdocs", reason="needs the dev group's mkdocs")
 
@@ -40,6 +41,7 @@ def test_a_link_without_a_target_and_a_page_without_a_place_are_errors(tmp_path:
     (tmp_path / "docs/lost.md").write_text("# Lost\n")
     settings = (ROOT / "mkdocs.yml").read_text()
     head, _, _ = settings.partition("nav:\n  - index.md\n")
+    head = head.replace("tools/", f"{ROOT}/tools/")
     (tmp_path / "mkdocs.yml").write_text(f"{head}nav:\n  - index.md\n")
 
     result = build(tmp_path / "mkdocs.yml", tmp_path / "site")
@@ -47,3 +49,12 @@ def test_a_link_without_a_target_and_a_page_without_a_place_are_errors(tmp_path:
     assert result.returncode == 1
     for warning in ("'nowhere.md'", "index.md#no-heading", "lost.md"):
         assert warning in result.stderr
+
+
+def test_a_link_that_names_a_file_shows_the_title_of_its_page(tmp_path: Path):
+    (tmp_path / "iam.md").write_text("<!-- Generated. -->\n# AWS permissions\n")
+    written = "see [iam.md](iam.md#option-1), [the walk](walk.md), [gone.md](gone.md)"
+
+    shown = on_page_markdown(written, config={"docs_dir": str(tmp_path)})
+
+    assert shown == "see [AWS permissions](iam.md#option-1), [the walk](walk.md), [gone.md](gone.md)"
