@@ -19,6 +19,9 @@ MAX_US: Final = 6.0
 MAX_OF_THE_BASELINE: Final = 1.4
 MIN_TIMES_A_PEER: Final = 3.0
 MAX_PEAK_MB: Final = 120.0
+OTHER_COMPRESSION = {"falcowatch-plain": "none", "falcowatch-gzip": "gzip"}
+"""The rows of the agent with a setting that is not the default. Until 2026-11 the default was `none`."""
+
 PEER_NOTES: Final[Mapping[str, str]] = {
     "fluent-bit": "fluent-bit adds no pod metadata, so its events are smaller",
     "fluent-bit-kubernetes": "fluent-bit-kubernetes adds the metadata of Falco's own pod with its kubernetes filter",
@@ -99,11 +102,11 @@ def _catch_up_verdict(found: Found) -> Iterator[Judgement]:
             if row["shipper"] in PEER_NOTES:
                 yield Judgement(f"{PEER_NOTES[row['shipper']]} (benchmarks/peers).")
     for row in found["rows"]:
-        if row["shipper"] == "falcowatch-gzip":
+        if compression := OTHER_COMPRESSION.get(row["shipper"]):
             of_the_baseline = row["us_per_alert"] / row["baseline_us"]
             yield Judgement(
-                f"With cloudwatch.compression=gzip: {row['us_per_alert']:.3g} µs, {of_the_baseline:.3g} × the "
-                f"baseline, {row['wire_bytes'] / ours['wire_bytes']:.0%} of the bytes on the wire."
+                f"With cloudwatch.compression={compression}: {row['us_per_alert']:.3g} µs, {of_the_baseline:.3g} × the "
+                f"baseline, {row['wire_bytes'] / ours['wire_bytes']:.3g} × the bytes on the wire."
             )
     if found["absent_peers"] != "none":
         yield Judgement(f"Not part of this run, so not compared: {found['absent_peers']}.")

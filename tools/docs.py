@@ -1,8 +1,8 @@
-"""Generates the reference pages of docs/: configuration, metrics, events, chart and command line.
+"""Generates the reference pages of docs/: configuration, metrics, events, appended keys, chart and command line.
 
 `python -m tools.docs` writes the pages. With --check it writes nothing, names each page that is out of date, and exits
 0 or 1. The texts of configuration.md and metrics.md come from agent/settings/model.py and agent/telemetry/metrics.py;
-this module holds only the text around their tables. tools/reference makes the other pages.
+this module holds only the text around their tables. tools/appended.py and tools/reference make the other pages.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from agent.settings import Settings
 from agent.settings.load import PREFIX
 from agent.telemetry import Telemetry
 from tools import ROOT
+from tools.appended import appended
 from tools.reference.chart import chart
 from tools.reference.cli import cli
 from tools.reference.events import events
@@ -115,6 +116,7 @@ PAGES = {
     "configuration.md": configuration,
     "metrics.md": metrics,
     "events.md": events,
+    "appended.md": appended,
     "chart.md": chart,
     "cli.md": cli,
 }
