@@ -75,6 +75,8 @@ BY_CODE: dict[str, tuple[_Kind, str]] = {
     "RequestEntityTooLargeException": (Invalid, "too_large"),
     # The maximum of a resource, never a rate: botocore lists it as throttling and would retry it at once.
     "LimitExceededException": (Refused, "quota"),
+    # For example FilterLogEvents on a group of the class INFREQUENT_ACCESS.
+    "InvalidOperationException": (Refused, "unsupported"),
 }
 
 # Only for answers without a known code: a load balancer or a proxy answered instead of AWS.
@@ -98,6 +100,7 @@ _REMEDIES: dict[tuple[_Kind, str], str] = {
     (Denied, "identity_token"): "check the role's trust policy and the cluster's OIDC provider",
     (Missing, "missing"): "it is created when cloudwatch.create is true",
     (Refused, "quota"): "a limit of the account is reached: raise it in Service Quotas, or remove what is unused",
+    (Refused, "unsupported"): "the log group does not support this operation: check the group's class",
     (Unavailable, "tls"): "the certificate is not trusted: set AWS_CA_BUNDLE, or repair the endpoint's certificate",
     (Unavailable, "dns"): "the name does not resolve: check cloudwatch.region, the endpoint and the node's DNS",
     (Unavailable, "proxy"): "a proxy refuses the connection, not IAM: check HTTPS_PROXY and NO_PROXY",

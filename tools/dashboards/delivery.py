@@ -212,6 +212,12 @@ ROWS = (
                 "The quota of AWS counts puts, so larger batches use less of it.",
                 quantiles("falcowatch_put_events", "le", "events"),
             ),
+            Panel(
+                "Seals by node",
+                "Seals written in the time range. Each states what CloudWatch has acknowledged; a node that writes none "
+                "proves nothing.",
+                [Query(f"sum by (node) (delta(falcowatch_seal_number{{{OURS}}}[$__rate_interval]))", "{{node}}")],
+            ),
         ),
     ),
 )

@@ -144,6 +144,20 @@ EVENTS: Final = (
         FALCO_FIELDS | SUCCESSOR,
     ),
     EventPage(
+        "enrichment down",
+        "Critical",
+        URGENT,
+        "for 10 minutes the agent could not read pods from the API server; the text names the reason",
+        {"enrichment.down_seconds": "for how long pods could not be read"},
+    ),
+    EventPage(
+        "enrichment up",
+        "Notice",
+        URGENT,
+        "pods can be read again",
+        {"enrichment.down_seconds": "for how long pods could not be read"},
+    ),
+    EventPage(
         "storm",
         "that of the alerts",
         ROUTINE,
