@@ -39,7 +39,8 @@ FALCO_FIELDS: Final = {
 }
 NODE_FIELDS: Final = {
     "falco.state": "`reading`, `text`, `silent`, `elsewhere` or `none`: see [falco-state.md](falco-state.md)",
-    "falco.pods": "the Falcos of the node",
+    "falco.pods": "the first Falcos of the node",
+    "falco.pod_count": "the number of Falcos on the node",
     "falco.blind_seconds": "how long the node has been, or was, blind",
 }
 SUCCESSOR: Final = {"falco.successor": "the pod that took its place"}
