@@ -156,6 +156,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         restored.positions,
         matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
         express_bytes=settings.falco.express_bytes,
+        urgent_bytes=partial(shipper.held_bytes, Lane.URGENT),
         moved=moved,
         unshipped=restored.seal.unshipped if restored.seal is not None else {},
     )
