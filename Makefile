@@ -23,7 +23,7 @@ SEED ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test tests test-cluster e2e test-tools check lint types floors generated render-manifests \
-	check-manifests image image-local release release-notes benchmarks faults fuzz lock clean
+	check-manifests docs docs-serve pictures image image-local release release-notes benchmarks faults fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' \
@@ -80,9 +80,21 @@ render-manifests: $(VENV)/development ## write the chart's schema and README, it
 	$(BIN)/python -m tools.chart.generate
 	$(BIN)/python -m tools.chart.render
 
+pictures: $(VENV)/development ## run the demo and draw the pictures of README.md from it (chromium)
+	$(BIN)/python -m tools.pictures
+
 lock: $(VENV)/development ## write both lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock
+
+##@ Document
+docs: $(VENV)/development ## build the documentation as a site into build/site; a broken link is an error
+	$(BIN)/python -m tools.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open build/site/index.html"
+
+docs-serve: $(VENV)/development ## serve the documentation on http://127.0.0.1:8000 and rebuild it on each change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 ##@ Image
 image: ## build the image with docker, podman or buildah: IMAGE=name PYTHON_IMAGE=base@sha256:… BUILDER=…

@@ -24,7 +24,7 @@ N = TypeVar("N", int, float)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = command_parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
@@ -120,7 +120,7 @@ def _dead_letters(arguments: argparse.Namespace) -> int:
     return 0 if not kept else 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="falcowatch", description="Ships Falco's alerts to Amazon CloudWatch Logs.")
     parser.add_argument("--version", action="version", version=f"falcowatch {version('falcowatch')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -1,9 +1,8 @@
-"""Generates docs/configuration.md from the settings model, docs/metrics.md from the agent's declared metrics, and
-docs/appended.md.
+"""Generates the reference pages of docs/: configuration, metrics, events, appended keys, chart and command line.
 
 `python -m tools.docs` writes the pages. With --check it writes nothing, names each page that is out of date, and exits
-0 or 1. The texts in the tables come from agent/settings/model.py and agent/telemetry/metrics.py. This module holds only
-the text around the tables.
+0 or 1. The texts of configuration.md and metrics.md come from agent/settings/model.py and agent/telemetry/metrics.py;
+this module holds only the text around their tables. tools/appended.py and tools/reference make the other pages.
 """
 
 from __future__ import annotations
@@ -24,6 +23,9 @@ from agent.settings.load import PREFIX
 from agent.telemetry import Telemetry
 from tools import ROOT
 from tools.appended import appended
+from tools.reference.chart import chart
+from tools.reference.cli import cli
+from tools.reference.events import events
 
 DOCS = ROOT / "docs"
 MIB = 1024 * 1024
@@ -110,7 +112,14 @@ def metrics() -> str:
     return METRICS_HEAD + "\n" + "\n".join(lines) + "\n"
 
 
-PAGES = {"configuration.md": configuration, "metrics.md": metrics, "appended.md": appended}
+PAGES = {
+    "configuration.md": configuration,
+    "metrics.md": metrics,
+    "events.md": events,
+    "appended.md": appended,
+    "chart.md": chart,
+    "cli.md": cli,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
