@@ -120,6 +120,13 @@ def _dead_letters(arguments: argparse.Namespace) -> int:
     return 0 if not kept else 1
 
 
+def _migrate(arguments: argparse.Namespace) -> int:
+    from agent.migrate import migrated
+
+    sys.stdout.write(migrated(arguments.file, os.environ))
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="falcowatch", description="Ships Falco's alerts to Amazon CloudWatch Logs.")
     parser.add_argument("--version", action="version", version=f"falcowatch {version('falcowatch')}")
@@ -143,6 +150,13 @@ def _parser() -> argparse.ArgumentParser:
         command("dead-letters", "shows or resends the records that CloudWatch rejected", _dead_letters)
     )
     dead_letters.add_argument("action", choices=["list", "replay"], help="list them, or send them again")
+
+    migrate = command("migrate", "turns a configuration of Fluent Bit into one of Falcowatch, with comments", _migrate)
+    migrate.add_argument(
+        "file",
+        metavar="FILE",
+        help="fluent-bit.conf, fluent-bit.yaml, a ConfigMap as kubectl prints it, or - for standard input",
+    )
 
     demo = command("demo", "runs the agent on this machine with captured alerts and an embedded CloudWatch", _demo)
     demo.add_argument(
