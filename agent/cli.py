@@ -59,30 +59,26 @@ def _run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from agent.check import probes
+    from agent.check import Probe, as_json, lines, probes, report_of
     from agent.settings import load_settings
-    from agent.settings.explain import printable
 
     # A file name in a setting or in a message may not be UTF-8.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     loaded = load_settings(os.environ, arguments.config)
-    out = Console(highlight=False, soft_wrap=True)
-    for dotted, value, source in loaded.rows():
-        out.print(f"{dotted:36} {printable(dotted, value):28} {source}", markup=False)
 
-    async def probe() -> bool:
-        fine = True
-        async for found in probes(loaded.settings):
-            outcome = "[green]ok     [/green]" if found.ok else "[red]failed [/red]"
-            if not found.ok and not found.required:
-                outcome = "[yellow]warning[/yellow]"
-            out.print(f"{outcome} {found.name}: ", end="")
-            out.print(without_passwords(found.detail), markup=False)
-            fine = fine and (found.ok or not (found.required or arguments.strict))
-        return fine
+    async def probed() -> list[Probe]:
+        return [each async for each in probes(loaded.settings)]
 
-    return 0 if asyncio.run(probe()) else 1
+    with Console(stderr=True).status("checking …"):
+        report = report_of(loaded, asyncio.run(probed()), strict=arguments.strict)
+    if arguments.json:
+        sys.stdout.write(as_json(report, every_setting=arguments.all).decode() + "\n")
+    else:
+        out = Console(highlight=False, soft_wrap=True)
+        for line in lines(report, every_setting=arguments.all):
+            out.print(line)
+    return 0 if report.ready else 1
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -139,13 +135,19 @@ def _parser() -> argparse.ArgumentParser:
 
     def configured(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
         added.add_argument(
-            "--config", type=Path, metavar="FILE", help="YAML configuration file (default: FALCOWATCH_CONFIG)"
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="YAML configuration file (default: the value of FALCOWATCH_CONFIG, else /etc/falcowatch/config.yaml "
+            "if that file exists)",
         )
         return added
 
     configured(command("run", "runs the agent; SIGTERM drains and stops it", _run))
-    check = configured(command("check", "prints the configuration and checks everything that the agent needs", _check))
+    check = configured(command("check", "checks everything that the agent needs, and prints the configuration", _check))
     check.add_argument("--strict", action="store_true", help="exit with 1 also when there is a warning")
+    check.add_argument("--all", action="store_true", help="print also the settings that have their defaults")
+    check.add_argument("--json", action="store_true", help="print one JSON object")
     dead_letters = configured(
         command("dead-letters", "shows or resends the records that CloudWatch rejected", _dead_letters)
     )

@@ -250,7 +250,7 @@ def test_a_key_that_is_not_text_is_an_unknown_setting(problems, tmp_path):
     [first, second] = problems("9801: x\ncloudwatch: {true: y}")
 
     assert first.startswith(
-        f"cloudwatch.True (from {tmp_path / 'config.yaml'}): is not a setting; the keys of this section are"
+        f"cloudwatch.true (from {tmp_path / 'config.yaml'}): is not a setting; the keys of this section are"
     )
     assert second.startswith(
         f"9801 (from {tmp_path / 'config.yaml'}): is not a setting; the keys of this section are node_name,"
