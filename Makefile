@@ -72,8 +72,9 @@ generated: $(VENV)/development ## check that generated documentation and the das
 	$(BIN)/python -m tools.docs --check
 	$(BIN)/python -m tools.dashboards --check
 
-check-manifests: $(VENV)/development ## list the placeholders that are not filled in below manifests/: MANIFESTS='path …'
-	$(BIN)/python -m tools.placeholders $(MANIFESTS)
+check-manifests: ## list what is not filled in in the manifests of the walk, or in others: MANIFESTS=manifests/agent
+	@test -n "$(PYTHON)" || { echo "make check-manifests needs Python 3.11 or newer. Name one: make check-manifests PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) tools/placeholders.py $(MANIFESTS)
 
 ##@ Generate
 render-manifests: $(VENV)/development ## write the chart's schema and README, its golden renders, and manifests/agent

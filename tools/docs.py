@@ -42,7 +42,8 @@ A duration is a number of seconds or a text such as `500ms`, `30s`, `5m`, `1h30m
 An unknown key is an error, in the file and in the environment.
 Credentials are not configured here: the agent takes them from the AWS credentials chain ([iam.md](iam.md)).
 
-`falcowatch check` prints the keys that differ from their defaults, and the source of each value; `--all` prints every key.
+`falcowatch check` prints the keys that differ from their defaults, and the source of each value.
+With `--all` it prints every key.
 If the configuration has errors, it prints all of them and exits with code 2.
 In the Helm chart, these keys go below `config`. In `manifests/agent`, they go into `config.yaml`.
 
