@@ -83,3 +83,13 @@ def test_a_record_from_the_file_before_settles_there_only_when_it_is_committed_h
 
     entry_ahead.settle(1)
     assert (before.committed, after.committed) == (100, 60)
+
+
+def test_an_entry_is_settled_only_with_its_last_record():
+    scan_ledger = ScanLedger()
+    entry = scan_ledger.enter((10, 30), 0.0)
+
+    entry.settle(1)
+
+    assert scan_ledger.in_flight == 1
+    assert scan_ledger.skip_scanned(records(0), 5) == (records(0), []), "reading has not come to a scanned record"
