@@ -20,6 +20,9 @@ DEEPEST_NESTING: Final = 40
 _PIPELINE: Final = {"inputs": "input", "filters": "filter", "outputs": "output"}
 _ONE_LINE: Final = frozenset({"path", "exclude_path", "multiline.parser"})
 """Options whose list has the meaning of one value with commas. Other lists repeat the option."""
+_TOP_LEVEL: Final = frozenset({"env", "includes", "multiline_parsers", "parsers", "pipeline", "service"})
+_RARE: Final = frozenset({"customs", "extensions", "plugins", "stream_processor", "streams", "upstream_servers"})
+_OF_CHARTS: Final = frozenset({"image", "serviceAccount", "cloudWatch", "cloudWatchLogs", "daemonSetVolumes"})
 _LISTS: Final = {"parsers": "parser", "multiline_parsers": "multiline_parser", "upstream_servers": "upstream"}
 
 
@@ -41,6 +44,13 @@ def compose(text: str, file: str) -> list[yaml.Node]:
 def parse(root: yaml.Node, file: str, include: Include) -> Document:
     """The document of this file and of those that it includes. Raises SettingsError with file and line."""
     parts: list[Document] = []
+    keys = {key for key, _ in pairs(root)}
+    if not keys & (_TOP_LEVEL | _RARE) or (keys & _OF_CHARTS and "pipeline" not in keys):
+        raise refusal(
+            _place(root, file),
+            f"is not a configuration of Fluent Bit, which has the keys {', '.join(sorted(_TOP_LEVEL))}. If it is a values "
+            "file of a chart, use `helm template … | falcowatch migrate -`",
+        )
     for key, node in _pairs(root, file, "the configuration"):
         place = _place(node, file)
         if key == "includes":

@@ -29,7 +29,7 @@ def test_the_configuration_of_the_article(migrate_example):
         "DB /var/log/flb_falco.db: The position is saved when a line is read, not when it is delivered",
         "Parser falco: On a node with containerd, a JSON parser does not match",
         "5 seconds after a rotation (the default of Rotate_Wait)",
-        "After 1 retry (the default of Retry_Limit) a chunk",
+        "Retry_Limit is 1 by default. After 1 retry, within 10 seconds, a chunk with all its alerts is dropped",
         "An event over 256 KiB is cut",
     ):
         assert fact in result.lost

@@ -163,8 +163,10 @@ def test_a_value_that_is_not_valid_is_left_out_and_named(of_output, line, proble
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["Retry_Limit 5"], "After 5 retries a chunk"),
-        (["Retry_Limit no_retries"], "After no retry a chunk"),
+        (["Retry_Limit 1"], "After 1 retry, within 10 seconds, a chunk with all its alerts is dropped"),
+        (["Retry_Limit 5"], "After 5 retries, within 310 seconds, a chunk"),
+        (["Retry_Limit no_retries"], "is dropped at the first error"),
+        ([], "Retry_Limit is 1 by default. After 1 retry"),
         (["log_key log"], "Only the field 'log' arrives"),
         (["tls.verify Off"], "Without verification anyone"),
         (["storage.total_limit_size 100M"], "When 100M wait on disk, Fluent Bit deletes the oldest"),
@@ -186,7 +188,7 @@ def test_an_output_that_always_tries_again_does_not_lose_by_its_retries(of_outpu
     [
         ([], "Without DB, Fluent Bit starts at the end"),
         (["Read_from_Head On"], "each restart sends every file again"),
-        (["Read_from_Head Off"], "before Fluent Bit first saw their file are skipped"),
+        (["Read_from_Head Off"], "before Fluent Bit's first start are skipped"),
         (["DB /x", "DB.Sync off"], "With DB.Sync off a power failure"),
         (["Skip_Long_Lines Off", "Buffer_Max_Size 64k"], "One line over Buffer_Max_Size (64k) ends the reading"),
         (["Skip_Long_Lines On"], "A line over Buffer_Max_Size (32k) is dropped"),
@@ -209,6 +211,8 @@ def test_an_input_with_a_buffer_on_disk_does_not_lose_its_memory(of_input):
     result = of_input("storage.type filesystem", "DB /x", "DB.Sync full")
 
     assert "are only in memory" not in result.lost
+    assert "Mem_Buf_Limit" not in result.lost
+    assert "Mem_Buf_Limit" not in of_input("storage.type filesystem", "Mem_Buf_Limit 5MB").lost
     assert "power failure" not in result.lost
 
 
@@ -239,3 +243,10 @@ def test_a_second_value_for_one_setting_is_announced(of_output):
 
     assert result.settings["cloudwatch.region"] == "eu-west-2"
     assert "cloudwatch.region has another value before; the last one is used" in result.todo
+
+
+def test_without_positions_and_from_the_head_only_the_duplicates_are_named(of_input):
+    result = of_input("Read_from_Head On")
+
+    assert "each restart sends every file again" in result.lost
+    assert "Without DB, Fluent Bit starts at the end" not in result.lost

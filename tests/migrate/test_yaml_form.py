@@ -76,7 +76,9 @@ def test_standard_input_is_read(tmp_path):
         ("pipeline:\n  - a\n", "fluent-bit.conf:2: pipeline must be a mapping of names and values"),
         ("pipeline:\n  inputs:\n    - tail\n", "fluent-bit.conf:3: must be a mapping with the options of one input"),
         ("service: 5\n", "fluent-bit.conf:1: a section must be a mapping of names and values"),
-        ("a: b\n---\n- c\n", "fluent-bit.conf:3: is not a configuration of Fluent Bit"),
+        ("service: {flush: 1}\n---\n- c\n", "fluent-bit.conf:3: is not a configuration of Fluent Bit"),
+        ("a: b\n", "fluent-bit.conf:1: is not a configuration of Fluent Bit, which has the keys env, includes"),
+        ("image: {}\nservice: {extraService: x}\ncloudWatchLogs: {}\n", "use `helm template … | falcowatch migrate -`"),
         ("includes: [gone.yaml]\n", "fluent-bit.conf:1: includes 'gone.yaml', which is not here"),
         ("x: \x01\n", "fluent-bit.conf:1: is not valid YAML (it contains characters that YAML does not allow)"),
         ("a: &a [*a]\n", "is nested more than 40 levels deep, or contains itself"),
@@ -92,3 +94,13 @@ def test_standard_input_is_read(tmp_path):
 )  # fmt: skip
 def test_a_file_that_cannot_be_read_is_refused_with_file_and_line(refused, text, problem):
     assert problem in refused(text)
+
+
+def test_a_chart_that_helm_renders_is_read(migrate):
+    body = "".join(f"    {line}\n" for line in PIPELINE.splitlines())
+    text = (
+        "kind: ServiceAccount\napiVersion: v1\nmetadata: {name: fluent-bit}\n---\n# Source: a template\n---\n"
+        f"apiVersion: v1\nkind: ConfigMap\ndata:\n  parsers.conf: ''\n  fluent-bit.yaml: |\n{body}"
+    )
+
+    assert migrate(text).settings["cloudwatch.log_group"] == "GROUP"

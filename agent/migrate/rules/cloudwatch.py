@@ -74,8 +74,16 @@ def _retry_limit(option: Option, _section: Section) -> Outcome:
     value = option.value.strip().lower()
     if value in ("no_limits", "false", "off"):
         return Outcome(says)
-    tries = "no retry" if value == "no_retries" else f"{option.value} retries" if value != "1" else "1 retry"
-    return Outcome(says, lost=f"After {tries} a chunk with all its alerts is dropped: an outage of a minute is enough.")
+    return Outcome(says, lost=_after_retries(int(value) if value.isdecimal() and len(value) < 4 else 0))
+
+
+def _after_retries(number: int) -> str:
+    """Before a retry Fluent Bit waits at most 5 seconds times two to the power of its number, and at most 2000."""
+    if number == 0:
+        return "A chunk with all its alerts is dropped at the first error."
+    longest = sum(min(5 * 2**each, 2000) for each in range(1, number + 1))
+    retries = "1 retry" if number == 1 else f"{number} retries"
+    return f"After {retries}, within {longest:,} seconds, a chunk with all its alerts is dropped."
 
 
 def _log_key(option: Option, _section: Section) -> Outcome:
@@ -150,9 +158,7 @@ CLOUDWATCH: Final = Rules(
         "processors.": fixed("No counterpart: alerts are shipped as Falco wrote them."),
     },
     absent={
-        "retry_limit": "After 1 retry (the default of Retry_Limit) a chunk with all its alerts is dropped: an "
-        "outage of a "
-        "minute is enough.",
+        "retry_limit": f"Retry_Limit is 1 by default. {_after_retries(1)}",
         "auto_create_group": "If the group is missing or is deleted, nothing is delivered (auto_create_group "
         "is false by "
         "default; fluent-bit#11983).",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent.migrate.document import Option, Section
@@ -34,6 +34,8 @@ class Rules:
     by_prefix: Mapping[str, Rule]
     absent: Mapping[str, str]
     """What Fluent Bit loses when the section does not have this option, and so its default applies."""
+    harmless: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Options whose absence loses nothing when another option has one of these values."""
 
 
 def fixed(says: str, *, lost: str = "", todo: str = "") -> Rule:
@@ -47,6 +49,9 @@ def becomes(dotted: str, value: Any, says: str = "") -> Outcome:
     return Outcome(says or f"Becomes {dotted}.", ((dotted, value),))
 
 
+ON = ("on", "true", "yes", "1")
+
+
 def is_on(value: str) -> bool:
     """Fluent Bit's booleans."""
-    return value.strip().lower() in ("on", "true", "yes", "1")
+    return value.strip().lower() in ON

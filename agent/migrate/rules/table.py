@@ -54,8 +54,10 @@ def outcome(option: Option, section: Section) -> Outcome:
 def losses_by_absence(section: Section) -> Iterator[tuple[str, str]]:
     """Each option that the section does not have, with what Fluent Bit loses by its default."""
     present = {option.key for option in section.options}
-    for key, lost in rules_of(section).absent.items():
-        if key not in present:
+    rules = rules_of(section)
+    for key, lost in rules.absent.items():
+        other, values = rules.harmless.get(key, ("", ()))
+        if key not in present and (section.get(other) or "").lower() not in values:
             yield key, lost
 
 

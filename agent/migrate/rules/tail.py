@@ -6,7 +6,7 @@ from typing import Final
 
 from agent.migrate.document import Option, Section
 from agent.migrate.paths import selection
-from agent.migrate.rules.outcome import Outcome, Rule, Rules, fixed, is_on
+from agent.migrate.rules.outcome import ON, Outcome, Rule, Rules, fixed, is_on
 from agent.migrate.variables import has_unknown
 
 _WHOLE_ALERT: Final = "No counterpart: an event is the line that Falco wrote, with two keys appended."
@@ -36,7 +36,7 @@ def _from_head(option: Option, section: Section) -> Outcome:
         return Outcome(says)
     if has_unknown(option.value):
         return Outcome(says)
-    return Outcome(says, lost="Alerts that were written before Fluent Bit first saw their file are skipped.")
+    return Outcome(says, lost="Alerts that are in the files before Fluent Bit's first start are skipped.")
 
 
 def _long_lines(option: Option, section: Section) -> Outcome:
@@ -68,9 +68,12 @@ def _refresh(option: Option, _section: Section) -> Outcome:
     )
 
 
-def _memory(option: Option, _section: Section) -> Outcome:
+def _memory(option: Option, section: Section) -> Outcome:
+    says = "No setting: memory_budget_bytes (16 MiB) bounds all bytes in flight. The two limits count different things."
+    if (section.get("storage.type") or "").lower() == "filesystem":
+        return Outcome(says)
     return Outcome(
-        "No setting: memory_budget_bytes (16 MiB) bounds all bytes in flight. The two limits count different things.",
+        says,
         lost=f"When {option.value} wait in memory, reading pauses, and files that are rotated meanwhile are given up.",
     )
 
@@ -199,4 +202,5 @@ TAIL: Final = Rules(
         "and what it held is lost.",
         "storage.type": _IN_MEMORY,
     },
+    harmless={"db": ("read_from_head", ON), "mem_buf_limit": ("storage.type", ("filesystem",))},
 )
