@@ -48,8 +48,8 @@ def parse(root: yaml.Node, file: str, include: Include) -> Document:
     if not keys & (_TOP_LEVEL | _RARE) or (keys & _OF_CHARTS and "pipeline" not in keys):
         raise refusal(
             _place(root, file),
-            f"is not a configuration of Fluent Bit, which has the keys {', '.join(sorted(_TOP_LEVEL))}. If it is a values "
-            "file of a chart, use `helm template … | falcowatch migrate -`",
+            f"is not a configuration of Fluent Bit, which has the keys {', '.join(sorted(_TOP_LEVEL))}. "
+            "If it is a values file of a chart, use `helm template … | falcowatch migrate -`",
         )
     for key, node in _pairs(root, file, "the configuration"):
         place = _place(node, file)
