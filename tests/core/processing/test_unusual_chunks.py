@@ -1,4 +1,4 @@
-"""Chunks that few files have: other formats, settled records, a failed lookup beside an unknown pod, text with a date."""
+"""Chunks that few files have: other formats, settled records, a failed lookup, text with a date."""
 
 from __future__ import annotations
 
