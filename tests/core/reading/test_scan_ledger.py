@@ -4,7 +4,7 @@ import pytest
 
 from agent.core.reading.ledger import Ledger
 from agent.core.reading.records import Records
-from agent.core.reading.scan_ledger import ScanLedger
+from agent.core.reading.scan_ledger import ScanLedger, Skipped
 
 
 def records(*offsets: int) -> Records:
@@ -92,4 +92,4 @@ def test_an_entry_is_settled_only_with_its_last_record():
     entry.settle(1)
 
     assert scan_ledger.in_flight == 1
-    assert scan_ledger.skip_scanned(records(0), 5) == (records(0), []), "reading has not come to a scanned record"
+    assert scan_ledger.skip_scanned(records(0), 5) == Skipped(records(0)), "reading has not come to a scanned record"
