@@ -62,9 +62,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from agent.check import Probe, as_json, lines, probes, report_of
     from agent.settings import load_settings
 
-    # A file name in a setting or in a message may not be UTF-8.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _print_any_character()
     loaded = load_settings(os.environ, arguments.config)
 
     async def probed() -> list[Probe]:
@@ -119,8 +117,15 @@ def _dead_letters(arguments: argparse.Namespace) -> int:
 def _migrate(arguments: argparse.Namespace) -> int:
     from agent.migrate import migrated
 
+    _print_any_character()
     sys.stdout.write(migrated(arguments.file, os.environ))
     return 0
+
+
+def _print_any_character() -> None:
+    """A file name may not be UTF-8, and a terminal may not know a character."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:
