@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from agent.core.proof.segment import Standing
 from agent.core.reading.ledger import Entry, Ledger
 
 
@@ -125,3 +126,15 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_the_standing_of_a_committed_entry_is_noted_until_reading_begins_anew() -> None:
+    noted: list[Standing] = []
+    ledger = Ledger(note_standing=noted.append)
+    first, second = (Standing(0, end, 1, {}, "digest") for end in (10, 20))
+
+    ledger.enter(10, 1, standing=first).settle(1)
+    ledger.detach()
+    ledger.enter(20, 1, standing=second).settle(1)
+
+    assert (noted, ledger.committed) == ([first], 20)

@@ -93,3 +93,11 @@ def test_an_entry_is_settled_only_with_its_last_record():
 
     assert scan_ledger.in_flight == 1
     assert scan_ledger.skip_scanned(records(0), 5) == Skipped(records(0)), "reading has not come to a scanned record"
+
+
+def test_scanned_records_that_a_rule_settled_are_noted_by_their_offset():
+    scan_ledger = ScanLedger()
+
+    scan_ledger.note_unshipped({10, ("other", 5)}, {"rule": 1})
+
+    assert scan_ledger.unshipped == {10}
