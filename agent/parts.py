@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -118,11 +119,13 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         counts=counts,
         telemetry=telemetry,
     )
+    moved = asyncio.Event()
     outbox = Outbox(
         shipper.accept,
         budget,
         node=settings.node_name,
         cluster=settings.cluster_name,
+        changed=moved.set,
     )
     dead_letters.announce = partial(announce_lost, outbox)
     gaps = GapAnnouncer(outbox, telemetry)
@@ -151,6 +154,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         restored.positions,
         matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
         express_bytes=settings.falco.express_bytes,
+        moved=moved,
         unshipped=restored.seal.unshipped if restored.seal is not None else {},
     )
     reader = Reader(reading, restored)

@@ -6,13 +6,13 @@ runs, and records move. An outage of CloudWatch is no reason to restart a fleet,
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
 from agent.core.values import Lane
+from agent.flow.ticks import next_tick
 from agent.parts import Parts
 from agent.tail.descriptor_turns import REMEDY
 from agent.tail.reader import Reader
@@ -50,7 +50,7 @@ class Status:
             # Contained here, not by a restart: a pause of the looks would look like an event loop that does not run.
             with self._parts.telemetry.defects.contained("selfmonitor"):
                 self.look(time.monotonic())
-            await asyncio.sleep(LOOK_SECONDS)
+            await next_tick(LOOK_SECONDS)
 
     def look(self, now: float) -> None:
         """Measures for how long records wait though no put was acknowledged, refused or timed out."""

@@ -13,12 +13,13 @@ from functools import lru_cache
 from typing import Any
 
 from agent.cloudwatch.caller_identity import CallerIdentity, identify
+from agent.cloudwatch.compression import Compression
 from agent.cloudwatch.connection import Connector
 from agent.cloudwatch.groups import Drift, Groups, check_names
 from agent.cloudwatch.kms import sign
 from agent.cloudwatch.put_body import put_body
 from agent.core.values import Destination, PutReply
-from agent.errors import Invalid, PutError, Unread
+from agent.errors import PutError
 from agent.settings.model import CloudWatch
 from agent.settings.seal import KmsAlgorithm
 
@@ -63,7 +64,7 @@ class LogsClient:
     def __init__(self, settings: CloudWatch, *, user_agent_extra: str) -> None:
         self._connector = Connector(settings, user_agent_extra=user_agent_extra)
         self._groups = Groups(self._connector, settings)
-        self._gzip = settings.compression == "gzip"
+        self._compression = Compression(wanted=settings.compression == "gzip")
 
     async def connect(self) -> PutError | None:
         """Opens the connection before the first call; returns the error when there are no credentials yet."""
@@ -94,16 +95,19 @@ class LogsClient:
             target = f"{destination.group} {destination.stream}"
             return _put_reply(await self._connector.put(body, target, tolerate="DataAlreadyAcceptedException"))
 
-        if not self._gzip:
+        if not self._compression.is_on:
             return await put(gzip=False)
         try:
-            return await put(gzip=True)
-        except (Invalid, Unread) as error:
+            reply = await put(gzip=True)
+        except PutError as error:
+            if not self._compression.may_be_why(error):
+                raise
             reply = await put(gzip=False)
-            if self._gzip:  # otherwise a parallel put has logged it
-                self._gzip = False
+            if self._compression.switch_off():
                 log.warning("compressed put refused, plain ones are taken", extra={"why": str(error)})
-            return reply
+        else:
+            self._compression.accepted()
+        return reply
 
     async def create(self, destination: Destination) -> None:
         """Creates the stream, and the group with its settings when it is missing too; both may exist already.

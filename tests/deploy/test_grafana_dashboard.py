@@ -26,6 +26,7 @@ QUESTIONS = [
     "How far behind is delivery?",
     "What is limiting delivery?",
     "What is Falco seeing?",
+    "What costs money?",
     "Is Falco healthy?",
     "How much CPU and memory does the agent use?",
 ]
@@ -50,6 +51,7 @@ def expressions(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
             text = target["expr"].replace("$__rate_interval", "5m").replace("$__range", "3h")
+            text = text.replace("$price", "0.5")
             yield panel["title"], re.sub(r"\$\w+", ".*", text)
 
 
@@ -91,7 +93,7 @@ def test_legends_and_queries_name_the_node_and_not_the_address(dashboard: dict[s
 def test_a_user_can_choose_the_cluster_and_the_node(dashboard: dict[str, Any]):
     names = [variable["name"] for variable in dashboard["templating"]["list"]]
 
-    assert names == ["datasource", "job", "cluster", "node"]
+    assert names == ["datasource", "job", "cluster", "node", "price"]
     for title, expression in ((p["title"], t["expr"]) for p in dashboard["panels"] for t in p.get("targets", [])):
         assert 'cluster=~"$cluster", node=~"$node"' in expression, title
 

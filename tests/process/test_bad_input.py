@@ -156,7 +156,7 @@ async def test_check_prints_all_settings_as_people_write_them(tmp_path):
     assert table["memory_budget_bytes"] == "32MiB"
     assert table["drain_seconds"] == "30s"
     assert table["cloudwatch.create"] == "true"
-    assert table["enrich.labels"] == '["*"]'
+    assert table["enrich.annotations"] == "[]"
     assert "None" not in out
     assert "True" not in out
 

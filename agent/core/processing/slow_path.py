@@ -11,7 +11,7 @@ from typing import cast
 
 import orjson
 
-from agent.core.batching.limits import LARGEST_MESSAGE_BYTES
+from agent.core.batching.limits import EVENT_OVERHEAD_BYTES, LARGEST_MESSAGE_BYTES
 from agent.core.processing.alert import Alert, NotAnAlert, OutputFields, decode_leniently
 from agent.core.processing.context import ChunkContext, ProcessorContext
 from agent.core.processing.dedup import Draft
@@ -93,6 +93,7 @@ class SlowPath:
         tail = self._tail(offset, mark, {"time": time.note} if time.note else {})
         message = self._message(payload, offset, fragment.plain, tail)
         self._result.seen[kind] += 1
+        self._result.billed_bytes[kind] += len(message) + EVENT_OVERHEAD_BYTES
         self._result.enriched[fragment.result] += 1
         if kind.source == "internal":
             self._result.notices.append(payload)

@@ -10,7 +10,7 @@ from agent.migrate.rules.outcome import Outcome, Rules, fixed, is_on
 
 def _labels(option: Option, _section: Section) -> Outcome:
     if is_on(option.value):
-        return Outcome('No setting: enrich.labels is ["*"].')
+        return Outcome("No setting: enrich.labels adds all labels but those that a controller sets.")
     return Outcome("Becomes enrich.labels without a glob.", (("enrich.labels", []),))
 
 
@@ -65,7 +65,7 @@ KUBERNETES: Final = Rules(
         "buffer_size": _buffer,
         "k8s-logging.exclude": _exclude,
         "k8s-logging.parser": fixed("No counterpart: an annotation cannot choose a parser for Falco's log."),
-        "owner_references": fixed("No setting: workload_kind and workload_name are always added."),
+        "owner_references": fixed("No setting: workload_name is added, and workload_kind with enrich.fields."),
         "namespace_labels": fixed("No counterpart: metadata of namespaces is not read, which saves a right."),
         "namespace_annotations": fixed("No counterpart: metadata of namespaces is not read, which saves a right."),
         "namespace_metadata_only": fixed("No counterpart: metadata of namespaces is not read."),

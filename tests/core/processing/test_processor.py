@@ -1,6 +1,7 @@
 """Where each record goes: its lane, its bytes, its id, or the reason for which it is not shipped."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -86,6 +87,28 @@ def test_a_line_of_no_format_is_wrapped_without_stream_and_time() -> None:
         {"log": "torn", "stream": "unknown", "falcowatch": {"id": "f:0", "node": "n"}}
     ]
     assert result.spans[Lane.OTHER].timestamps == [NOW_MS]
+
+
+def test_the_billed_bytes_of_each_rule_are_those_of_its_events() -> None:
+    lines = [alert(rule=rule, output="x" * size) for size in (1, 50, 3000) for rule in ("A", "B", "A")]
+    learned = Processor(Policy(), node="n")
+
+    # The first chunk takes the slow path, because its kinds are not known yet. The others take the fast path.
+    for chosen in (lines, lines, lines[:1]):
+        records = records_of(*chosen)
+        result = learned.process(records, file="f", line_format=Cri(), now_ms=NOW_MS, find=find)
+        span = result.spans[Lane.ROUTINE]
+        expected: Counter[str] = Counter()
+        for message, size in zip(span.messages, span.sizes, strict=True):
+            expected[orjson.loads(message)["rule"]] += size + 26
+
+        assert {kind.rule: size for kind, size in result.billed_bytes.items()} == expected
+
+
+def test_an_alert_that_waits_for_its_pod_is_not_billed_yet() -> None:
+    waiting = alert(output_fields={"k8s.pod.name": "unknown", "k8s.ns.name": "a"})
+
+    assert process(waiting).billed_bytes == {}
 
 
 def test_the_result_names_pods_that_are_not_known_yet() -> None:
