@@ -159,6 +159,7 @@ class Agent:
             ("status", "selfmonitor", self.status.run),
             ("duplicates", "selfmonitor", parts.duplicates.run),
             ("falco", "selfmonitor", parts.falco_watch.run),
+            ("enrichment-watch", "selfmonitor", parts.enrichment_watch.run),
             (
                 "drift",
                 "selfmonitor",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
+from agent.core.falco_state import FalcoState
 from agent.core.values import Lane
 from agent.flow.ticks import next_tick
 from agent.parts import Parts
@@ -131,7 +132,8 @@ class Status:
         """A node without Falco is no reason to take the agent out of service, so this probe is not required."""
         view = self._parts.falco_watch.view
         if view is not None:
-            yield Probe("falco", not view.is_blind, f"{view.state.value}: {view.detail}", required=False)
+            is_fine = not view.is_blind and view.state is not FalcoState.SILENT
+            yield Probe("falco", is_fine, f"{view.state.value}: {view.detail}", required=False)
 
     def books(self) -> Books:
         pipeline, shipper = self._parts.pipeline.counts, self._parts.shipper.counts

@@ -167,7 +167,9 @@ class CloudWatch(Section):
         "difference and never changes it.",
     )
     log_class: Literal["STANDARD", "INFREQUENT_ACCESS"] | None = Field(
-        None, description="Class of a log group that the agent creates."
+        None,
+        description="Class of a log group that the agent creates. With `INFREQUENT_ACCESS`, AWS does not say whether "
+        "`resume: exact` can read events back; `falcowatch check` tries it.",
     )
     kms_key_id: str | None = Field(None, max_length=256, description="KMS key of a log group that the agent creates.")
     tags: dict[str, str] = Field({}, max_length=50, description="Tags of a log group that the agent creates.")

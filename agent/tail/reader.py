@@ -107,6 +107,11 @@ class Reader:
         return self._turns.waiting
 
     @property
+    def root_problem(self) -> str | None:
+        """Why the log root cannot be listed. None: it can."""
+        return self._root_problem
+
+    @property
     def looked(self) -> bool:
         return self.looks > 0
 

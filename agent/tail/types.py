@@ -161,7 +161,9 @@ class Reading:
     matcher: UrgentMatcher | None = None
     """Finds urgent alerts in a backlog. None: no urgent scan."""
     express_bytes: int = 0
-    """The urgent scan starts when a source has a longer backlog than this."""
+    """The urgent scan starts when a source has a longer backlog than this, or when reading waits for the budget."""
+    urgent_bytes: Callable[[], int] = lambda: 0
+    """What the urgent lane holds of the budget."""
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the urgent scan that has its window in memory."""
     moved: asyncio.Event = field(default_factory=asyncio.Event)
