@@ -45,6 +45,8 @@ def read_yaml(path: Path, problems: list[str], *, remedy: str) -> dict[str, Any]
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         reason = getattr(error, "problem", None) or "it contains characters that are not UTF-8 text"
+        if reason.startswith("could not determine a constructor for the tag '!"):
+            reason = 'a text that begins with "!" must be in quotes'
         problems.append(f"{path}: is not valid YAML{place} ({reason})")
         return {}
     if document is None:
@@ -99,6 +101,8 @@ def _with_text_keys(value: Any) -> Any:
 
 
 def _key_text(key: Hashable) -> str:
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
     try:
         return str(key)
     except ValueError:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from agent.core.pod_metadata import DEFAULT_FIELDS, DEFAULT_LABELS
 from agent.errors import SettingsError
 from agent.settings import Settings, load_settings
 
@@ -32,7 +33,8 @@ DOCUMENTED = {
     "falco.drop_rules": [],
     "falco.other_lines": "ship",
     "enrich.mode": "auto",
-    "enrich.labels": ["*"],
+    "enrich.fields": [*DEFAULT_FIELDS],
+    "enrich.labels": [*DEFAULT_LABELS],
     "enrich.annotations": [],
     "enrich.wait_seconds": 1.0,
     "enrich.keep_deleted_seconds": 3600,
@@ -149,7 +151,9 @@ def test_a_log_level_is_accepted_in_any_case():
         ("cluster_name: 12", "must be text; put it in quotes"),
         ("drain_seconds: .inf", "must be a finite number"),
         ("heartbeat_seconds: .nan", "must be a finite number"),
-        ("memory_budget_bytes: 16MiB", "must be a whole number"),
+        ("memory_budget_bytes: 16 pounds", "must be a whole number of bytes, or a size such as 16MiB"),
+        ("memory_budget_bytes: 1MiB", "must be at least 2097152"),
+        ("drain_seconds: 30 fortnights", "must be a number of seconds, or a duration such as 30s, 5m or 1h30m"),
         ("memory_budget_bytes: 1000", "must be at least 2097152"),
         ("state_dir: ''", "must be a path"),
         ("tail: {paths: /var/log/x}", "must be a list"),
