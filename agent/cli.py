@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent import memory
+from agent.audit.arguments import add_arguments as audit_arguments
 from agent.core.redact import without_passwords
 from agent.errors import FalcowatchError, SettingsError
 
@@ -99,6 +100,12 @@ def _cloudwatch(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _audit(arguments: argparse.Namespace) -> int:
+    from agent.audit import command
+
+    return command.run(arguments)
+
+
 def _dead_letters(arguments: argparse.Namespace) -> int:
     from agent.deadletters.commands import lines, put_again
     from agent.settings import load_settings
@@ -143,6 +150,10 @@ def _parser() -> argparse.ArgumentParser:
         command("dead-letters", "shows or resends the records that CloudWatch rejected", _dead_letters)
     )
     dead_letters.add_argument("action", choices=["list", "replay"], help="list them, or send them again")
+
+    audit_arguments(
+        configured(command("audit", "proves from CloudWatch alone that no event is missing, altered or forged", _audit))
+    )
 
     demo = command("demo", "runs the agent on this machine with captured alerts and an embedded CloudWatch", _demo)
     demo.add_argument(

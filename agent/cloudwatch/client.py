@@ -17,7 +17,7 @@ from agent.cloudwatch.connection import Connector
 from agent.cloudwatch.groups import Drift, Groups, check_names
 from agent.cloudwatch.put_body import put_body
 from agent.core.values import Destination, PutReply
-from agent.errors import Invalid, PutError, Unread
+from agent.errors import Invalid, PutError, Unavailable, Unread
 from agent.settings.model import CloudWatch
 
 __all__ = ["CallerIdentity", "Drift", "LogsClient", "open_cloudwatch"]
@@ -133,6 +133,41 @@ class LogsClient:
             if token is None or token == asked.get("nextToken"):
                 return
             asked["nextToken"] = token
+
+    async def filter_page(
+        self, group: str, start_ms: int, end_ms: int, token: str | None
+    ) -> tuple[list[tuple[str, int, int | None, str]], str | None]:
+        """One page of the group's events with `start_ms <= timestamp <= end_ms`, and the token of the next page.
+
+        An event is (stream, timestamp, time of ingestion, message). A page may be empty, and another one follow.
+        Raises PutError.
+        """
+        reply = await self._connector.call(
+            "FilterLogEvents",
+            group,
+            logGroupName=group,
+            startTime=start_ms,
+            endTime=end_ms,
+            limit=_PAGE_EVENTS,
+            **({} if token is None else {"nextToken": token}),
+        )
+        try:
+            events = [
+                (
+                    str(event["logStreamName"]),
+                    int(event["timestamp"]),
+                    event.get("ingestionTime"),
+                    str(event["message"]),
+                )
+                for event in reply.get("events", ())
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unavailable(
+                f"FilterLogEvents for {group}: an event without {error}, which is not CloudWatch Logs; "
+                "check cloudwatch.endpoint_url and HTTPS_PROXY",
+                reason="unexpected",
+            ) from error
+        return events, reply.get("nextToken")
 
     async def drift(self, group: str) -> list[Drift]:
         """The settings of the group that differ from the configuration. Raises PutError."""

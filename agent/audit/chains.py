@@ -1,0 +1,141 @@
+"""Checks the chains of one node: numbers, previous digests, restarts, and how the newest one ends. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from agent.audit.findings import Findings
+from agent.audit.history import HeldSeal
+from agent.audit.kinds import Kind
+from agent.web.figures import count, moment, plural
+
+USUAL_HEARTBEAT_MS = 300_000
+"""`heartbeat_seconds` when no two seals show another interval."""
+
+LONGEST_HEARTBEAT_MS = 86_400_000
+SHORTEST_HEARTBEAT_MS = 1_000
+
+SLACK_MS = 5_000
+"""How far the clocks of the node and of CloudWatch may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedTime:
+    """What the seals of a node say about time."""
+
+    seals: Sequence[HeldSeal]
+    heartbeat_ms: int
+    """The longest interval between two seals of one life of the agent."""
+    begins_inside: bool
+    """The data holds the first seal of the node's first chain."""
+
+    def is_old(self, seen_ms: int, until_ms: int) -> bool:
+        """Older than two heartbeats."""
+        return seen_ms < until_ms - 2 * self.heartbeat_ms
+
+    def is_settled_after(self, seen_ms: int) -> bool:
+        """The agent had nothing in flight at two seals after this time, so a record of then is committed and sealed."""
+        after = (seal for seal in self.seals if seal.seen_ms > seen_ms + SLACK_MS and not seal.in_flight)
+        return next(after, None) is not None and next(after, None) is not None
+
+    def first_number(self, chain: str) -> int:
+        """The number of the first seal of this chain that is in the data."""
+        return min(seal.number for seal in self.seals if seal.chain == chain)
+
+
+def sealed_time(seals: Sequence[HeldSeal]) -> SealedTime:
+    intervals = [
+        after.time_ms - before.time_ms
+        for before, after in pairwise(seals)
+        if before.chain == after.chain and before.number + 1 == after.number and before.started_ms == after.started_ms
+    ]
+    longest = max(intervals, default=USUAL_HEARTBEAT_MS)
+    heartbeat_ms = min(max(longest, SHORTEST_HEARTBEAT_MS), LONGEST_HEARTBEAT_MS)
+    return SealedTime(seals, heartbeat_ms, bool(seals) and seals[0].number == 1)
+
+
+def check_chains(seals: Sequence[HeldSeal], findings: Findings) -> None:
+    """`seals` are in the order of NodeHistory.seals."""
+    for position, (_, members) in enumerate(groupby(seals, key=lambda seal: seal.chain)):
+        _check_chain([*members], findings, is_first=position == 0)
+
+
+def check_ending(time: SealedTime, until_ms: int, findings: Findings) -> None:
+    """Whether the agent left, runs, or stopped without a word."""
+    last = max(time.seals, key=lambda seal: seal.seen_ms)
+    if last.leaving:
+        return
+    kind = Kind.NODE_STOPPED if time.is_old(last.seen_ms, until_ms) else Kind.NODE_RUNNING
+    findings.add(
+        kind, f"seal {last.number}", f"the last seal is of {_at(last)}", stream=last.stream, at_ms=last.time_ms + 1
+    )
+
+
+def _check_chain(seals: list[HeldSeal], findings: Findings, *, is_first: bool) -> None:
+    first = seals[0]
+    if first.number > 1:
+        findings.add(
+            Kind.BEFORE_THE_DATA,
+            f"seal {count(first.number)}",
+            f"the first seal in the data is of {_at(first)}",
+            stream=first.stream,
+        )
+    for seal in (seal for seal in seals if seal.number == 1):
+        if not is_first or seal.begins != "first start":
+            why = f"the new chain says: {seal.begins}" if seal.begins else "the new chain does not say why"
+            _add(findings, Kind.CHAIN_RESTARTED, seal, why)
+        if seal.previous:
+            _add(findings, Kind.CHAIN_BROKEN, seal, "the first seal of a chain names a seal before it")
+    if not is_first and first.number > 1:
+        _add(findings, Kind.CHAIN_RESTARTED, first, "the beginning of the second chain is not in the data")
+    before: list[HeldSeal] = []
+    for _, group in groupby(seals, key=lambda seal: seal.number):
+        same = [*group]
+        _check_step(before, same, findings)
+        before = same
+
+
+def _check_step(before: list[HeldSeal], same: list[HeldSeal], findings: Findings) -> None:
+    """`same`: the seals with one number, which is the next one after that of `before`."""
+    seal = same[0]
+    for other in same[1:]:
+        _add(findings, Kind.NODE_REWOUND, other, f"the other one is of {_at(seal)} in {seal.stream}")
+    if not before:
+        return
+    missing = seal.number - before[0].number - 1
+    if missing:
+        first, last = before[0].number + 1, seal.number - 1
+        which = f"seal {count(first)}" if missing == 1 else f"seals {count(first)} to {count(last)}"
+        findings.add(
+            Kind.SEAL_MISSING,
+            f"chain {seal.chain}, {which}",
+            f"{plural(missing, 'seal')} between {_at(before[0])} and {_at(seal)}",
+            stream=seal.stream,
+            at_ms=seal.time_ms,
+            count=missing,
+        )
+        return
+    known = {one.digest for one in before}
+    for one in same:
+        if one.previous not in known:
+            _add(findings, Kind.CHAIN_BROKEN, one, f"seal {one.number - 1} has another digest than it names")
+    last_of_life, first_of_life = before[-1], seal
+    if first_of_life.settings != last_of_life.settings:
+        _add(findings, Kind.SETTINGS_CHANGED, seal, f"from {last_of_life.settings} to {first_of_life.settings}")
+    if first_of_life.started_ms != last_of_life.started_ms and not last_of_life.leaving:
+        _add(findings, Kind.RESTARTED, seal, f"it started at {moment(seal.started_ms / 1000)}")
+
+
+def filters_changed(seals: Sequence[HeldSeal]) -> bool:
+    return len(Counter(seal.settings for seal in seals)) > 1
+
+
+def _add(findings: Findings, kind: Kind, seal: HeldSeal, detail: str) -> None:
+    findings.add(kind, f"chain {seal.chain}, seal {count(seal.number)}", detail, stream=seal.stream, at_ms=seal.time_ms)
+
+
+def _at(seal: HeldSeal) -> str:
+    return moment(seal.time_ms / 1000)

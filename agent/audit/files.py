@@ -1,0 +1,206 @@
+"""Checks one file of one node: every event against the segments, and the segments against the seals. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from agent.audit.chains import SealedTime
+from agent.audit.findings import Findings
+from agent.audit.history import UNKNOWN_MS, Copy, NodeHistory
+from agent.audit.kinds import Kind
+from agent.audit.other_filters import OtherFilters
+from agent.audit.ranges import Range, holes, is_in, joined
+from agent.audit.segments import Outcome, RunningSegment, differences, later_differences, segments
+from agent.web.figures import count, moment, plural
+
+CLOCK_MS = 3_600_000
+"""How far the time of an event may be from the time at which it was sealed, when its ingestion is not known."""
+
+
+@dataclass(slots=True)
+class FileTotals:
+    """What the report counts."""
+
+    events: int = 0
+    """Distinct ids."""
+    duplicates: int = 0
+    proved: int = 0
+    """Events in segments that prove by digest or by count."""
+    filtered: Counter[str] = field(default_factory=Counter)
+    rejected: set[str] = field(default_factory=set)
+    gaps: int = 0
+    gap_bytes: int = 0
+
+
+class FileCheck:
+    def __init__(self, history: NodeHistory, file: str, time: SealedTime, until_ms: int, findings: Findings) -> None:
+        self._history = history
+        self._file = file
+        self._time = time
+        self._until_ms = until_ms
+        self._findings = findings
+        self._gaps: list[Range] = joined(history.gaps(file))
+        self._segments = [*segments(history.claims(file))]
+        self.totals = FileTotals()
+
+    def run(self, advance: Callable[[int], None] = lambda copies: None) -> FileTotals:
+        for start, end in holes([(one.start, one.end) for one in self._segments], self._gaps):
+            self._findings.add(Kind.HOLE, f"{self._file} [{start}, {end})", f"{count(end - start)} bytes")
+        self._read(advance)
+        for segment in self._segments:
+            self._judge(segment)
+        self._count()
+        return self.totals
+
+    def _read(self, advance: Callable[[int], None]) -> None:
+        """One pass over the events of the file."""
+        waiting, running = self._segments[::-1], list[RunningSegment]()
+        next_end = 0
+        for offset, first, others in _by_id(self._history.copies(self._file)):
+            if waiting and waiting[-1].start <= offset:
+                while waiting and waiting[-1].start <= offset:
+                    running.append(waiting.pop())
+                next_end = 0
+            if offset >= next_end:
+                for segment in running:
+                    segment.settle(offset)
+                running = [segment for segment in running if segment.end > offset]
+                next_end = min((segment.next_end for segment in running), default=0)
+            for segment in running:
+                segment.feed(offset, first.canonical)
+            if not running:
+                self._uncovered(first)
+            if others:
+                self._compare(first, others)
+            self.totals.events += 1
+            if not self.totals.events & 0xFFF:
+                advance(0x1000)
+        for segment in self._segments:
+            segment.settle(segment.end)
+
+    def _compare(self, first: Copy, others: Sequence[Copy]) -> None:
+        self.totals.duplicates += len(others)
+        for other in others:
+            if other.canonical != first.canonical:
+                seen = f"ingested at {_at(first.seen_ms)} in {first.stream} and at {_at(other.seen_ms)}"
+                self._findings.add(
+                    Kind.EVENT_ALTERED, self._id(first.offset), seen, stream=other.stream, at_ms=other.time_ms
+                )
+
+    def _uncovered(self, event: Copy) -> None:
+        """An event that no statement covers."""
+        time, seen_ms = self._time, event.seen_ms
+        kind = Kind.EVENT_NOT_SEALED
+        if is_in(event.offset, self._gaps):
+            kind = Kind.IN_A_GAP
+        elif not time.is_old(seen_ms, self._until_ms):
+            kind = Kind.NOT_SEALED_YET
+        elif not time.seals:
+            return  # the whole node is reported
+        elif seen_ms <= _first_ms(time, event):
+            kind = Kind.BEFORE_THE_SEALS if time.begins_inside else Kind.BEFORE_THE_DATA
+        elif not time.is_settled_after(seen_ms) and self._is_behind_the_end(event.offset):
+            kind = Kind.NOT_SEALED_YET
+        at_ms = event.time_ms if kind is Kind.EVENT_NOT_SEALED else None
+        self._findings.add(kind, self._id(event.offset), f"of {_at(event.time_ms)}", stream=event.stream, at_ms=at_ms)
+
+    def _is_behind_the_end(self, offset: int) -> bool:
+        return all(segment.end <= offset for segment in self._segments)
+
+    def _judge(self, segment: RunningSegment) -> None:
+        outcomes = [outcome for outcome in segment.outcomes if not outcome.is_capped]
+        for capped in (outcome for outcome in segment.outcomes if outcome.is_capped):
+            self._add(Kind.TOO_MANY_REJECTED, capped, segment.start, "")
+        if not all(outcome.proves for outcome in outcomes):
+            outcomes = self._with_other_filters(outcomes)
+        for outcome in outcomes[-1:]:
+            if outcome.replayed:
+                self._add(Kind.REPLAYED, outcome, segment.start, plural(outcome.replayed, "event"))
+        if self._may_begin_before_the_data(segment) and outcomes and not outcomes[0].proves:
+            self._judge_later(segment, outcomes)
+            return
+        for difference in differences(outcomes):
+            self._report(difference.start, difference.surplus, difference.claim.end, outcomes, difference.claim.seal.id)
+        self.totals.proved += max((outcome.found for outcome in outcomes if outcome.proves), default=0)
+
+    def _judge_later(self, segment: RunningSegment, outcomes: Sequence[Outcome]) -> None:
+        first = outcomes[0]
+        missing = f"{plural(-first.surplus, 'event')} before the data" if first.surplus < 0 else "its bytes differ"
+        if first.surplus > 0:
+            self._report(segment.start, first.surplus, first.claim.end, outcomes, first.claim.seal.id)
+        else:
+            self._add(Kind.BEGAN_BEFORE_THE_DATA, first, segment.start, missing)
+        for difference in later_differences(outcomes):
+            self._report(difference.start, difference.surplus, difference.claim.end, outcomes, difference.claim.seal.id)
+
+    def _report(self, start: int, surplus: int, end: int, outcomes: Sequence[Outcome], seal_id: str) -> None:
+        outcome = next(one for one in outcomes if one.claim.seal.id == seal_id and one.claim.end == end)
+        if not surplus:
+            self._add(Kind.DIGEST_DIFFERS, outcome, start, f"of {plural(outcome.found, 'event')} in the segment")
+            return
+        stated = outcome.claim.shipped - len(outcome.claim.rejected)
+        change = f"{plural(abs(surplus), 'event')} {'missing' if surplus < 0 else 'too many'}"
+        numbers = f"the seal states {count(stated)} in the segment, there are {count(outcome.found)}"
+        self._add(Kind.COUNT_DIFFERS, outcome, start, f"{change}: {numbers}")
+
+    def _add(self, kind: Kind, outcome: Outcome, start: int, detail: str) -> None:
+        seal, end = outcome.claim.seal, outcome.claim.end
+        detail = f"{detail}; seal {count(seal.number)} of {_at(seal.time_ms)}".removeprefix("; ")
+        self._findings.add(kind, f"{self._file} [{start}, {end})", detail, stream=seal.stream, at_ms=seal.time_ms)
+
+    def _may_begin_before_the_data(self, segment: RunningSegment) -> bool:
+        """True if an older seal, which is not in the data, may have stated this segment first."""
+        first = min(segment.claims, key=lambda claim: claim.seal.number)
+        held_from = self._time.first_number(first.seal.chain)
+        return held_from > 1 and (first.since is None or first.since <= held_from)
+
+    def _with_other_filters(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Compares again without the events that a life of the agent with other settings shipped."""
+        others = OtherFilters(self._history, self._file, self._time.seals, self._segments)
+        decided, left_out = [], 0
+        for outcome in others.reconsidered(outcomes):
+            if outcome is None:
+                continue
+            left_out = max(left_out, outcome.left_out)
+            if outcome.is_undecided:
+                self._add(Kind.UNDECIDED, outcome.outcome, outcome.outcome.claim.start, "")
+            else:
+                decided.append(outcome.outcome)
+        if left_out:
+            self._findings.add(
+                Kind.LEFT_OUT, f"{self._file} from {outcomes[0].claim.start} on", plural(left_out, "event"),
+                count=left_out,
+            )  # fmt: skip
+        return decided
+
+    def _count(self) -> None:
+        for segment in self._segments:
+            last = max(segment.claims, key=lambda claim: (claim.end, claim.seal.number))
+            self.totals.filtered.update(last.filtered)
+            self.totals.rejected |= {self._id(offset) for claim in segment.claims for offset in claim.rejected}
+        self.totals.gaps = len(self._gaps)
+        self.totals.gap_bytes = sum(end - start for start, end in self._gaps)
+
+    def _id(self, offset: int) -> str:
+        return f"{self._file}:{offset}"
+
+
+def _by_id(copies: Iterator[Copy]) -> Iterator[tuple[int, Copy, list[Copy]]]:
+    """Offset, the first copy, the other copies."""
+    for offset, group in groupby(copies, key=lambda copy: copy.offset):
+        first, *others = group
+        yield offset, first, others
+
+
+def _first_ms(time: SealedTime, event: Copy) -> int:
+    """An event until this time may be sealed by a seal that is not in the data, or be older than all seals."""
+    first = time.seals[0]
+    began_ms = first.started_ms if time.begins_inside else first.seen_ms
+    return began_ms + (CLOCK_MS if event.ingested_ms == UNKNOWN_MS and not time.begins_inside else 0)
+
+
+def _at(time_ms: int) -> str:
+    return moment(time_ms / 1000)
