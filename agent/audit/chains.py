@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -29,21 +28,19 @@ class SealedTime:
     seals: Sequence[HeldSeal]
     heartbeat_ms: int
     """The longest interval between two seals of one life of the agent."""
-    begins_inside: bool
-    """The data holds the first seal of the node's first chain."""
+    settled_to_ms: int
+    """Two seals after this time say that nothing is in flight. So a record of then is committed and sealed."""
+    first_numbers: Mapping[str, int]
+    """Chain → the number of its first seal that is in the data."""
+
+    @property
+    def begins_inside(self) -> bool:
+        """The data holds the first seal of the node's first chain."""
+        return bool(self.seals) and self.seals[0].number == 1
 
     def is_old(self, seen_ms: int, until_ms: int) -> bool:
         """Older than two heartbeats."""
         return seen_ms < until_ms - 2 * self.heartbeat_ms
-
-    def is_settled_after(self, seen_ms: int) -> bool:
-        """The agent had nothing in flight at two seals after this time, so a record of then is committed and sealed."""
-        after = (seal for seal in self.seals if seal.seen_ms > seen_ms + SLACK_MS and not seal.in_flight)
-        return next(after, None) is not None and next(after, None) is not None
-
-    def first_number(self, chain: str) -> int:
-        """The number of the first seal of this chain that is in the data."""
-        return min(seal.number for seal in self.seals if seal.chain == chain)
 
 
 def sealed_time(seals: Sequence[HeldSeal]) -> SealedTime:
@@ -54,7 +51,13 @@ def sealed_time(seals: Sequence[HeldSeal]) -> SealedTime:
     ]
     longest = max(intervals, default=USUAL_HEARTBEAT_MS)
     heartbeat_ms = min(max(longest, SHORTEST_HEARTBEAT_MS), LONGEST_HEARTBEAT_MS)
-    return SealedTime(seals, heartbeat_ms, bool(seals) and seals[0].number == 1)
+    # One seal may leave statements to the next one. The seal of an agent that leaves has no next one.
+    quiet = sorted(seal.seen_ms for seal in seals for _ in range(1 + seal.leaving) if not seal.in_flight)
+    settled_to_ms = quiet[-2] - SLACK_MS if len(quiet) > 1 else 0
+    first_numbers: dict[str, int] = {}
+    for seal in seals:
+        first_numbers.setdefault(seal.chain, seal.number)
+    return SealedTime(seals, heartbeat_ms, settled_to_ms, first_numbers)
 
 
 def check_chains(seals: Sequence[HeldSeal], findings: Findings) -> None:
@@ -127,10 +130,6 @@ def _check_step(before: list[HeldSeal], same: list[HeldSeal], findings: Findings
         _add(findings, Kind.SETTINGS_CHANGED, seal, f"from {last_of_life.settings} to {first_of_life.settings}")
     if first_of_life.started_ms != last_of_life.started_ms and not last_of_life.leaving:
         _add(findings, Kind.RESTARTED, seal, f"it started at {moment(seal.started_ms / 1000)}")
-
-
-def filters_changed(seals: Sequence[HeldSeal]) -> bool:
-    return len(Counter(seal.settings for seal in seals)) > 1
 
 
 def _add(findings: Findings, kind: Kind, seal: HeldSeal, detail: str) -> None:

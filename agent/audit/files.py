@@ -11,9 +11,9 @@ from agent.audit.chains import SealedTime
 from agent.audit.findings import Findings
 from agent.audit.history import UNKNOWN_MS, Copy, NodeHistory
 from agent.audit.kinds import Kind
-from agent.audit.other_filters import OtherFilters
+from agent.audit.other_lives import OtherLives
 from agent.audit.ranges import Range, holes, is_in, joined
-from agent.audit.segments import Outcome, RunningSegment, differences, later_differences, segments
+from agent.audit.segments import Difference, Outcome, RunningSegment, differences, later_differences, segments
 from agent.web.figures import count, moment, plural
 
 CLOCK_MS = 3_600_000
@@ -53,6 +53,7 @@ class FileCheck:
         for segment in self._segments:
             self._judge(segment)
         self._count()
+        self.totals.proved = min(self.totals.proved, self.totals.events)
         return self.totals
 
     def _read(self, advance: Callable[[int], None]) -> None:
@@ -102,7 +103,7 @@ class FileCheck:
             return  # the whole node is reported
         elif seen_ms <= _first_ms(time, event):
             kind = Kind.BEFORE_THE_SEALS if time.begins_inside else Kind.BEFORE_THE_DATA
-        elif not time.is_settled_after(seen_ms) and self._is_behind_the_end(event.offset):
+        elif seen_ms >= time.settled_to_ms and self._is_behind_the_end(event.offset):
             kind = Kind.NOT_SEALED_YET
         at_ms = event.time_ms if kind is Kind.EVENT_NOT_SEALED else None
         self._findings.add(kind, self._id(event.offset), f"of {_at(event.time_ms)}", stream=event.stream, at_ms=at_ms)
@@ -115,51 +116,60 @@ class FileCheck:
         for capped in (outcome for outcome in segment.outcomes if outcome.is_capped):
             self._add(Kind.TOO_MANY_REJECTED, capped, segment.start, "")
         if not all(outcome.proves for outcome in outcomes):
-            outcomes = self._with_other_filters(outcomes)
+            outcomes = self._without_other_lives(outcomes)
         for outcome in outcomes[-1:]:
             if outcome.replayed:
                 self._add(Kind.REPLAYED, outcome, segment.start, plural(outcome.replayed, "event"))
-        if self._may_begin_before_the_data(segment) and outcomes and not outcomes[0].proves:
-            self._judge_later(segment, outcomes)
-            return
-        for difference in differences(outcomes):
-            self._report(difference.start, difference.surplus, difference.claim.end, outcomes, difference.claim.seal.id)
+        if any(map(self._may_begin_before_the_data, outcomes)):
+            # The runs of the agent are judged apart: one may begin before the data and another one within it.
+            outcomes.sort(key=lambda outcome: outcome.claim.seal.started_ms)
+            for _, group in groupby(outcomes, key=lambda outcome: outcome.claim.seal.started_ms):
+                self._judge_later([*group])
+        else:
+            for difference in differences(outcomes):
+                self._report(difference)
         self.totals.proved += max((outcome.found for outcome in outcomes if outcome.proves), default=0)
 
-    def _judge_later(self, segment: RunningSegment, outcomes: Sequence[Outcome]) -> None:
+    def _judge_later(self, outcomes: Sequence[Outcome]) -> None:
+        """The statements of one run of the agent, of which the first may be about events that are not in the data."""
         first = outcomes[0]
-        missing = f"{plural(-first.surplus, 'event')} before the data" if first.surplus < 0 else "its bytes differ"
-        if first.surplus > 0:
-            self._report(segment.start, first.surplus, first.claim.end, outcomes, first.claim.seal.id)
+        if first.proves or not self._may_begin_before_the_data(first):
+            found = differences(outcomes)
         else:
-            self._add(Kind.BEGAN_BEFORE_THE_DATA, first, segment.start, missing)
-        for difference in later_differences(outcomes):
-            self._report(difference.start, difference.surplus, difference.claim.end, outcomes, difference.claim.seal.id)
+            found = later_differences(outcomes)
+            if first.surplus > 0:
+                found.insert(0, Difference(first, first.claim.start, first.surplus))
+            else:
+                missing = f"{plural(-first.surplus, 'event')} missing" if first.surplus else "its bytes differ"
+                self._add(Kind.BEGAN_BEFORE_THE_DATA, first, first.claim.start, missing)
+        for difference in found:
+            self._report(difference)
 
-    def _report(self, start: int, surplus: int, end: int, outcomes: Sequence[Outcome], seal_id: str) -> None:
-        outcome = next(one for one in outcomes if one.claim.seal.id == seal_id and one.claim.end == end)
+    def _report(self, difference: Difference) -> None:
+        outcome, surplus = difference.outcome, difference.surplus
         if not surplus:
-            self._add(Kind.DIGEST_DIFFERS, outcome, start, f"of {plural(outcome.found, 'event')} in the segment")
+            detail = f"of {plural(outcome.found, 'event')} in the segment"
+            self._add(Kind.DIGEST_DIFFERS, outcome, difference.start, detail)
             return
         stated = outcome.claim.shipped - len(outcome.claim.rejected)
         change = f"{plural(abs(surplus), 'event')} {'missing' if surplus < 0 else 'too many'}"
         numbers = f"the seal states {count(stated)} in the segment, there are {count(outcome.found)}"
-        self._add(Kind.COUNT_DIFFERS, outcome, start, f"{change}: {numbers}")
+        self._add(Kind.COUNT_DIFFERS, outcome, difference.start, f"{change}: {numbers}")
 
     def _add(self, kind: Kind, outcome: Outcome, start: int, detail: str) -> None:
         seal, end = outcome.claim.seal, outcome.claim.end
         detail = f"{detail}; seal {count(seal.number)} of {_at(seal.time_ms)}".removeprefix("; ")
         self._findings.add(kind, f"{self._file} [{start}, {end})", detail, stream=seal.stream, at_ms=seal.time_ms)
 
-    def _may_begin_before_the_data(self, segment: RunningSegment) -> bool:
+    def _may_begin_before_the_data(self, outcome: Outcome) -> bool:
         """True if an older seal, which is not in the data, may have stated this segment first."""
-        first = min(segment.claims, key=lambda claim: claim.seal.number)
-        held_from = self._time.first_number(first.seal.chain)
-        return held_from > 1 and (first.since is None or first.since <= held_from)
+        claim = outcome.claim
+        held_from = self._time.first_numbers[claim.seal.chain]
+        return held_from > 1 and (claim.since is None or claim.since <= held_from)
 
-    def _with_other_filters(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Compares again without the events that a life of the agent with other settings shipped."""
-        others = OtherFilters(self._history, self._file, self._time.seals, self._segments)
+    def _without_other_lives(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Compares again without the events that another life of the agent shipped."""
+        others = OtherLives(self._history, self._file, self._time.seals, self._segments)
         decided, left_out = [], 0
         for outcome in others.reconsidered(outcomes):
             if outcome is None:

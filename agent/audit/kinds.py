@@ -153,7 +153,9 @@ class Kind(Enum):
         "restarted", Weight.NOTE, "The agent was killed or crashed, and started again. Its seals go on without a hole."
     )
     LEFT_OUT = _Meaning(
-        "left out", Weight.NOTE, "Events that were shipped under other settings, which are not part of this segment."
+        "left out",
+        Weight.NOTE,
+        "Another run of the agent shipped these events. This segment does not hold them: they were filtered or folded.",
     )
     IN_A_GAP = _Meaning(
         "in a gap", Weight.NOTE, "Events that arrived although the agent announced their bytes as lost."

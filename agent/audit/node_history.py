@@ -46,7 +46,7 @@ class StoredNode:
 
     def heartbeats(self) -> Iterator[OpenHeartbeat]:
         rows = self._database.execute(
-            "SELECT id, why, time, ingested, name FROM heartbeat JOIN stream ON stream.id = heartbeat.stream "
+            "SELECT heartbeat.id, why, time, ingested, name FROM heartbeat JOIN stream ON stream.id = heartbeat.stream "
             "WHERE node = :node AND heartbeat.id NOT IN (SELECT id FROM unsealed WHERE node = :node) ORDER BY time",
             {"node": self._node},
         )

@@ -91,9 +91,9 @@ def segments(claims: Iterable[Claim]) -> Iterator[RunningSegment]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first statement that shows a difference, and the range in which the difference is."""
+    """The first statement that shows a difference, and where the range begins in which the difference is."""
 
-    claim: Claim
+    outcome: Outcome
     start: int
     surplus: int
     """Events more than stated; 0: the bytes differ."""
@@ -108,10 +108,10 @@ def differences(outcomes: Sequence[Outcome]) -> list[Difference]:
         if outcome.proves:
             surplus, is_known = 0, False
         elif outcome.surplus != surplus:
-            found.append(Difference(outcome.claim, proved_to, outcome.surplus - surplus))
+            found.append(Difference(outcome, proved_to, outcome.surplus - surplus))
             surplus, is_known = outcome.surplus, True
         elif not is_known:
-            found.append(Difference(outcome.claim, proved_to, 0))
+            found.append(Difference(outcome, proved_to, 0))
             is_known = True
         proved_to = outcome.claim.end
     return found
@@ -120,7 +120,7 @@ def differences(outcomes: Sequence[Outcome]) -> list[Difference]:
 def later_differences(outcomes: Sequence[Outcome]) -> list[Difference]:
     """For a segment whose beginning is not in the data: the counts between its statements."""
     return [
-        Difference(after.claim, before.claim.end, after.surplus - before.surplus)
+        Difference(after, before.claim.end, after.surplus - before.surplus)
         for before, after in pairwise(outcomes)
         if after.surplus != before.surplus
     ]

@@ -123,7 +123,7 @@ def _check_heartbeats(history: NodeHistory, time: SealedTime, until_ms: int, fin
         if not heartbeat.why:
             if not time.seals:
                 continue  # an agent without seals: its events are reported
-            if not time.is_old(heartbeat.seen_ms, until_ms):
+            if heartbeat.seen_ms > time.seals[-1].seen_ms or not time.is_old(heartbeat.seen_ms, until_ms):
                 kind = Kind.NOT_SEALED_YET
             elif heartbeat.seen_ms < time.seals[0].started_ms:
                 kind = Kind.BEFORE_THE_SEALS

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from agent.core.proof.events import MOST_OFFSET
+from agent.core.proof.events import MOST_OFFSET, SEAL_ID
 from agent.core.proof.seal import FORMAT_VERSION, first_key, mac_of, next_key, without_mac
 
 MOST_NUMBER: Final = 10_000_000
@@ -84,7 +84,7 @@ def read_seal(message: bytes, event_id: str) -> Seal | NoSeal:
     except _UNREADABLE:
         return NoSeal("its message cannot be read")
     if not raw:
-        return NoSeal()
+        return NoSeal("it has the id of a seal, and no seal" if event_id.startswith(SEAL_ID) else "")
     try:
         seal = _seal(raw)
     except _UNREADABLE as error:
