@@ -17,6 +17,10 @@ USUAL_HEARTBEAT_MS = 300_000
 LONGEST_HEARTBEAT_MS = 86_400_000
 SHORTEST_HEARTBEAT_MS = 1_000
 
+USUAL_BEGINNINGS = ("first start", "no seal before")
+KEY_SET = "key set"
+"""What the first seal of a chain says when an administrator has given the agent a key."""
+
 SLACK_MS = 5_000
 """How far the clocks of the node and of CloudWatch may differ."""
 
@@ -60,10 +64,10 @@ def sealed_time(seals: Sequence[HeldSeal]) -> SealedTime:
     return SealedTime(seals, heartbeat_ms, settled_to_ms, first_numbers)
 
 
-def check_chains(seals: Sequence[HeldSeal], findings: Findings) -> None:
-    """`seals` are in the order of NodeHistory.seals."""
+def check_chains(seals: Sequence[HeldSeal], findings: Findings, *, has_key: bool = False) -> None:
+    """`seals` are in the order of NodeHistory.seals. `has_key`: the codes of the seals are checked."""
     for position, (_, members) in enumerate(groupby(seals, key=lambda seal: seal.chain)):
-        _check_chain([*members], findings, is_first=position == 0)
+        _check_chain([*members], findings, is_first=position == 0, has_key=has_key)
 
 
 def check_ending(time: SealedTime, until_ms: int, findings: Findings) -> None:
@@ -77,7 +81,7 @@ def check_ending(time: SealedTime, until_ms: int, findings: Findings) -> None:
     )
 
 
-def _check_chain(seals: list[HeldSeal], findings: Findings, *, is_first: bool) -> None:
+def _check_chain(seals: list[HeldSeal], findings: Findings, *, is_first: bool, has_key: bool) -> None:
     first = seals[0]
     if first.number > 1:
         findings.add(
@@ -87,7 +91,9 @@ def _check_chain(seals: list[HeldSeal], findings: Findings, *, is_first: bool) -
             stream=first.stream,
         )
     for seal in (seal for seal in seals if seal.number == 1):
-        if not is_first or seal.begins != "first start":
+        if seal.begins == KEY_SET and seal.mac and has_key:
+            _add(findings, Kind.KEY_SET, seal, "its code is checked like that of each seal")
+        elif not is_first or seal.begins not in USUAL_BEGINNINGS:
             why = f"the new chain says: {seal.begins}" if seal.begins else "the new chain does not say why"
             _add(findings, Kind.CHAIN_RESTARTED, seal, why)
         if seal.previous:

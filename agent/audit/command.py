@@ -29,7 +29,7 @@ from agent.audit.report import AuditResult, as_json, print_report
 from agent.audit.store import Store
 from agent.audit.verify import NodeResult, audit_node
 from agent.cloudwatch.client import open_cloudwatch
-from agent.cloudwatch.kms import open_kms
+from agent.cloudwatch.kms_verify import open_key
 from agent.core.proof.read_seal import secret_of
 from agent.errors import AuditFailed
 from agent.settings import Settings, load_settings
@@ -72,7 +72,7 @@ async def audit(options: AuditOptions, settings: Settings, progress_to: Console)
             store.expect_nodes(node for node in heads.nodes if options.node in (None, node))
         kms = None
         if options.kms_key_id is not None:
-            kms = KmsMacs(await exits.enter_async_context(open_kms(settings.cloudwatch, options.kms_key_id)))
+            kms = KmsMacs(await exits.enter_async_context(open_key(settings.cloudwatch, options.kms_key_id)))
         nodes: list[NodeResult] = []
         with _progress(progress_to, "checking events", store.events) as advance:
             for history in store.nodes():

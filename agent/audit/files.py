@@ -60,7 +60,8 @@ class FileCheck:
         """One pass over the events of the file."""
         waiting, running = self._segments[::-1], list[RunningSegment]()
         next_end = 0
-        for offset, first, others in _by_id(self._history.copies(self._file)):
+        for first, others in _by_id(self._history.copies(self._file)):
+            offset = first.offset
             if waiting and waiting[-1].start <= offset:
                 while waiting and waiting[-1].start <= offset:
                     running.append(waiting.pop())
@@ -198,11 +199,18 @@ class FileCheck:
         return f"{self._file}:{offset}"
 
 
-def _by_id(copies: Iterator[Copy]) -> Iterator[tuple[int, Copy, list[Copy]]]:
-    """Offset, the first copy, the other copies."""
-    for offset, group in groupby(copies, key=lambda copy: copy.offset):
-        first, *others = group
-        yield offset, first, others
+def _by_id(copies: Iterator[Copy]) -> Iterator[tuple[Copy, Sequence[Copy]]]:
+    """The first copy of each record, and the other copies."""
+    first = next(copies, None)
+    others: list[Copy] = []
+    for copy in copies:
+        if first is not None and copy.offset != first.offset:
+            yield first, others
+            first, others = copy, []
+        else:
+            others.append(copy)
+    if first is not None:
+        yield first, others
 
 
 def _first_ms(time: SealedTime, event: Copy) -> int:

@@ -149,6 +149,9 @@ class Kind(Enum):
     )
 
     SETTINGS_CHANGED = _Meaning("settings changed", Weight.NOTE, "The settings that filter alerts were changed.")
+    KEY_SET = _Meaning(
+        "key set", Weight.NOTE, "An administrator gave the agent a key, so it began a new chain that carries codes."
+    )
     RESTARTED = _Meaning(
         "restarted", Weight.NOTE, "The agent was killed or crashed, and started again. Its seals go on without a hole."
     )

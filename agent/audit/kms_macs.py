@@ -19,7 +19,7 @@ AT_ONCE = 8
 
 
 class Key(Protocol):
-    """A key that verifies; `cloudwatch.kms.KmsKey` is one."""
+    """A key that verifies; `cloudwatch.kms_verify.VerifyingKey` is one."""
 
     async def verify(self, message: bytes, signature: bytes, algorithm: str) -> bool: ...
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -63,6 +62,7 @@ def print_report(result: AuditResult, console: Console) -> None:
     console.print()
     if result.nodes:
         console.print(_table(result.nodes))
+        console.print()
     console.print(Text(result.verdict, f"bold {_VERDICTS[result.weight][1]}"))
     for node in result.nodes:
         _print_findings(node, console)
@@ -123,7 +123,7 @@ def _moment(time_ms: int | None) -> str | None:
 
 
 def _table(nodes: Sequence[NodeResult]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("node", overflow="fold")
     table.add_column("result")
     table.add_column("from")

@@ -63,7 +63,7 @@ def audit_node(
     seals = history.seals()
     time = sealed_time(seals)
     if seals:
-        check_chains(seals, findings)
+        check_chains(seals, findings, has_key=macs is not None)
         check_ending(time, until_ms, findings)
         _check_macs(history, seals, macs, findings)
     if heads is not None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
+from agent.audit.heads import Heads
 from agent.audit.history import RawEvent
 from agent.audit.kinds import Kind, Weight
 from agent.audit.report import AuditResult
 from agent.audit.store import Store
-from agent.audit.verify import Macs, SealedHeads, audit_node
+from agent.audit.verify import Macs, audit_node
 
 
 def audited(
@@ -14,11 +15,13 @@ def audited(
     until_ms: int,
     *,
     macs: Macs | None = None,
-    heads: SealedHeads | None = None,
+    heads: Heads | None = None,
     from_ms: int | None = None,
 ) -> AuditResult:
     with Store(seals_from_ms=from_ms or 0) as store:
         store.add(event for event in events if from_ms is None or event.time_ms >= from_ms)
+        if heads is not None:
+            store.expect_nodes(heads.nodes)
         store.complete()
         nodes = [audit_node(history, until_ms, macs=macs, heads=heads) for history in store.nodes()]
         return AuditResult(["test"], from_ms, until_ms, nodes, store.events, store.other_events)

@@ -15,6 +15,7 @@ from hashlib import sha256
 import orjson
 
 from agent.audit.history import UNKNOWN_MS, RawEvent
+from agent.local.emulator import kms
 
 START_MS = 1_795_000_000_000
 HEARTBEAT_MS = 300_000
@@ -444,9 +445,15 @@ SHAPES: list[Shape] = [
 ]
 
 
-def signed_by_kms(key: bytes) -> Callable[[bytes], str]:
-    """A stand-in for KMS: the code is one that only the holder of `key` can compute."""
-    return lambda message: "kms:ECDSA_SHA_256:" + base64.b64encode(hmac.digest(key, message, "sha256")).decode()
+def kms_code(key_id: str, message: bytes, algorithm: str = "ECDSA_SHA_256") -> str:
+    """The code of a seal as the embedded KMS computes it."""
+    asked = {
+        "KeyId": key_id,
+        "Message": base64.b64encode(sha256(message).digest()).decode(),
+        "MessageType": "DIGEST",
+        "SigningAlgorithm": algorithm,
+    }
+    return f"kms:{algorithm}:{kms.answer('Sign', asked, 'eu-central-1')['Signature']}"
 
 
 def changed(event: RawEvent, old: bytes, new: bytes) -> RawEvent:

@@ -19,6 +19,7 @@ from agent.core.processing.line_priority import TextAlert, stated_priority, text
 from agent.core.processing.reserved import reserved_in
 from agent.core.processing.result import HOST, Defect, Oversized, ProcessingResult
 from agent.core.processing.truncate import truncate
+from agent.core.proof.canonical import LONGEST_TEXT_BYTES, digest_of
 from agent.core.reading.line_formats import read_line, stamp_of
 from agent.core.reading.records import USUAL, Mark, Records, add_record
 from agent.core.values import Fragment, Lane
@@ -64,7 +65,10 @@ class SlowPath:
         """Ships the head of a record that met an unforeseen exception. It calls nothing that may raise again."""
         self._result.defects.append(Defect(offset, payload, error))
         wrapped = {"log": payload[:DEFECT_BYTES].decode(errors="replace"), "size": len(payload)}
-        tail = self._tail(offset, mark, {"defect": type(error).__name__})
+        notes = {"defect": type(error).__name__}
+        if len(payload) > LONGEST_TEXT_BYTES:
+            notes["sha256"] = digest_of(payload)
+        tail = self._tail(offset, mark, notes)
         # Urgent, because the record may have been an urgent alert. An attacker may have caused the exception.
         self._ship(Lane.URGENT, self._chunk.now_ms, orjson.dumps(wrapped)[:-1] + tail, offset)
 
@@ -115,7 +119,8 @@ class SlowPath:
         if len(message) > LARGEST_MESSAGE_BYTES:
             if len(pod) > LARGEST_MESSAGE_BYTES // 2:
                 pod = b""  # annotations that would leave no room for the alert
-            small, digest = truncate(payload, LARGEST_MESSAGE_BYTES - len(pod) - len(tail))
+            most_bytes = LARGEST_MESSAGE_BYTES - len(pod) - len(tail)
+            small, digest = truncate(payload, most_bytes, digest=digest_of(payload))
             self._result.oversized.append(Oversized(offset, payload, len(payload), digest))
             message = small[:-1] + pod + tail
         return message
@@ -171,7 +176,7 @@ class SlowPath:
         if len(message) > LARGEST_MESSAGE_BYTES:
             # The wrapped form is kept, so a replay cannot ship a forged alert as an alert.
             whole = orjson.dumps(wrapped)
-            small, digest = truncate(whole, LARGEST_MESSAGE_BYTES - len(tail))
+            small, digest = truncate(whole, LARGEST_MESSAGE_BYTES - len(tail), digest=digest_of(payload))
             self._result.oversized.append(Oversized(offset, whole, len(whole), digest))
             message = small[:-1] + tail
         self._ship(lane, time.time_ms, message, offset)

@@ -22,7 +22,7 @@ DEEPEST: Final = 32
 
 
 def truncate(payload: bytes, most_bytes: int, *, size: int = 0, digest: str = "") -> tuple[bytes, str]:
-    """A JSON object of at most `most_bytes`, and the SHA-256 of the whole record.
+    """A JSON object of at most `most_bytes`, and the SHA-256 of the whole record, which is `digest` if it is given.
 
     If `payload` is only the head of the record, `size` and `digest` are those of the whole record.
     """
