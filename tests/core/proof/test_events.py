@@ -11,7 +11,7 @@ from agent.core.processing.result import ProcessingResult
 from agent.core.proof.canonical import by_digest, canonical
 from agent.core.proof.events import EventReader, Foreign, OwnEvent, RecordEvent
 from agent.core.reading.records import Mark, UnusualRecord
-from tests.core.processing.chunks import alert, process
+from tests.core.processing.chunks import STAMP, alert, process
 
 MIB = 1024 * 1024
 OLD = "2020-11-23T07:53:51.905525426Z"
@@ -23,6 +23,10 @@ def read_back(result: ProcessingResult) -> list[RecordEvent]:
     found = [reader.read(message.encode()) for span in result.spans.values() for message in span.messages]
     assert all(isinstance(event, RecordEvent) for event in found), found
     return [event for event in found if isinstance(event, RecordEvent)]
+
+
+def unusual(payload: bytes, mark: Mark) -> UnusualRecord:
+    return UnusualRecord(payload, 0, STAMP + b" stdout F " + payload, mark)
 
 
 PAYLOADS = {
@@ -62,7 +66,7 @@ def test_the_canonical_bytes_of_an_event_are_those_of_the_record(name: str, met:
 
 @pytest.mark.parametrize("payload", [b"odd {", b"odd" * 50_000, b"\xff" * 70_000, b"\xff" * 30_000])
 def test_the_event_of_a_defect_has_them_too(payload: bytes):
-    result = process(payload, unusual=UnusualRecord(0, Mark(defect=ValueError("for the test"))), met=False)
+    result = process(unusual=unusual(payload, Mark(defect=ValueError("for the test"))), met=False)
 
     (event,) = read_back(result)
 
@@ -71,7 +75,7 @@ def test_the_event_of_a_defect_has_them_too(payload: bytes):
 
 def test_an_event_of_the_head_of_a_record_has_the_digest_of_the_whole():
     digest = sha256(b"the whole").hexdigest()
-    result = process(alert(), unusual=UnusualRecord(0, Mark(size=5 * MIB, digest=digest)), met=False)
+    result = process(unusual=unusual(alert(), Mark(size=5 * MIB, digest=digest)), met=False)
 
     (event,) = read_back(result)
 
