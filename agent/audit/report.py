@@ -126,8 +126,8 @@ def _table(nodes: Sequence[NodeResult]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("node", overflow="fold")
     table.add_column("result")
-    table.add_column("from")
-    table.add_column("proved up to")
+    for name in ("from", "proved up to"):
+        table.add_column(name, no_wrap=True, min_width=len("2026-11-28T09:00:00Z"))
     for name in ("events", "duplicates"):
         table.add_column(name, justify="right")
     table.add_column("filtered")
