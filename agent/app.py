@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
+from typing import Final
 
 from agent import memory
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
@@ -24,6 +25,7 @@ from agent.flow.supervise import supervise
 from agent.parts import build_parts
 from agent.progress import Progress
 from agent.selfmonitor.drift import watch_drift
+from agent.selfmonitor.events import OwnEvent
 from agent.selfmonitor.heartbeat import Heartbeat
 from agent.settings import Settings
 from agent.ship.readback import arrived
@@ -32,6 +34,9 @@ from agent.tail.checkpoint import Checkpoint, Restored
 from agent.tail.descriptors import raise_limit
 from agent.telemetry.defects import Part
 from agent.web import serve
+
+LEAVING_SECONDS: Final = 5.0
+"""For the last seal. It is in the checkpoint, so the next run sends it if this one cannot."""
 
 log = logging.getLogger(__name__)
 VERSION = version("falcowatch")
@@ -86,7 +91,13 @@ class Agent:
         parts = self.parts = build_parts(settings, client, restored, VERSION)
         self.status = Status(parts, VERSION)
         self.progress = Progress(
-            parts.reader, parts.outbox, checkpoint, parts.journal, parts.telemetry, self.status.saved
+            parts.reader,
+            parts.outbox,
+            checkpoint,
+            parts.journal,
+            parts.telemetry,
+            self.status.saved,
+            parts.sealer.state if parts.sealer is not None else lambda: None,
         )
         self.heartbeat = Heartbeat(
             settings.heartbeat_seconds,
@@ -94,7 +105,8 @@ class Agent:
             gaps=parts.gaps,
             defects=parts.telemetry.defects,
             falco=parts.falco_watch.heartbeat_fields,
-            publish=parts.outbox.publish,
+            send=self._send_heartbeat,
+            due=parts.sealer.due if parts.sealer is not None else asyncio.Event(),
         )
         self._intents = parts.journal.open() if parts.journal is not None else []
         if self._intents:
@@ -123,7 +135,12 @@ class Agent:
             with parts.telemetry.defects.contained("selfmonitor"):
                 parts.duplicates.publish(at_once=True)
             await parts.pod_wait.release_all()
-            await self._drain()
+            drained = await self._drain(settings.drain_seconds)
+            if parts.sealer is not None:
+                with parts.telemetry.defects.contained("selfmonitor"):
+                    await self.heartbeat.leave()
+                if drained:
+                    await self._drain(LEAVING_SECONDS)
             for task in others:
                 task.cancel()
         await self.progress.save()
@@ -163,16 +180,25 @@ class Agent:
         if parts.journal is not None:
             parts.journal.resumed()
 
-    async def _drain(self) -> None:
+    async def _send_heartbeat(self, heartbeat: OwnEvent, leaving: bool) -> None:
+        if self.parts.sealer is not None:
+            await self.parts.sealer.seal(heartbeat, self.progress.save, leaving=leaving)
+        else:
+            self.parts.outbox.publish(heartbeat)
+
+    async def _drain(self, seconds: float) -> bool:
+        """Whether everything has shipped in that time."""
         shipper = self.parts.shipper
         try:
-            async with asyncio.timeout(self.parts.settings.drain_seconds):
+            async with asyncio.timeout(seconds):
                 await shipper.drain()
         except TimeoutError:
             left = sum(queue.records for queue in shipper.queues)
             log.warning(
                 "drain ended by its deadline; the rest is read again at the next start", extra={"records": left}
             )
+            return False
+        return True
 
 
 @contextmanager

@@ -8,6 +8,7 @@ FalcowatchError
 │   ├── LockLost          it was removed and made again while the agent was running
 │   └── CheckpointTooNew  its checkpoint was written by a newer version
 ├── CheckpointCorrupt     the content of the checkpoint file is not a checkpoint
+├── SealKeyUnreadable    the file with the secret for the seals cannot be read
 ├── DiscoveryError        the log directory cannot be read
 ├── PortUnavailable       the HTTP port cannot be opened
 ├── PutError              a PutLogEvents request failed; the subclass says what to do next
@@ -63,6 +64,10 @@ class CheckpointTooNew(StateError):
 
 class CheckpointCorrupt(FalcowatchError):
     """The content of a checkpoint file is not a checkpoint that this version can read."""
+
+
+class SealKeyUnreadable(FalcowatchError):
+    """The file with the secret for the seals cannot be read, or is empty."""
 
 
 class DiscoveryError(FalcowatchError):

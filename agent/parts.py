@@ -13,6 +13,7 @@ from agent.core.falco_state import NodeFalco
 from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
 from agent.core.processing.urgent_scan import UrgentMatcher
+from agent.core.proof.seal import settings_digest
 from agent.core.values import Lane
 from agent.deadletters import commands
 from agent.deadletters.store import DeadLetterStore
@@ -22,6 +23,7 @@ from agent.enrich.factory import Enricher, build_enricher
 from agent.enrich.pod_wait import PodWait
 from agent.flow.budget import Budget
 from agent.pipeline import Pipeline
+from agent.selfmonitor.chain import chain_of
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.duplicates import DuplicatePublisher
 from agent.selfmonitor.falco_finder import FalcoFinder, restarts_known
@@ -31,6 +33,7 @@ from agent.selfmonitor.liveness import Liveness
 from agent.selfmonitor.lost_dead_letters import announce_lost
 from agent.selfmonitor.notices import Notices
 from agent.selfmonitor.outbox import Outbox
+from agent.selfmonitor.sealer import Sealer
 from agent.settings import Settings
 from agent.settings.destinations import destination
 from agent.ship.delivery import Sender
@@ -65,6 +68,8 @@ class Parts:
     dead_letters: DeadLetterWriter
     shipper: Shipper
     outbox: Outbox
+    sealer: Sealer | None
+    """None: seals are switched off."""
     gaps: GapAnnouncer
     notices: Notices
     liveness: Liveness
@@ -90,6 +95,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         telemetry=telemetry,
         sender=Sender(settings.node_name, settings.cluster_name, _entity(settings)),
         journal=journal,
+        note_rejected=lambda file, offset: reader.note_rejected(file, offset),
     )
     enricher = build_enricher(settings, telemetry)
     notices = Notices(telemetry)
@@ -132,7 +138,10 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         """A defect here must not end the reading."""
         with telemetry.defects.contained("selfmonitor"):
             gaps.announce(gap)
+            if sealer is not None:
+                sealer.note_gap(gap)
 
+    sealer: Sealer | None = None
     reading = Reading(
         settings.tail,
         budget,
@@ -142,8 +151,22 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         restored.positions,
         matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
         express_bytes=settings.falco.express_bytes,
+        unshipped=restored.seal.unshipped if restored.seal is not None else {},
     )
     reader = Reader(reading, restored)
+    if settings.seal.enabled and settings.heartbeat_seconds:
+        sealer = Sealer(
+            chain_of(settings.seal, restored),
+            restored.seal.files if restored.seal is not None else (),
+            settings=settings_digest(settings.model_dump(mode="json", include={"tail", "falco"})),
+            reader=reader,
+            outbox=outbox,
+            counts=counts,
+            telemetry=telemetry,
+            sign=partial(client.sign, settings.seal.kms_key_id, settings.seal.kms_algorithm)
+            if settings.seal.kms_key_id is not None
+            else None,
+        )
     silent_seconds, missing_seconds = settings.falco.silent_seconds, settings.falco.missing_seconds
     liveness = Liveness(silent_seconds, restarts_known(restored.positions))
     tail = settings.tail
@@ -170,6 +193,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         dead_letters=dead_letters,
         shipper=shipper,
         outbox=outbox,
+        sealer=sealer,
         gaps=gaps,
         notices=notices,
         liveness=liveness,

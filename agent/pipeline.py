@@ -15,6 +15,7 @@ Counted in records, at every moment: read = shipped + filtered + rejected + in f
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -67,11 +68,13 @@ class Pipeline:
     async def convey(self, chunk: Chunk) -> None:
         """Puts a chunk's records into their lanes. Those whose pod is not known yet follow when it is, or is late."""
         self.counts.read += len(chunk.records)
+        self.counts.read_bytes += chunk.cost_bytes
         with self._telemetry.defects.contained("selfmonitor"):
             self.counts.last_alerts.note(chunk.records.payloads)
         result = self._process(chunk, chunk.records, self._enricher.fragment)
         for group, records in result.grouped.items():
             group.hold(chunk.entry, records)
+        chunk.prove(result.unshipped, _filtered(result))
         await self._deliver(chunk, result, cost_bytes=chunk.cost_bytes)
         if result.unknown:
             for key, waiting in result.unknown.items():
@@ -149,6 +152,15 @@ class Pipeline:
             self._telemetry.defects.note("record", record.error)
         if result.enrichment_error is not None:
             self._telemetry.defects.note("enrichment", result.enrichment_error)
+
+
+def _filtered(result: ProcessingResult) -> Counter[str]:
+    """The records that a rule of the configuration settles. Those that were settled before are shipped."""
+    filtered = Counter(result.filtered)
+    filtered.pop("settled", None)
+    if result.grouped:
+        filtered["folded"] += sum(result.grouped.values())
+    return filtered
 
 
 def _held_bytes(records: Records) -> int:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from agent.core.proof.seal import SealState
 from agent.errors import StateUnwritable
 from agent.selfmonitor.outbox import Outbox
 from agent.ship.journal import Journal
@@ -40,14 +41,20 @@ class Progress:
         journal: Journal | None,
         telemetry: Telemetry,
         saved: Callable[[str | None], None],
+        seal: Callable[[], SealState | None] = lambda: None,
     ) -> None:
-        """`journal`: None when resume is `at_least_once`. `saved` is called after each save: None, or why it failed."""
+        """`journal`: None when resume is `at_least_once`. `saved` is called after each save: None, or why it failed.
+
+        `seal`: what the checkpoint keeps for the seals.
+        """
         self._reader = reader
         self._outbox = outbox
         self._checkpoint = checkpoint
         self._journal = journal
         self._telemetry = telemetry
         self._saved = saved
+        self._seal = seal
+        self._turn = asyncio.Lock()
         self._occasional = Occasional()
 
     async def run(self) -> None:
@@ -63,13 +70,17 @@ class Progress:
                 last, saved_at = current, time.monotonic()
 
     async def save(self) -> bool:
-        """Saves once; returns whether the checkpoint is on disk."""
-        positions, pending = self._reader.positions(), self._outbox.pending
+        """Saves once; returns whether the checkpoint is on disk. Saves follow one another."""
+        async with self._turn:
+            return await self._save()
+
+    async def _save(self) -> bool:
+        positions, pending, seal = self._reader.positions(), self._outbox.pending, self._seal()
         plan = None
         if self._journal is not None:
             plan = self._journal.plan_compaction({file: position.offset for file, position in positions.items()})
         try:
-            await asyncio.to_thread(self._checkpoint.save, positions, pending)
+            await asyncio.to_thread(self._checkpoint.save, positions, pending, seal)
             if self._journal is not None and plan is not None:
                 await self._journal.compact(plan)
         except StateUnwritable as error:

@@ -15,10 +15,12 @@ from typing import Any
 from agent.cloudwatch.caller_identity import CallerIdentity, identify
 from agent.cloudwatch.connection import Connector
 from agent.cloudwatch.groups import Drift, Groups, check_names
+from agent.cloudwatch.kms import sign
 from agent.cloudwatch.put_body import put_body
 from agent.core.values import Destination, PutReply
 from agent.errors import Invalid, PutError, Unavailable, Unread
 from agent.settings.model import CloudWatch
+from agent.settings.seal import KmsAlgorithm
 
 __all__ = ["CallerIdentity", "Drift", "LogsClient", "open_cloudwatch"]
 
@@ -168,6 +170,10 @@ class LogsClient:
                 reason="unexpected",
             ) from error
         return events, reply.get("nextToken")
+
+    async def sign(self, key_id: str, algorithm: KmsAlgorithm, message: bytes) -> str:
+        """The code of a seal by a key of KMS. Raises PutError."""
+        return await sign(self._connector, key_id, algorithm, message)
 
     async def drift(self, group: str) -> list[Drift]:
         """The settings of the group that differ from the configuration. Raises PutError."""

@@ -34,6 +34,7 @@ class Counts:
     def __init__(self, telemetry: Telemetry) -> None:
         self.read = 0
         """Records."""
+        self.read_bytes = 0
         self.filtered: Counter[str] = Counter()
         """Records settled by a rule of the configuration, by reason."""
         self.alerts: Counter[str] = Counter()

@@ -29,7 +29,7 @@ class DuplicatePublisher:
         self,
         deduplicator: Deduplicator | None,
         *,
-        publish: Callable[[OwnEvent], None],
+        publish: Callable[[OwnEvent], object],
         fragment: Callable[[PodKey, int], Fragment],
         counts: Counts,
         defects: Defects,

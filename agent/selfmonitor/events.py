@@ -17,6 +17,7 @@ from agent.core.values import Lane
 
 SOURCE: Final = "falcowatch"
 RULE_PREFIX: Final = "Falcowatch: "
+HEARTBEAT: Final = "heartbeat"
 LONGEST_TEXT: Final = 8192
 """Characters. A path has at most 4,096 bytes; the event has to stay far below CloudWatch's limit of 1 MiB."""
 
@@ -39,8 +40,11 @@ class OwnEvent:
     """`,"kubernetes":{…}` of the pod that the event is about; empty: it is about no pod."""
 
 
-def message(own_event: OwnEvent, *, event_id: str, time_ms: int, node: str, cluster: str) -> bytes:
-    """The event as JSON: an alert's keys in Falco's order, then `kubernetes` and `falcowatch` as on every event."""
+def message(own_event: OwnEvent, *, event_id: str, time_ms: int, node: str, cluster: str, extra: bytes = b"") -> bytes:
+    """The event as JSON: an alert's keys in Falco's order, then `kubernetes` and `falcowatch` as on every event.
+
+    `extra`: `,"key":value` that stands in front of `falcowatch`.
+    """
     alert = orjson.dumps(
         {
             "hostname": node,
@@ -53,7 +57,7 @@ def message(own_event: OwnEvent, *, event_id: str, time_ms: int, node: str, clus
         }
     )
     identity = {"id": event_id, "node": node} | ({"cluster": cluster} if cluster else {})
-    return b'%b%b,"falcowatch":%b}' % (alert[:-1], own_event.kubernetes, orjson.dumps(identity))
+    return b'%b%b%b,"falcowatch":%b}' % (alert[:-1], own_event.kubernetes, extra, orjson.dumps(identity))
 
 
 def kind_of(text: str) -> str:

@@ -43,7 +43,7 @@ class FalcoWatch:
     version: Callable[[], str]
     """Falco's version by its last metrics snapshot; empty: none was read."""
     telemetry: Telemetry
-    publish: Callable[[OwnEvent], None]
+    publish: Callable[[OwnEvent], object]
     look_seconds: float = LOOK_SECONDS
 
     async def run(self) -> None:

@@ -1,13 +1,18 @@
-"""Publishes a heartbeat with the books at a fixed interval, so that an alarm on missing data needs CloudWatch alone."""
+"""Publishes a heartbeat with the books at a fixed interval, so that an alarm on missing data needs CloudWatch alone.
+
+Each heartbeat is a seal, too, unless seals are switched off (`sealer`). Then heartbeats also come after much was read,
+and once more when the agent leaves.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 
 from agent.core.values import Lane
-from agent.selfmonitor.events import OwnEvent
+from agent.selfmonitor.events import HEARTBEAT, OwnEvent
 from agent.selfmonitor.gaps import GapAnnouncer
 from agent.telemetry.defects import Defects
 from agent.web.report import Books
@@ -22,21 +27,31 @@ class Heartbeat:
         gaps: GapAnnouncer,
         defects: Defects,
         falco: Callable[[], Mapping[str, object]],
-        publish: Callable[[OwnEvent], None],
+        send: Callable[[OwnEvent, bool], Awaitable[None]],
+        due: asyncio.Event,
     ) -> None:
+        """`send` publishes a heartbeat, and learns whether it is the last one. `due`: the next one is due at once."""
         self._seconds = seconds
         self._books = books
         self._gaps = gaps
         self._defects = defects
         self._falco = falco
-        self._publish = publish
+        self._send = send
+        self._due = due
         self._sequence = 0
 
     async def run(self) -> None:
         """Publishes the first heartbeat at once and the next ones every `seconds`, until cancelled; 0: none."""
         while self._seconds:
-            self._publish(self._next())
-            await asyncio.sleep(self._seconds)
+            await self._send(self._next(), False)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await self._due.wait()
+
+    async def leave(self) -> None:
+        """Publishes the last heartbeat."""
+        if self._seconds:
+            await self._send(self._next(), True)
 
     def _next(self) -> OwnEvent:
         books, gaps = self._books(), self._gaps
@@ -54,4 +69,4 @@ class Heartbeat:
         )
         if "falco.state" in falco:
             output += f", Falco {falco['falco.state']}"
-        return OwnEvent("heartbeat", "Informational", output, fields, Lane.ROUTINE)
+        return OwnEvent(HEARTBEAT, "Informational", output, fields, Lane.ROUTINE)

@@ -18,7 +18,7 @@ from typing import Final
 from agent.core.batching.span import Settles, Span
 from agent.core.values import Lane
 from agent.flow.budget import Budget
-from agent.selfmonitor.events import OwnEvent, kind_of, message
+from agent.selfmonitor.events import HEARTBEAT, OwnEvent, kind_of, message
 from agent.tail.checkpoint import PendingEvent
 
 MOST_PENDING: Final = 4096
@@ -43,9 +43,11 @@ class Outbox:
         self._numbers = itertools.count(1)
         self._pending: dict[str, PendingEvent] = {}
 
-    def publish(self, own_event: OwnEvent) -> None:
-        """Ships the event once; a crash before CloudWatch has acknowledged it loses it."""
-        self._ship(self._stamped(own_event, self._new_id()), own_event.kind, own_event.lane, own_event.acknowledged)
+    def publish(self, own_event: OwnEvent) -> str:
+        """Ships the event once; a crash before CloudWatch has acknowledged it loses it. Returns its id."""
+        event = self._stamped(own_event, self._new_id())
+        self._ship(event, own_event.kind, own_event.lane, own_event.acknowledged)
+        return event.id
 
     def publish_durably(self, own_event: OwnEvent, key: str | None = None) -> None:
         """Ships the event, and keeps it in `pending` until CloudWatch has acknowledged it.
@@ -56,10 +58,23 @@ class Outbox:
         if event.id not in self._pending:
             self._keep(event, own_event.kind)
 
+    def hold(self, event: PendingEvent) -> None:
+        """Keeps the event in `pending`. It ships only with `send`, when the checkpoint that holds it is on disk."""
+        self._pending[event.id] = event
+
+    def send(self, event: PendingEvent, kind: str, lane: Lane) -> None:
+        """Ships an event that was held."""
+        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id))
+
+    def __contains__(self, event_id: str) -> bool:
+        """CloudWatch has not acknowledged the event."""
+        return event_id in self._pending
+
     def resend(self, events: Iterable[PendingEvent]) -> None:
         """Ships the events that an earlier run of the agent kept; they may be in CloudWatch already."""
         for event in events:
-            self._keep(event, kind_of(event.message))
+            kind = kind_of(event.message)
+            self._keep(event, kind, Lane.ROUTINE if kind == HEARTBEAT else Lane.URGENT)
 
     @property
     def pending(self) -> list[PendingEvent]:
@@ -73,15 +88,20 @@ class Outbox:
         digest = sha256(f"{self._node}\0{key}".encode("utf-8", "surrogateescape")).hexdigest()
         return f"self:{kind}:{digest[:32]}"
 
-    def _stamped(self, own_event: OwnEvent, event_id: str) -> PendingEvent:
-        time_ms = int(time.time() * 1000)
-        text = message(own_event, event_id=event_id, time_ms=time_ms, node=self._node, cluster=self._cluster)
+    def stamped(self, own_event: OwnEvent, event_id: str, time_ms: int, extra: bytes = b"") -> PendingEvent:
+        """The event with its id and its time. `extra`: `,"key":value` to be added in front of `falcowatch`."""
+        text = message(
+            own_event, event_id=event_id, time_ms=time_ms, node=self._node, cluster=self._cluster, extra=extra
+        )
         return PendingEvent(event_id, time_ms, text.decode())
 
-    def _keep(self, event: PendingEvent, kind: str) -> None:
+    def _stamped(self, own_event: OwnEvent, event_id: str) -> PendingEvent:
+        return self.stamped(own_event, event_id, int(time.time() * 1000))
+
+    def _keep(self, event: PendingEvent, kind: str, lane: Lane = Lane.URGENT) -> None:
         if len(self._pending) < MOST_PENDING:
             self._pending[event.id] = event
-        self._ship(event, kind, Lane.URGENT, _Acknowledgement(self._pending, event.id))
+        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id))
 
     def _ship(self, event: PendingEvent, kind: str, lane: Lane, acknowledged: Settles | None) -> None:
         span = Span(acknowledged, own=kind, read_at=time.monotonic())

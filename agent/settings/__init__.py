@@ -14,5 +14,6 @@ from agent.settings.model import (
     Settings,
     Tail,
 )
+from agent.settings.seal import Seal
 
-__all__ = ["CloudWatch", "Enrich", "FalcoRules", "Http", "Loaded", "Log", "Settings", "Tail", "load_settings"]
+__all__ = ["CloudWatch", "Enrich", "FalcoRules", "Http", "Loaded", "Log", "Seal", "Settings", "Tail", "load_settings"]

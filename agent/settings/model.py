@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -34,39 +31,16 @@ from agent.settings.checks import (
     RoleArn,
     SomePath,
     StreamTemplate,
-    as_written,
-    check_characters,
     names_problems,
 )
 from agent.settings.explain import WHOLE_SENTENCES
+from agent.settings.seal import Seal
+from agent.settings.section import Section
 
 MIB = 1024 * 1024
 LARGEST_BYTES = 1 << 50
 LONGEST_SECONDS = 365 * 86_400.0
 """Bounds that only reject mistakes: larger numbers overflow timers and floating-point metrics."""
-
-
-class Section(BaseModel):
-    """A group of settings: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_written(cls, values: Any) -> Any:
-        if values is None:
-            # The file has `tail:` with nothing or only comments below it.
-            return {}
-        if not isinstance(values, dict):
-            return values
-        fields = cls.model_fields
-        return {key: as_written(fields[key].annotation, value) if key in fields else value
-                for key, value in values.items()}  # fmt: skip
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _characters(cls, value: Any) -> Any:
-        return check_characters(value)
 
 
 class Tail(Section):
@@ -322,6 +296,7 @@ class Settings(Section):
     falco: FalcoRules = FalcoRules()
     enrich: Enrich = Enrich()
     cloudwatch: CloudWatch = Field(CloudWatch(), validate_default=True)
+    seal: Seal = Seal()
     http: Http = Http()
     log: Log = Log()
 

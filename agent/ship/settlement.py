@@ -7,27 +7,39 @@ settled only after its dead letter is on disk or its loss was announced; until t
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from agent.core.batching.batch import Batch, Part
 from agent.core.batching.rejected import Rejected
 from agent.core.dead_letter import DeadLetter, dead_letter
+from agent.core.event_id import record_id
 from agent.flow.budget import Budget
 from agent.ship.counts import Counts
 from agent.ship.sink import RejectedWriter
 from agent.ship.stream_queue import StreamQueue
 from agent.telemetry import Telemetry
 
+NoteRejected = Callable[[str, int], None]
+"""Gets file id and offset of each rejected record, before the record is settled."""
+
 log = logging.getLogger(__name__)
 
 
 class Settlement:
-    def __init__(self, writer: RejectedWriter, budget: Budget, counts: Counts, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        writer: RejectedWriter,
+        budget: Budget,
+        counts: Counts,
+        telemetry: Telemetry,
+        note_rejected: NoteRejected = lambda file, offset: None,
+    ) -> None:
         self._writer = writer
         self._budget = budget
         self._counts = counts
         self._telemetry = telemetry
+        self._note_rejected = note_rejected
 
     def settle_shipped(self, queue: StreamQueue, batch: Batch) -> None:
         """CloudWatch has accepted every event of the batch."""
@@ -44,6 +56,10 @@ class Settlement:
         stream = queue.destination.stream
         log.error("events rejected", extra={"stream": stream, "events": batch.events, "reason": reason})
         await self._writer.write(_dead_letters(queue, batch, reason))
+        for span, start, stop in batch.parts:
+            for at in range(start, stop):
+                if not span.own and (record := record_id(span.conclusion(at))) is not None:
+                    self._note_rejected(record.file, record.offset)
         records = _records(batch)
         self._counts.rejected[reason] += records
         self._telemetry.records_rejected.labels(reason).inc(records)

@@ -28,7 +28,7 @@ from agent.ship.counts import Condition, Counts
 from agent.ship.delivery import Deliverer, Sender
 from agent.ship.journal import Journal
 from agent.ship.lane_slots import HUNG_SECONDS, LaneSlots, Lease
-from agent.ship.settlement import Settlement
+from agent.ship.settlement import NoteRejected, Settlement
 from agent.ship.sink import LogSink, RejectedWriter
 from agent.ship.stream_queue import StreamQueue
 from agent.telemetry import Occasional, Telemetry
@@ -62,6 +62,7 @@ class Shipper:
         telemetry: Telemetry,
         sender: Sender | None = None,
         journal: Journal | None = None,
+        note_rejected: NoteRejected = lambda file, offset: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`journal`: with it, the records of a batch are written down before the batch is put (exact resume)."""
@@ -84,7 +85,7 @@ class Shipper:
         self._slots = LaneSlots(settings.concurrency)
         self.counts = Counts()
         self.condition = Condition()
-        self._settlement = Settlement(rejected, budget, self.counts, telemetry)
+        self._settlement = Settlement(rejected, budget, self.counts, telemetry, note_rejected)
         self._deliverer = Deliverer(
             sink,
             self._settlement,

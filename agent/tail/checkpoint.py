@@ -14,13 +14,14 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from agent.core.proof.seal import SealState
 from agent.errors import CheckpointCorrupt, CheckpointTooNew, LockLost, StateLocked, StateUnwritable
 
 VERSION: Final = 2
@@ -67,6 +68,10 @@ class Restored:
     first_start: bool
     """There was none: this node has never been read."""
     pending_events: tuple[PendingEvent, ...] = ()
+    seal: SealState | None = None
+    """None: the last run wrote no seals."""
+    is_older_copy: bool = False
+    """The last checkpoint could not be read, and this is the one before it."""
     progress_lost: str = ""
     """There were checkpoints, and none could be read: the name under which the last one was set aside."""
 
@@ -107,7 +112,12 @@ class Checkpoint:
             self.close()
             raise
 
-    def save(self, positions: dict[str, Position], pending_events: Sequence[PendingEvent] = ()) -> bool:
+    def save(
+        self,
+        positions: dict[str, Position],
+        pending_events: Sequence[PendingEvent] = (),
+        seal: SealState | None = None,
+    ) -> bool:
         """Makes these durable. False: the disk holds them already. Blocks: call it in a thread.
 
         Raises StateUnwritable, and LockLost when the directory was replaced by another one.
@@ -115,7 +125,7 @@ class Checkpoint:
         # A save that was cancelled still runs in its thread: the next one waits for it.
         with self._saving:
             self._check_lock()
-            body = self._body(positions, pending_events)
+            body = self._body(positions, pending_events, seal)
             if body == self._written:
                 return False
             self._write(body)
@@ -142,7 +152,9 @@ class Checkpoint:
                 "use it; this agent stops. Start it again, and never remove the state directory of a running agent"
             )
 
-    def _body(self, positions: dict[str, Position], pending_events: Sequence[PendingEvent]) -> bytes:
+    def _body(
+        self, positions: dict[str, Position], pending_events: Sequence[PendingEvent], seal: SealState | None
+    ) -> bytes:
         encoded: dict[str, tuple[Position, bytes]] = {}
         for file_id, position in positions.items():
             known = self._encoded.get(file_id)
@@ -151,7 +163,8 @@ class Checkpoint:
             encoded[file_id] = known
         self._encoded = encoded
         files = b",".join(text for _, text in encoded.values())
-        return b'"files":{%b},"untold":%b' % (files, orjson.dumps(pending_events))
+        sealed = b"" if seal is None else b',"seal":%b' % seal.encoded()
+        return b'"files":{%b},"untold":%b%b' % (files, orjson.dumps(pending_events), sealed)
 
     def _write(self, body: bytes) -> None:
         document = b'{"version":%d,"sha256":"%s",%b}\n' % (VERSION, sha256(body).hexdigest().encode(), body)
@@ -176,6 +189,7 @@ class Checkpoint:
             ) from error
 
     def _restore(self) -> Restored:
+        is_older_copy = False
         for path in (self._path, self._previous):
             try:
                 data = path.read_bytes()
@@ -184,12 +198,13 @@ class Checkpoint:
             except OSError as error:
                 raise StateUnwritable(f"{path}: cannot be read ({error.strerror}); repair or remove it") from error
             try:
-                return parse(data)
+                return replace(parse(data), is_older_copy=is_older_copy)
             except CheckpointTooNew as error:
                 raise CheckpointTooNew(f"{path}: {error}") from error
             except CheckpointCorrupt as error:
                 aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
                 path.replace(aside)
+                is_older_copy = True
                 log.error("checkpoint was corrupt", extra={"path": str(path), "kept_as": str(aside), "why": str(error)})
         # They stay, so a run that dies before its first save does not make the next one look like a first start.
         set_aside = sorted(path.name for path in self._directory.glob("checkpoint*.corrupt-*"))
@@ -213,7 +228,8 @@ def parse(data: bytes) -> Restored:
         positions = {key: _position(value) for key, value in document["files"].items()}
         # Version 1 kept no pending events.
         events = document["untold"] if version > 1 else []
-        return Restored(positions, False, tuple(PendingEvent(**event) for event in events))
+        seal = SealState.decoded(document["seal"]) if "seal" in document else None
+        return Restored(positions, False, tuple(PendingEvent(**event) for event in events), seal)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointCorrupt(f"it is no checkpoint ({error})") from error
 

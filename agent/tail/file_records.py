@@ -8,13 +8,15 @@ unfinished, and the two ledgers advance together. Pure but for the clock, and sy
 from __future__ import annotations
 
 import time
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
+from agent.core.proof.canonical import by_digest
+from agent.core.proof.segment import FileDigest, Statement
 from agent.core.reading.ledger import Entry, Ledger
 from agent.core.reading.line_formats import LineFormat
 from agent.core.reading.partials import Joiner
-from agent.core.reading.records import Records
-from agent.core.reading.scan_ledger import ScanEntry, ScanLedger
+from agent.core.reading.records import Origin, Records
+from agent.core.reading.scan_ledger import ScanLedger, Skipped
 from agent.core.reading.splitter import SplitLines, Splitter
 
 
@@ -24,7 +26,9 @@ class FileRecords:
     def __init__(self, file_id: str, line_format: LineFormat, max_record_bytes: int) -> None:
         self.id = file_id
         self.joiner = Joiner(line_format, max_record_bytes)
-        self.ledger = Ledger(0)
+        self.digest = FileDigest(file_id)
+        """Of the records that are shipped, for the seals."""
+        self.ledger = Ledger(0, self.digest.commit)
         self.settled_out_of_order: frozenset[int] = frozenset()
         """Offsets of records beyond the committed offset that a previous run of the agent has settled."""
         self.scan_ledger = ScanLedger()
@@ -36,8 +40,10 @@ class FileRecords:
         self._max_record_bytes = max_record_bytes
         self._longest_line = line_format.longest_line(max_record_bytes)
         self._splitter = Splitter(0, self._longest_line)
-        self._ahead: list[ScanEntry] = []
-        """Entries of the urgent scan that wait for records of the last join."""
+        self._skipped = Skipped(Records())
+        """Of the last join: the records that the urgent scan has shipped already."""
+        self._skipped_in_entry = self._skipped
+        """The same of the last entry."""
         self._last_settled_out_of_order = -1
         self._crossing: Entry | None = None
         """The end of this file, when the last part of its last record is in the next file."""
@@ -45,18 +51,23 @@ class FileRecords:
         """The `_crossing` of the file before."""
         self._crossed = 0
         """Records that began in the file before and ended here, where this file may not be committed yet."""
+        self._older: dict[str, tuple[FileDigest, Entry]] = {}
+        """By file id: digest and `_crossing` of the files before in which partial records began."""
 
     def start_at(self, offset: int) -> None:
         """The next bytes are those from `offset` on; everything before it is settled."""
-        self.ledger = Ledger(offset)
+        self.ledger.detach()
+        self.digest.restart(offset)
+        self.ledger = Ledger(offset, self.digest.commit)
         self._splitter = Splitter(offset, self._longest_line)
 
     def forget_records(self) -> None:
         """Lets go of everything behind the committed offset: it will be read again."""
         self.joiner = Joiner(self.joiner.line_format, self._max_record_bytes)
         self.scan_ledger = ScanLedger()
-        self._ahead = []
+        self._skipped = Skipped(Records())
         self._crossed_from, self._crossed = None, 0
+        self._older = {}
 
     def begin(self, previous: FileRecords | None) -> None:
         """Its turn has come. Takes over the unfinished records of `previous`: their last parts are in this file."""
@@ -67,7 +78,10 @@ class FileRecords:
         self.joiner.line_format, previous.joiner.line_format = previous.joiner.line_format, self.joiner.line_format
         crossing = previous.ledger.enter(previous._splitter.offset, self.joiner.open_records, time.monotonic())
         previous._crossing = crossing
-        before = self.joiner.start_next_file(previous.id, previous.settled_out_of_order) + previous._crossed
+        from_older_files = self.joiner.start_next_file(previous.id, previous.settled_out_of_order)
+        crossing.standing = previous.digest.cross(crossing.end, crossing.pending - from_older_files)
+        self._older = previous._older | {previous.id: (previous.digest, crossing)}
+        before = from_older_files + previous._crossed
         if before and previous._crossed_from is not None:
             crossing.tie(previous._crossed_from, before)
         self._crossed_from = crossing
@@ -80,24 +94,72 @@ class FileRecords:
         records = self.joiner.feed(cut.lines, cut.offset, time.monotonic())
         if cut.overlong is not None:
             records.unusual.append(cut.overlong)
-        records, self._ahead = self.scan_ledger.skip_scanned(records, self._splitter.offset)
-        return records
+        self._skipped = self.scan_ledger.skip_scanned(records, self._splitter.offset)
+        return self._skipped.left
 
     def enter(self, records: Records, now: float) -> Entry:
         """The ledger entry for these records: up to the start of the oldest unfinished record."""
         if self.settled_out_of_order and self.ledger.committed > self._last_settled_out_of_order:
             self.settled_out_of_order = frozenset()
         end = max(self.joiner.committable(self._splitter.offset), self.ledger.end)
-        entry = self.ledger.enter(end, len(records), now, len(self._ahead))
-        for ahead in self._ahead:
+        skipped, self._skipped = self._skipped, Skipped(Records())
+        if skipped.not_found:
+            self.digest.count_unknown(skipped.not_found)
+        # An entry without records may be committed at once, so its digest is computed first.
+        standing = None if len(records) else self.digest.add(skipped.offsets, skipped.payloads, end)
+        entry = self.ledger.enter(end, len(records), now, len(skipped.in_flight), standing)
+        for ahead in skipped.in_flight:
             ahead.hold(entry)
-        self._ahead = []
+        self._skipped_in_entry = skipped
         self._crossed += records.from_previous_file
         is_behind_them = end > entry.start or not self.joiner.open_records
         if self._crossed and self._crossed_from is not None and is_behind_them:
             entry.tie(self._crossed_from, self._crossed)
             self._crossed = 0
         return entry
+
+    def prove(self, entry: Entry, records: Records, unshipped: Set[int | Origin], filtered: Mapping[str, int]) -> None:
+        """Feeds the records of the entry to the digest. Called after `enter`, before one of the records can settle.
+
+        `unshipped` identifies the records that a rule of the configuration settles; `filtered` counts them by reason.
+        """
+        self.digest.filter(filtered)
+        left_out = unshipped | self.digest.unshipped if self.digest.unshipped else unshipped
+        skipped = self._skipped_in_entry
+        offsets, payloads = records.offsets, records.payloads
+        if left_out or records.unusual or skipped.offsets:
+            whole = dict(zip(offsets, payloads, strict=True)) | dict(
+                zip(skipped.offsets, skipped.payloads, strict=True)
+            )
+            for one in records.unusual:
+                payload = by_digest(one.mark.digest) if one.mark.size else one.payload
+                if one.mark.origin is None:
+                    whole[one.offset] = payload
+                else:
+                    self._prove_in_older(one.mark.origin, None if one.mark.origin in left_out else payload)
+            offsets = sorted(whole.keys() - left_out)
+            payloads = [whole[offset] for offset in offsets]
+        entry.standing = self.digest.add(offsets, payloads, entry.end)
+
+    def _prove_in_older(self, origin: Origin, payload: bytes | None) -> None:
+        """A record that began in a file before has ended: it belongs to the digest of that file."""
+        file, offset = origin
+        if file in self._older:
+            digest, crossing = self._older[file]
+            crossing.standing = digest.add_crossed(offset, payload) or crossing.standing
+
+    @property
+    def statements(self) -> list[Statement]:
+        """What no seal has stated of this file yet."""
+        return self.digest.statements(self.ledger.committed)
+
+    def settled_unshipped(self) -> tuple[list[int], list[int]]:
+        """Offsets behind the committed one of records that were rejected, and of records that were filtered."""
+        committed = self.ledger.committed
+        self.digest.forget_settled(committed)
+        filtered = self.digest.unshipped | self.scan_ledger.unshipped
+        rejected = sorted(offset for offset in self.digest.rejected if offset >= committed)
+        return rejected, sorted(offset for offset in filtered if offset >= committed)
 
     def note_settled(self, offsets: Set[int]) -> None:
         """Records that a previous run of the agent has settled. Called before they are read."""

@@ -249,6 +249,9 @@ class FileTracker:
                 return
             case judgement.Read(file_id, known, from_end):
                 file = TrackedFile(self._source, seen, content, head, file_id, self._reading.settings.max_record_bytes)
+                rejected, filtered = self._reading.unshipped.get(file_id, ((), ()))
+                file.digest.rejected.update(rejected)
+                file.digest.unshipped.update(filtered)
                 if known is not None:
                     file.go_on_from(known)
                 else:

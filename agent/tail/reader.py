@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from agent.core.proof.segment import Statement
 from agent.errors import DiscoveryError
 from agent.tail.checkpoint import Position, Restored
 from agent.tail.discovery import Discovery
@@ -161,6 +162,34 @@ class Reader:
         for tailer in self._tailers.values():
             positions |= tailer.positions()
         return positions
+
+    def statements(self) -> list[Statement]:
+        """What no seal has stated yet of any file."""
+        statements = list(self._reading.finished)
+        for file in self.files:
+            statements += file.statements
+        return statements
+
+    def note_stated(self, statements: Sequence[Statement]) -> None:
+        """A seal states these."""
+        by_file: dict[str, list[Statement]] = {}
+        for statement in statements:
+            by_file.setdefault(statement.file, []).append(statement)
+        stated = set(map(id, statements))
+        self._reading.finished[:] = [one for one in self._reading.finished if id(one) not in stated]
+        for file in self.files:
+            file.digest.note_stated(by_file.get(file.id, ()))
+
+    def note_rejected(self, file_id: str, offset: int) -> None:
+        """CloudWatch has rejected a record. Called before the record is settled."""
+        for file in self.files:
+            if file.id == file_id:
+                file.digest.reject(offset)
+
+    def settled_unshipped(self) -> dict[str, tuple[list[int], list[int]]]:
+        """By file id: offsets of records settled out of order that were not shipped: rejected, filtered."""
+        found = {file.id: file.settled_unshipped() for tailer in self._not_idle for file in tailer.files}
+        return {file_id: offsets for file_id, offsets in found.items() if any(offsets)}
 
     def _scan(self, inotify: Inotify, tasks: asyncio.TaskGroup) -> None:
         """Looks at what there is, and tells each tailer about its source."""

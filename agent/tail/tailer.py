@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Final
 
 from agent.core.reading.ledger import Entry
@@ -306,7 +307,8 @@ class Tailer:
     async def _deliver(self, file: TrackedFile, records: Records, entry: Entry | ScanEntry, cost_bytes: int) -> None:
         self._reading.telemetry.records_read.inc(len(records))
         line_format, settled = file.joiner.line_format, file.settled_out_of_order
-        chunk = Chunk(file.id, self.source.namespace, line_format, settled, records, entry, cost_bytes)
+        prove = partial(file.prove, entry, records) if isinstance(entry, Entry) else file.scan_ledger.note_unshipped
+        chunk = Chunk(file.id, self.source.namespace, line_format, settled, records, entry, cost_bytes, prove)
         try:
             await self._reading.deliver(chunk)
         except Exception as error:
@@ -336,6 +338,7 @@ class Tailer:
         self._reading.announce(Gap(file.id, printable(file.path), file.end, end, why, at_least))
 
     def _close(self, file: TrackedFile) -> None:
+        self._reading.finished.extend(file.statements)
         self._file_tracker.release(file)
         self._edge.forget(file.id)
         self._edge.forget(("scan", file.id))

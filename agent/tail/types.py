@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.core.processing.urgent_scan import UrgentMatcher
+from agent.core.proof.segment import Statement
 from agent.core.reading.ledger import Entry
 from agent.core.reading.line_formats import LineFormat
-from agent.core.reading.records import Records
+from agent.core.reading.records import Origin, Records
 from agent.core.reading.scan_ledger import ScanEntry
 from agent.flow.budget import Budget
 from agent.flow.turns import Turns
@@ -81,6 +82,10 @@ Found = dict[Source, tuple[FoundFile, ...]]
 """Every source with its files, oldest first."""
 
 
+Prove = Callable[[Set[int | Origin], Mapping[str, int]], None]
+"""Takes the records that a rule of the configuration settles, and their number by reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Records that were read together, and the ledger entry that waits until they are settled."""
@@ -95,6 +100,8 @@ class Chunk:
     entry: Entry | ScanEntry
     cost_bytes: int
     """Bytes of the budget that were acquired for this chunk."""
+    prove: Prove = lambda unshipped, filtered: None
+    """Feeds the records to the digest of their file. Called once, before one of them can settle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,10 @@ class Reading:
     announce: Callable[[Gap], None]
     positions: dict[str, Position]
     """Positions of files that are not open now, by file id."""
+    finished: list[Statement] = field(default_factory=list)
+    """Statements of files that were closed, until a seal states them."""
+    unshipped: Mapping[str, tuple[Sequence[int], Sequence[int]]] = field(default_factory=dict)
+    """By file id: offsets of records that an earlier run settled out of order without shipping: rejected, filtered."""
     open_ids: set[str] = field(default_factory=set)
     """Ids of the files that some tailer has open: no file is read by two tailers."""
     allowed: asyncio.Event = field(default_factory=_set_event)

@@ -107,6 +107,12 @@ class Telemetry:
             "falco_not_read", "1 while it is announced that no Falco of this node is read (falco.missing_seconds)."
         )
 
+        # Proof.
+        self.seal_number = self._gauge("seal_number", "Number of the last seal that this node has written.")
+        self.seal_head = self._gauge(
+            "seal_head", "First 48 bits of the SHA-256 of the last seal's message, to compare with CloudWatch."
+        )
+
         # Reading.
         self.lag_bytes = self._gauge("lag_bytes", "Bytes written to log files and not yet acknowledged.")
         self.lag_seconds = self._gauge("lag_seconds", "Age of the oldest record that is unread or not acknowledged.")

@@ -50,7 +50,7 @@ class Node:
                 "agent.cli",
                 "run",
                 stderr=output,
-                env=environment(self.place, self.endpoint, **settings),
+                env=environment(self.place, self.endpoint, **({"heartbeat_seconds": "0.7"} | settings)),
             )
         self.agent = Agent(process, log_path)
         return self.agent

@@ -1,5 +1,6 @@
 """The heartbeat: its interval, its fields, its text."""
 
+import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def heartbeats(agent: Agent, seconds: float) -> Coroutine[None, None, None]:
         gaps=parts.gaps,
         defects=parts.telemetry.defects,
         falco=parts.falco_watch.heartbeat_fields,
-        publish=parts.outbox.publish,
+        send=agent._send_heartbeat,
+        due=asyncio.Event(),
     ).run()
 
 

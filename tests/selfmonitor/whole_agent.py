@@ -89,6 +89,13 @@ def own_events(agent: Agent, lane: Lane | None = None) -> list[dict[str, Any]]:
     ]
 
 
+def acknowledge_everything(agent: Agent) -> None:
+    """As if CloudWatch had accepted every own event that was published."""
+    for _, span in _published[agent]:
+        if span.entry is not None:
+            span.entry.settle(len(span))
+
+
 def _record_own_events(agent: Agent) -> None:
     published: list[tuple[Lane, Span]] = []
     accept = agent.parts.shipper.accept

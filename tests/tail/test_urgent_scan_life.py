@@ -79,7 +79,8 @@ class Life(RuleBasedStateMachine):
         at = self.splitter.end
         cut = self.splitter.feed(self.content[at : at + most], 0.0)
         records = self.joiner.feed(cut.lines, cut.offset, 0.0)
-        records, scanned = self.books.skip_scanned(records, self.splitter.offset)
+        skipped = self.books.skip_scanned(records, self.splitter.offset)
+        records, scanned = skipped.left, skipped.in_flight
         done = self.settled_out_of_order & set(records.offsets)
         end = max(self.joiner.committable(self.splitter.offset), self.ledger.end)
         entry = self.ledger.enter(end, len(records), 0.0, len(scanned))

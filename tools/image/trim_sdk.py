@@ -18,8 +18,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SERVICES = ("logs", "sts", "sso", "sso-oidc", "signin")
-"""CloudWatch Logs, then the services of botocore's credentials chain: STS, IAM Identity Center, `aws login`."""
+SERVICES = ("logs", "kms", "sts", "sso", "sso-oidc", "signin")
+"""CloudWatch Logs, KMS for signed seals, then the services of botocore's credentials chain: STS, IAM Identity Center,
+`aws login`."""
 
 GENERATED = ("kubernetes_asyncio/client/api", "kubernetes_asyncio/client/models")
 """700 modules that the client imports all at once. Documentation is more than half of their text."""
@@ -35,8 +36,8 @@ def trim(site_packages: Path) -> None:
 
 
 def trim_botocore(data: Path) -> None:
-    """Trims the `data` directory of botocore in place. Raises FileNotFoundError if it has no model of Logs or STS."""
-    for service in SERVICES[:2]:
+    """Trims the `data` directory of botocore in place. Raises FileNotFoundError if it has no model of Logs, KMS or STS."""
+    for service in SERVICES[:3]:
         if not (data / service).is_dir():
             raise FileNotFoundError(f"{data / service} is missing: adapt trim_sdk.py to this version of botocore")
     for entry in sorted(data.iterdir()):

@@ -10,7 +10,7 @@ from typing import Final
 from agent.core.batching.span import Span
 from agent.core.processing.dedup import Group
 from agent.core.processing.kinds import Kind
-from agent.core.reading.records import Records
+from agent.core.reading.records import Origin, Records
 from agent.core.values import Fragment, Lane, PodKey
 
 HOST: Final = Fragment(b"", b"", "host")
@@ -64,6 +64,8 @@ class ProcessingResult:
     """Falco's messages about itself."""
     grouped: dict[Group, int] = field(default_factory=dict)
     """How many records each group takes. The group must hold them before the caller waits for anything."""
+    unshipped: set[int | Origin] = field(default_factory=set)
+    """The records that do not ship, because a rule of the configuration settles them: offset, or origin."""
     oversized: list[Oversized] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
     enrichment_error: Exception | None = None
@@ -82,6 +84,7 @@ class ProcessingResult:
         for key, waiting in other.unknown.items():
             self.unknown.setdefault(key, Records()).extend(waiting)
         self.notices += other.notices
+        self.unshipped |= other.unshipped
         self.oversized += other.oversized
         self.defects += other.defects
         self.text_alerts += other.text_alerts

@@ -76,7 +76,7 @@ class SlowPath:
         self._processor.cases.learn(alert, kind)
         if kind.filtered:
             self._result.seen[kind] += 1
-            self._result.filtered[kind.filtered] += 1
+            self._filter(kind.filtered, offset, mark)
             return
         time = self._time(alert.time, line)
         if (
@@ -86,6 +86,7 @@ class SlowPath:
             and self._draft.takes(alert, payload, time.time_ms, offset)
         ):
             self._result.seen[kind] += 1
+            self._result.unshipped.add(offset)
             return
         fragment = self._fragment(alert, kind, time.time_ms)
         if fragment is None:
@@ -128,7 +129,7 @@ class SlowPath:
     def _add_other(self, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
         """A line that is not an alert in JSON. If it comes from an alert, the alert's priority decides the lane."""
         if not payload.strip():
-            self._result.filtered["empty"] += 1
+            self._filter("empty", offset, mark)
             return
         text = text_alert(payload)
         if text is not None:
@@ -140,19 +141,24 @@ class SlowPath:
         elif self._processor.ships_other_lines:
             self._wrap(Lane.OTHER, time, payload, offset, line, mark)
         else:
-            self._result.filtered["other_line"] += 1
+            self._filter("other_line", offset, mark)
 
     def _add_text_alert(self, text: TextAlert, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
         """An alert that Falco printed as text. It has no rule and no pod, but a priority."""
         self._result.text_alerts += 1
         if self._processor.kinds.is_filtered(text.priority):
-            self._result.filtered["priority"] += 1
+            self._filter("priority", offset, mark)
             return
         time = self._time(text.time, line) if text.time else self._runtime_time(line)
         fields = {"priority": text.priority.capitalize(), "output": payload.decode(errors="replace")}
         if text.time:
             fields["time"] = text.time
         self._wrap(self._processor.kinds.lane(text.priority), time, payload, offset, line, mark, fields)
+
+    def _filter(self, reason: str, offset: int, mark: Mark) -> None:
+        """A rule of the configuration settles the record."""
+        self._result.filtered[reason] += 1
+        self._result.unshipped.add(offset if mark.origin is None else mark.origin)
 
     def _wrap(
         self,

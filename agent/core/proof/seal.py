@@ -11,9 +11,9 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -74,6 +74,32 @@ class FileStatement:
                 "sha256": one.sha256,
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SealState:
+    """What the checkpoint keeps for the seals, beside the chain: the next run of the agent states it."""
+
+    chain: Chain
+    files: tuple[bytes, ...] = ()
+    """Encoded statements that no seal on disk has stated."""
+    unshipped: Mapping[str, tuple[Sequence[int], Sequence[int]]] = field(default_factory=dict)
+    """By file id: offsets of records that are settled out of order without being shipped: rejected, filtered."""
+
+    def encoded(self) -> bytes:
+        return orjson.dumps(
+            {
+                "chain": self.chain,
+                "files": [orjson.Fragment(statement) for statement in self.files],
+                "unshipped": dict(self.unshipped),
+            }
+        )
+
+    @classmethod
+    def decoded(cls, value: Any) -> SealState:
+        """From the decoded JSON of a checkpoint. Raises KeyError, TypeError, ValueError."""
+        unshipped = {file: (tuple(pair[0]), tuple(pair[1])) for file, pair in value["unshipped"].items()}
+        return cls(Chain(**value["chain"]), tuple(map(orjson.dumps, value["files"])), unshipped)
 
 
 def seal_body(

@@ -123,6 +123,8 @@ class FileDigest:
         self._finished: list[Statement] = []
         """Segments that have ended and that no seal has stated."""
         self._stated: tuple[int, int, int, int] | None = None
+        self._looked_at: tuple[int, Standing, int] | None = None
+        """When there was nothing new to state: most files rest most of the time."""
 
     def restart(self, offset: int) -> None:
         """Reading begins anew at this offset: everything in front of it is settled."""
@@ -133,8 +135,8 @@ class FileDigest:
     def add(self, offsets: list[int], payloads: list[bytes], end: int) -> Standing:
         """Feeds the records of the next entry, which ends at `end`."""
         self._renew_after_reject()
-        waits = self._waiting or self._counted
-        if not waits and (not offsets or (offsets[-1] < end and offsets == sorted(offsets))):
+        is_usual = not (self._waiting or self._counted or self._segment.by_count)
+        if is_usual and (not offsets or (offsets[-1] < end and offsets == sorted(offsets))):
             self._segment.feed(hashed_together(payloads), len(payloads))
             self._end = end
             return self._segment.standing(end)
@@ -163,6 +165,12 @@ class FileDigest:
         """Counts records of the entry that is added next which are settled without being shipped."""
         self._renew_after_reject()
         self._segment.filtered.update(filtered)
+
+    def count_unknown(self, records: int) -> None:
+        """`records` events have shipped whose records reading does not find: the segment is proved by count."""
+        self._renew_after_reject()
+        self._segment.by_count = True
+        self._segment.shipped += records
 
     def reject(self, offset: int) -> None:
         """CloudWatch has rejected the record: its segment is proved by count, and a new one begins."""
@@ -208,13 +216,17 @@ class FileDigest:
     def statements(self, committed: int) -> list[Statement]:
         """What no seal has stated yet, when the ledger has committed the file up to this offset."""
         statements = list(self._finished)
-        current = self._current(committed)
-        if current is not None and current.mark != self._stated:
-            statements.append(current)
+        standing = self._committed
+        if standing is not None and (committed, standing, len(self.rejected)) != self._looked_at:
+            current = self._current(committed)
+            if current is not None and current.mark != self._stated:
+                statements.append(current)
+            else:
+                self._looked_at = committed, standing, len(self.rejected)
         return statements
 
-    def stated(self, statements: Iterable[Statement]) -> None:
-        """A seal that is on disk states these."""
+    def note_stated(self, statements: Iterable[Statement]) -> None:
+        """A seal states these."""
         stated = {statement.mark for statement in statements}
         self._finished = [statement for statement in self._finished if statement.mark not in stated]
         if self._committed is not None:

@@ -8,12 +8,15 @@ may settle in any order. To settle a thousand records takes one subtraction.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+
+from agent.core.proof.segment import Standing
 
 
 class Entry:
     """A range of one file, in which `pending` records are unsettled."""
 
-    __slots__ = ("_ledger", "_tied_to", "_waiting", "end", "holds", "pending", "read_at", "start")
+    __slots__ = ("_ledger", "_tied_to", "_waiting", "end", "holds", "pending", "read_at", "standing", "start")
 
     def __init__(self, ledger: Ledger, start: int, end: int, pending: int, read_at: float) -> None:
         self._ledger = ledger
@@ -24,6 +27,8 @@ class Entry:
         """When the range was read, in seconds of the monotonic clock."""
         self.holds = 0
         """How many other entries must settle before this one is committed: their records lie in this range."""
+        self.standing: Standing | None = None
+        """The digest of the file up to the end of this entry, for the seals."""
         self._tied_to: tuple[Entry, int] | None = None
         self._waiting: list[Entry] = []
         """Tied entries that wait until this one is the next to be committed."""
@@ -73,24 +78,33 @@ class Entry:
 class Ledger:
     """The entries of one file, from the committed offset on."""
 
-    __slots__ = ("_entries", "committed")
+    __slots__ = ("_entries", "_note_standing", "committed")
 
-    def __init__(self, committed: int = 0) -> None:
+    def __init__(self, committed: int = 0, note_standing: Callable[[Standing], None] | None = None) -> None:
+        """`note_standing` gets the standing of each entry that is committed."""
         self.committed = committed
         """Every record before this offset is settled."""
+        self._note_standing = note_standing
         self._entries: deque[Entry] = deque()
 
-    def enter(self, end: int, records: int, read_at: float = 0.0, holds: int = 0) -> Entry:
+    def enter(
+        self, end: int, records: int, read_at: float = 0.0, holds: int = 0, standing: Standing | None = None
+    ) -> Entry:
         """Adds an entry from the end of the last one to `end`. Without records and holds it is settled at once."""
         start = self._entries[-1].end if self._entries else self.committed
         if end < start:
             raise ValueError(f"entry would end at {end}, before its start at {start}")
         entry = Entry(self, start, end, records, read_at)
         entry.holds = holds
+        entry.standing = standing
         self._entries.append(entry)
         if not records and not holds:
             self._advance()
         return entry
+
+    def detach(self) -> None:
+        """Reading begins anew in another ledger: what settles here does not count for the digest of the file."""
+        self._note_standing = None
 
     @property
     def in_flight(self) -> int:
@@ -112,6 +126,8 @@ class Ledger:
         while entries and not entries[0].pending and not entries[0].holds:
             entry = entries.popleft()
             self.committed = entry.end
+            if entry.standing is not None and self._note_standing is not None:
+                self._note_standing(entry.standing)
             entry._settle_tied()
         if entries and not entries[0].holds:
             entries[0]._release_waiting()

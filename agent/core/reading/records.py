@@ -6,6 +6,9 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Final
 
+Origin = tuple[str, int]
+"""File id and offset of the first byte of a record that began in a previous file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -17,8 +20,8 @@ class Mark:
     """The size of the whole record if only its head was kept; 0 if all of it was kept."""
     digest: str = ""
     """The SHA-256 of the whole record if only its head was kept."""
-    origin: tuple[str, int] | None = None
-    """File id and offset of its first byte, if the record began in the previous file."""
+    origin: Origin | None = None
+    """Where it began, if that was in a previous file."""
     settled: bool = False
     """The record began in the previous file, and an earlier run of the agent settled it."""
     defect: Exception | None = None

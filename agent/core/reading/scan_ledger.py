@@ -7,10 +7,26 @@ that is still in flight.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 from agent.core.reading.ledger import Entry
-from agent.core.reading.records import Records, without
+from agent.core.reading.records import Origin, Records, without
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What reading found of the scanned records."""
+
+    left: Records
+    """The records that were not scanned."""
+    in_flight: list[ScanEntry] = field(default_factory=list)
+    """The entries with removed records that are still in flight."""
+    offsets: list[int] = field(default_factory=list)
+    """Of the removed records that were shipped."""
+    payloads: list[bytes] = field(default_factory=list)
+    not_found: int = 0
+    """Scanned lines that are no records: reading takes them for parts of other records."""
 
 
 class ScanEntry:
@@ -50,6 +66,8 @@ class ScanLedger:
         self._entries: deque[ScanEntry] = deque()
         self._ahead: deque[tuple[int, ScanEntry]] = deque()
         """The records that reading has not come to yet, in the order of the file."""
+        self.unshipped: set[int] = set()
+        """The offsets of scanned records that a rule of the configuration settled."""
 
     def enter(self, offsets: Sequence[int], read_at: float) -> ScanEntry:
         """Adds records. They lie behind all records that were added before."""
@@ -58,14 +76,18 @@ class ScanLedger:
         self._ahead.extend((offset, entry) for offset in offsets)
         return entry
 
-    def skip_scanned(self, records: Records, end: int) -> tuple[Records, list[ScanEntry]]:
+    def note_unshipped(self, unshipped: Set[int | Origin], filtered: Mapping[str, int]) -> None:
+        """These scanned records are settled by a rule of the configuration. `filtered` counts them by reason."""
+        self.unshipped |= {record for record in unshipped if isinstance(record, int)}
+
+    def skip_scanned(self, records: Records, end: int) -> Skipped:
         """Removes scanned records from those that were read up to `end`.
 
-        Returns the records that are left, and the entries with removed records that are still in flight. If reading
-        takes a scanned line for a part of another record, nothing waits for the scanned line: both are shipped.
+        If reading takes a scanned line for a part of another record, nothing waits for the scanned line: both are
+        shipped.
         """
         if not self._ahead or self._ahead[0][0] >= end:
-            return records, []
+            return Skipped(records)
         passed: dict[int, ScanEntry] = {}
         while self._ahead and self._ahead[0][0] < end:
             offset, entry = self._ahead.popleft()
@@ -75,7 +97,17 @@ class ScanLedger:
             for offset in records.offsets
             if (scanned := passed.get(offset)) is not None and scanned.pending
         }
-        return without(records, passed.keys()), list(in_flight.values())
+        removed = [*filter(lambda record: record[0] in passed, zip(records.offsets, records.payloads, strict=True))]
+        others = passed.keys() - {offset for offset, _ in removed} - {one.offset for one in records.unusual}
+        shipped = [record for record in removed if record[0] not in self.unshipped]
+        self.unshipped -= passed.keys()
+        return Skipped(
+            without(records, passed.keys()),
+            [*in_flight.values()],
+            [offset for offset, _ in shipped],
+            [payload for _, payload in shipped],
+            len(others),
+        )
 
     def forget(self, committed: int) -> None:
         """Drops settled entries before the committed offset."""

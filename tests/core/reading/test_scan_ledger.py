@@ -16,20 +16,20 @@ def test_reading_skips_scanned_records():
     first = scan_ledger.enter((10, 30), 0.0)
     first.settle(2)
 
-    rest, in_flight = scan_ledger.skip_scanned(records(0, 10, 20), 25)
+    skipped = scan_ledger.skip_scanned(records(0, 10, 20), 25)
 
-    assert (rest.offsets, in_flight) == ([0, 20], [])
-    rest, in_flight = scan_ledger.skip_scanned(records(30, 40), 50)
-    assert (rest.offsets, in_flight) == ([40], [])
+    assert (skipped.left.offsets, skipped.in_flight) == ([0, 20], [])
+    skipped = scan_ledger.skip_scanned(records(30, 40), 50)
+    assert (skipped.left.offsets, skipped.in_flight) == ([40], [])
 
 
 def test_a_ledger_entry_waits_for_scanned_records_in_flight():
     scan_ledger, ledger = ScanLedger(), Ledger()
     entry_ahead = scan_ledger.enter((10,), 0.0)
-    rest, in_flight = scan_ledger.skip_scanned(records(10), 20)
+    skipped = scan_ledger.skip_scanned(records(10), 20)
 
-    entry = ledger.enter(20, len(rest), 0.0, len(in_flight))
-    for scanned in in_flight:
+    entry = ledger.enter(20, len(skipped.left), 0.0, len(skipped.in_flight))
+    for scanned in skipped.in_flight:
         scanned.hold(entry)
     assert (ledger.committed, ledger.in_flight, scan_ledger.in_flight) == (0, 0, 1)
 
@@ -59,9 +59,9 @@ def test_nothing_waits_for_a_scanned_line_that_is_part_of_another_record():
     scan_ledger = ScanLedger()
     scan_ledger.enter((10,), 0.0)
 
-    rest, in_flight = scan_ledger.skip_scanned(records(0, 20), 30)
+    skipped = scan_ledger.skip_scanned(records(0, 20), 30)
 
-    assert (rest.offsets, in_flight) == ([0, 20], [])
+    assert (skipped.left.offsets, skipped.in_flight) == ([0, 20], [])
     assert scan_ledger.in_flight == 1
 
 
