@@ -25,6 +25,7 @@ class AuditOptions:
     node: str | None = None
     key_file: Path | None = None
     kms_key_id: str | None = None
+    """Empty: the key of the configuration."""
     prometheus: str | None = None
 
 
@@ -48,7 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--node", metavar="N", help="only this node")
     macs = parser.add_mutually_exclusive_group()
     macs.add_argument("--key-file", type=Path, metavar="F", help="check the seals' codes with this key (seal.key_file)")
-    macs.add_argument("--kms", metavar="KEY", help="check them with this key of AWS KMS (seal.kms_key_id)")
+    macs.add_argument(
+        "--kms",
+        nargs="?",
+        const="",
+        metavar="KEY",
+        help="check them with this key of AWS KMS (default: seal.kms_key_id of the configuration)",
+    )
     parser.add_argument("--prometheus", metavar="URL", help="compare the seals with what Prometheus remembers")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -31,7 +31,7 @@ from agent.audit.verify import NodeResult, audit_node
 from agent.cloudwatch.client import open_cloudwatch
 from agent.cloudwatch.kms_verify import open_key
 from agent.core.proof.read_seal import secret_of
-from agent.errors import AuditFailed
+from agent.errors import AuditFailed, SettingsError
 from agent.settings import Settings, load_settings
 
 MARGIN_MS = 3_600_000
@@ -42,7 +42,7 @@ FUTURE_MS = 7_200_000
 
 def run(arguments: argparse.Namespace) -> int:
     options = options_of(arguments, now_ms=int(time.time() * 1000))
-    needs_aws = bool(options.groups or options.kms_key_id)
+    needs_aws = bool(options.groups) or options.kms_key_id is not None
     settings = load_settings(os.environ, arguments.config).settings if needs_aws else Settings()
     result = asyncio.run(audit(options, settings, Console(stderr=True)))
     if arguments.json:
@@ -72,7 +72,10 @@ async def audit(options: AuditOptions, settings: Settings, progress_to: Console)
             store.expect_nodes(node for node in heads.nodes if options.node in (None, node))
         kms = None
         if options.kms_key_id is not None:
-            kms = KmsMacs(await exits.enter_async_context(open_key(settings.cloudwatch, options.kms_key_id)))
+            key_id = options.kms_key_id or settings.seal.kms_key_id
+            if not key_id:
+                raise SettingsError(["audit: --kms needs a key: pass --kms KEY, or set seal.kms_key_id"])
+            kms = KmsMacs(await exits.enter_async_context(open_key(settings.cloudwatch, key_id)))
         nodes: list[NodeResult] = []
         with _progress(progress_to, "checking events", store.events) as advance:
             for history in store.nodes():

@@ -127,7 +127,9 @@ async def test_the_key_file_checks_the_codes(cloudwatch, clock: Clock, tmp_path:
     assert await run("--group", GROUP, *times(node), "--key-file", str(tmp_path / "wrong")) == 1
 
 
-async def test_kms_verifies_the_seals(cloudwatch: EmbeddedCloudWatch, clock: Clock, capsys):
+async def test_kms_verifies_the_seals(
+    cloudwatch: EmbeddedCloudWatch, clock: Clock, capsys, monkeypatch: pytest.MonkeyPatch
+):
     node = Node(sign=lambda message: kms_code("alias/seals", message))
     node.write(3)
     node.read(3)
@@ -137,6 +139,10 @@ async def test_kms_verifies_the_seals(cloudwatch: EmbeddedCloudWatch, clock: Clo
     cloudwatch.faults.add(Fault("throttle", operation="Verify", count=1))
 
     assert await run("--group", GROUP, *times(node), "--kms", "alias/seals") == 0
+    assert cloudwatch.requests.count("Verify", status=200) == node.number
+    monkeypatch.setenv("FALCOWATCH_SEAL__KMS_KEY_ID", "alias/seals")
+    cloudwatch.requests.clear()
+    assert await run("--group", GROUP, *times(node), "--kms") == 0
     assert cloudwatch.requests.count("Verify", status=200) == node.number
     capsys.readouterr()
     assert await run("--group", GROUP, *times(node), "--kms", "alias/other", "--json") == 1
@@ -149,6 +155,14 @@ async def test_a_seal_without_a_signature_is_missed_with_kms(cloudwatch: Embedde
 
     assert await run("--group", GROUP, *times(node), "--kms", "alias/seals", "--json") == 1
     assert json.loads(capsys.readouterr().out)["nodes"][0]["counts"]["mac missing"] == node.number
+
+
+async def test_kms_without_any_key_ends_with_2(cloudwatch, clock: Clock, capsys):
+    node = ended()
+    await put(cloudwatch, clock, node.events)
+
+    assert await run("--group", GROUP, *times(node), "--kms") == 2
+    assert "--kms needs a key" in capsys.readouterr().err
 
 
 async def test_files_are_audited_without_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
