@@ -53,6 +53,7 @@ class Progress:
         self._journal = journal
         self._telemetry = telemetry
         self._saved = saved
+        self._saves = reader.saves
         self._seal = seal
         self._turn = asyncio.Lock()
         self._occasional = Occasional()
@@ -60,14 +61,23 @@ class Progress:
     async def run(self) -> None:
         """Saves whenever something has moved, until cancelled."""
         last: object = None
+        self._saves.has_loop = True
         saved_at = -SAVE_ANYHOW_SECONDS
         while True:
-            await asyncio.sleep(SAVE_SECONDS)
+            is_wanted = await self._wait()
             current = (self._reader.progress, self._outbox.pending)
-            if current == last and time.monotonic() - saved_at < SAVE_ANYHOW_SECONDS:
+            if not is_wanted and current == last and time.monotonic() - saved_at < SAVE_ANYHOW_SECONDS:
                 continue
             if await self.save():
                 last, saved_at = current, time.monotonic()
+
+    async def _wait(self) -> bool:
+        """Waits until the next look. Returns whether a tailer waits for a save."""
+        try:
+            async with asyncio.timeout(SAVE_SECONDS):
+                return await self._saves.wanted.wait()
+        except TimeoutError:
+            return False
 
     async def save(self) -> bool:
         """Saves once; returns whether the checkpoint is on disk. Saves follow one another."""
@@ -75,6 +85,7 @@ class Progress:
             return await self._save()
 
     async def _save(self) -> bool:
+        waiting = self._saves.begin()
         positions, pending, seal = self._reader.positions(), self._outbox.pending, self._seal()
         plan = None
         if self._journal is not None:
@@ -89,5 +100,7 @@ class Progress:
                 log.error("checkpoint was not written", extra={"why": str(error), **fields})
             self._saved(str(error))
             return False
+        finally:
+            self._saves.end(waiting)
         self._saved(None)
         return True

@@ -24,6 +24,8 @@ class Budget:
     def __init__(self, limit_bytes: int, reserve_bytes: int = 0) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        self.partial_bytes = 0
+        """The part of the used bytes that only further reading can free: records of which a part has not come."""
         self._reserve_bytes = reserve_bytes
         self._reserved_waiters: deque[_Waiter] = deque()
         self._waiters: deque[_Waiter] = deque()
@@ -59,6 +61,11 @@ class Budget:
         self.used_bytes += amount
         self._grant()
 
+    def adjust_partial(self, amount: int) -> None:
+        """The same for bytes that only further reading can free."""
+        self.partial_bytes += amount
+        self.adjust(amount)
+
     @property
     def has_waiters(self) -> bool:
         return bool(self._reserved_waiters or self._waiters)
@@ -71,8 +78,9 @@ class Budget:
 
     def _fits(self, amount: int, reserved: bool) -> bool:
         limit = self.limit_bytes if reserved else self.limit_bytes - self._reserve_bytes
-        # An amount larger than the whole budget is granted when nothing else is in flight: else it never would be.
-        return self.used_bytes + amount <= limit or self.used_bytes == 0
+        # Granted when nothing is in flight that could free bytes: else it never would be. So is an amount larger than
+        # the whole budget.
+        return self.used_bytes + amount <= limit or self.used_bytes <= self.partial_bytes
 
     def _grant(self) -> None:
         while queue := self._reserved_waiters or self._waiters:

@@ -62,7 +62,8 @@ class UrgentScan:
         while file in self._files and len(file.scan_ledger) < MOST_AHEAD:
             # One window in memory for all sources together, however many backlogs there are.
             async with self._reading.scanning:
-                if not await self._scan_window(file):
+                # While this waited, the file may have been closed.
+                if file not in self._files or not await self._scan_window(file):
                     return
             await asyncio.sleep(0)
 

@@ -116,6 +116,9 @@ class Telemetry:
         # Reading.
         self.lag_bytes = self._gauge("lag_bytes", "Bytes written to log files and not yet acknowledged.")
         self.lag_seconds = self._gauge("lag_seconds", "Age of the oldest record that is unread or not acknowledged.")
+        self.files_waiting = self._gauge(
+            "files_waiting", "Log files that wait for a free file descriptor; they are read in turn."
+        )
         self.files_open = self._gauge("files_open", "Log files that are open.")
         self.gap_bytes = self._counter("gap_bytes", "Bytes that were deleted before they could be read.")
         self.budget_bytes = self._gauge(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.tail.tailer import CHUNK_BYTES
+from agent.tail.chunks import CHUNK_BYTES
 from tests.tail.following import POD, Container, following
 
 SOURCES = 6

@@ -20,6 +20,7 @@ PROMISED = (
     "lag_bytes",
     "lag_seconds",
     "files_open",
+    "files_waiting",
     "gap_bytes_total",
     "budget_bytes",
     "budget_used_bytes",
