@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sqlite3
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -55,6 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def audit(options: AuditOptions, settings: Settings, progress_to: Console) -> AuditResult:
     """Reads, checks, and returns the result. Raises AuditFailed, PutError or SettingsError when it cannot."""
+    try:
+        return await _audit(options, settings, progress_to)
+    except (OSError, sqlite3.Error) as error:
+        raise AuditFailed(
+            f"{tempfile.gettempdir()}: the events cannot be kept there ({error}); it needs about the size of all "
+            "alerts, and TMPDIR chooses another directory"
+        ) from error
+
+
+async def _audit(options: AuditOptions, settings: Settings, progress_to: Console) -> AuditResult:
     now_ms = int(time.time() * 1000)
     secret = _secret(options.key_file)
     async with AsyncExitStack() as exits:

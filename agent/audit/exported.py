@@ -16,12 +16,13 @@ from datetime import datetime
 from io import BufferedIOBase, BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import msgspec
 
 from agent.audit.history import UNKNOWN_MS, RawEvent
 from agent.audit.json_documents import events_in
+from agent.core.proof.read_seal import LATEST_MS
 from agent.errors import AuditFailed
 
 EVENTS_AT_ONCE = 2048
@@ -33,10 +34,13 @@ _NOT_EXPORTED = "aws-logs-write-test"
 """CloudWatch Logs puts this file beside an export to try whether it may write."""
 
 
+_Time = Annotated[int, msgspec.Meta(ge=UNKNOWN_MS, le=LATEST_MS)]
+
+
 class _Line(msgspec.Struct, gc=False):
     message: str
-    timestamp: int
-    ingestionTime: int = UNKNOWN_MS  # the name of the API
+    timestamp: _Time
+    ingestionTime: _Time = UNKNOWN_MS  # the name of the API
     logStreamName: str = ""
 
 

@@ -14,6 +14,7 @@ from json.decoder import WHITESPACE  # type: ignore[attr-defined]  # the pattern
 from typing import Any
 
 from agent.audit.history import UNKNOWN_MS, RawEvent
+from agent.core.proof.read_seal import LATEST_MS
 
 _CHUNK_BYTES = 1024 * 1024
 _LONGEST_VALUE = 32 * 1024 * 1024
@@ -60,9 +61,13 @@ def _event(value: Any) -> RawEvent:
         raise ValueError(f"an event must be an object, not {type(value).__name__}")  # noqa: TRY004  # of the input
     message, time_ms = value.get("message"), value.get("timestamp")
     ingested_ms, stream = value.get("ingestionTime", UNKNOWN_MS), value.get("logStreamName", "")
-    if not isinstance(message, str) or type(time_ms) is not int or type(ingested_ms) is not int:
-        raise ValueError("an event needs a text `message` and a whole number `timestamp`")
+    if not isinstance(message, str) or not _is_time(time_ms) or not _is_time(ingested_ms):
+        raise ValueError("an event needs a text `message` and a whole number `timestamp` in milliseconds since 1970")
     return RawEvent(str(stream), time_ms, ingested_ms, message.encode(errors="replace"))
+
+
+def _is_time(value: object) -> bool:
+    return type(value) is int and UNKNOWN_MS <= value <= LATEST_MS
 
 
 class _Text:

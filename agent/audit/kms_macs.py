@@ -38,9 +38,12 @@ class KmsMacs:
         """Raises PutError when KMS does not answer."""
         waiting = iter([seal for seal in history.seals() if seal.mac.startswith(PREFIX)])
         self._holds.clear()
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(AT_ONCE):
-                tasks.create_task(self._verify_some(history, waiting))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(AT_ONCE):
+                    tasks.create_task(self._verify_some(history, waiting))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors  # the others failed for the same reason
 
     async def _verify_some(self, history: NodeHistory, waiting: Iterable[HeldSeal]) -> None:
         for seal in waiting:

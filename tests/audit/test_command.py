@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -157,6 +158,16 @@ async def test_a_seal_without_a_signature_is_missed_with_kms(cloudwatch: Embedde
     assert json.loads(capsys.readouterr().out)["nodes"][0]["counts"]["mac missing"] == node.number
 
 
+async def test_a_denied_verification_ends_the_audit(cloudwatch: EmbeddedCloudWatch, clock: Clock, capsys):
+    node = Node(sign=lambda message: kms_code("alias/seals", message))
+    node.leave()
+    await put(cloudwatch, clock, node.events)
+    cloudwatch.faults.add(Fault("denied", operation="Verify"))
+
+    assert await run("--group", GROUP, *times(node), "--kms", "alias/seals") == 1
+    assert "Verify for KMS key alias/seals: AccessDeniedException" in capsys.readouterr().err
+
+
 async def test_kms_without_any_key_ends_with_2(cloudwatch, clock: Clock, capsys):
     node = ended()
     await put(cloudwatch, clock, node.events)
@@ -234,6 +245,14 @@ async def test_a_key_that_cannot_be_read_is_named(tmp_path: Path, capsys):
     errors = capsys.readouterr().err
     assert "the key cannot be read" in errors
     assert "the key is empty" in errors
+
+
+async def test_a_directory_for_the_events_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch, capsys):
+    (tmp_path / "events").write_bytes(b"")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nothing"))
+
+    assert await run("--events", str(tmp_path / "events")) == 1
+    assert "nothing: the events cannot be kept there" in capsys.readouterr().err
 
 
 async def test_the_bar_is_drawn_on_a_terminal_only(tmp_path: Path):

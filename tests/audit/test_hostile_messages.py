@@ -60,6 +60,8 @@ HOSTILE = [
     heartbeat(number=1.5),
     heartbeat(chain="'; DROP TABLE seal; --"),
     heartbeat(started=2**64 - 1),
+    heartbeat(started=2**62),
+    heartbeat(started=253_402_300_799_000, number=2),
     heartbeat(files=[[]] * 1000),
     heartbeat(files={}),
     heartbeat(mac="\x00" * 1000),

@@ -18,6 +18,9 @@ from agent.core.proof.seal import FORMAT_VERSION, first_key, mac_of, next_key, w
 MOST_NUMBER: Final = 10_000_000
 """A seal every five minutes reaches this number after 95 years. It bounds the steps to the key of a seal."""
 
+LATEST_MS: Final = 253_402_300_799_000
+"""The end of the year 9999, after which a time cannot be printed."""
+
 _Offset = Annotated[int, msgspec.Meta(ge=0, le=MOST_OFFSET)]
 _Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Short = Annotated[str, msgspec.Meta(max_length=256)]
@@ -45,7 +48,7 @@ class Seal(msgspec.Struct, frozen=True, gc=False):
     chain: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
     number: Annotated[int, msgspec.Meta(ge=1, le=MOST_NUMBER)]
     previous: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")]
-    started: _Offset
+    started: Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]
     settings: _Short
     files: list[FileStatement]
     begins: _Short = ""
