@@ -133,11 +133,13 @@ class FileCheck:
 
     def _judge_later(self, outcomes: Sequence[Outcome]) -> None:
         """The statements of one run of the agent, of which the first may be about events that are not in the data."""
-        first = outcomes[0]
+        oldest = min((outcome.claim.seal for outcome in outcomes), key=lambda seal: seal.number)
+        first = [outcome for outcome in outcomes if outcome.claim.seal is oldest][-1]
         if first.proves or not self._may_begin_before_the_data(first):
             found = differences(outcomes)
         else:
-            found = later_differences(outcomes)
+            # One seal may state the segment twice, and all that it states may be older than the data.
+            found = later_differences([first, *(one for one in outcomes if one.claim.seal is not oldest)])
             if first.surplus > 0:
                 found.insert(0, Difference(first, first.claim.start, first.surplus))
             else:

@@ -369,7 +369,9 @@ def test_a_mutated_history_never_proves(seed: int, steps: list[str], data: st.Da
         assume(seals(node))
     elif mutation == "forge":
         offset = id_of(event).rpartition(":")[2]
-        node.events.append(changed(event, f":{offset}".encode(), f":{int(offset) + 1}".encode()))
+        forged = changed(event, f":{offset}".encode(), f":{int(offset) + 1}".encode())
+        # CloudWatch itself says when it took an event.
+        node.events.append(forged._replace(ingested_ms=node.now_ms))
     else:
         message = bytearray(event.message)
         at = data.draw(st.integers(1, message.rfind(b',"falcowatch":') - 2))
