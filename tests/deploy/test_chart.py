@@ -171,7 +171,7 @@ def test_a_change_of_the_configuration_restarts_the_pods(helm):
 def test_an_init_container_gives_the_state_directory_to_the_user_of_the_agent(helm, values):
     spec = pod_spec(render(helm, "--values", values))
 
-    (init,) = spec["initContainers"]
+    init, *_ = spec["initContainers"]
     user = spec["containers"][0]["securityContext"]
     assert init["command"][-2:] == [str(user["runAsUser"]), str(user["runAsGroup"])]
     assert init["securityContext"]["runAsUser"] == 0
@@ -326,7 +326,11 @@ def test_the_schema_forbids_unknown_keys_at_every_level():
     open_objects = sorted(_open_objects(schema, ""))
 
     kubernetes_own = {"securityContext", "podSecurityContext", "affinity", "global", "tolerations[]"}
-    kubernetes_own |= {"extraVolumes[]", "extraVolumeMounts[]", "env[].valueFrom"}
+    kubernetes_own |= {"extraVolumes[]", "extraVolumeMounts[]", "env[].valueFrom", "envFrom[]", "lifecycle"}
+    kubernetes_own |= {"extraInitContainers[]", "extraContainers[]", "dnsConfig", "hostAliases[]"}
+    kubernetes_own |= {
+        f"{one}Monitor.{each}[]" for one in ("pod", "service") for each in ("relabelings", "metricRelabelings")
+    }
     kubernetes_own |= {"networkPolicy.metricsFrom[]", "networkPolicy.extraEgress[]"}
     assert set(open_objects) == kubernetes_own
 

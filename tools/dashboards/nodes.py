@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from tools.dashboards.panel import OURS, Panel, Query, Row, stat
+from tools.dashboards.panel import ORANGE_ABOVE_ZERO, OURS, Panel, Query, Row, Word, stat
+
+FALCO_STATES = {
+    "reading": "green",
+    "silent": "yellow",
+    "text": "orange",
+    "elsewhere": "red",
+    "none": "dark-red",
+}
+"""The states of Falco on a node with their colours, from the best to the worst as in agent/core/falco_state.py."""
+
+FALCO_STATE_AS_NUMBER = " or ".join(
+    f'{number} * falcowatch_falco_state{{{OURS}, state="{state}"}}' for number, state in enumerate(FALCO_STATES, 1)
+)
+"""The metric has one series for each state, which is 1 for the present one and 0 for the others."""
 
 ROWS = (
     Row(
@@ -39,7 +53,7 @@ ROWS = (
                         "{{node}}",
                     )
                 ],
-                width=12,
+                width=8,
             ),
             Panel(
                 "Pod metadata lookups",
@@ -51,7 +65,49 @@ ROWS = (
                     )
                 ],
                 unit="cps",
+                width=8,
+                stacked=True,
+            ),
+            Panel(
+                "Pod metadata works",
+                "0: the agent cannot read pods from the API server. Alerts are shipped without metadata of new pods.",
+                [Query(f"min by (node) (falcowatch_enrichment_up{{{OURS}}})", "{{node}}")],
+                width=8,
+                most=1,
+            ),
+        ),
+    ),
+    Row(
+        "What costs money?",
+        (
+            Panel(
+                "Dollars a month by rule",
+                "If the selected time range went on for 30 days, at `$ per GB` of ingestion. Each agent counts a "
+                "limited number of rules by name, the rest as `other`.",
+                [
+                    Query(
+                        f"topk(15, sum by (rule) (rate(falcowatch_alert_bytes_total{{{OURS}}}[$__range])))"
+                        " * 2592000 / 1e9 * $price"
+                    )
+                ],
+                unit="currencyUSD",
+                kind="table",
                 width=12,
+                height=8,
+                hidden_columns=("Time",),
+            ),
+            Panel(
+                "Bytes billed by rule",
+                "Bytes of the shipped alerts as CloudWatch bills them: each event and 26 more.",
+                [
+                    Query(
+                        f"topk(10, sum by (rule) (rate(falcowatch_alert_bytes_total{{{OURS}}}[$__rate_interval])))",
+                        "{{rule}}",
+                    )
+                ],
+                unit="Bps",
+                width=12,
+                height=8,
                 stacked=True,
             ),
         ),
@@ -59,6 +115,12 @@ ROWS = (
     Row(
         "Is Falco healthy?",
         (
+            stat(
+                "Blind nodes",
+                "Nodes whose agent has announced that no Falco is read there: none was found, it is not selected, or "
+                "it prints text.",
+                f"sum(falcowatch_falco_not_read{{{OURS}}})",
+            ),
             stat(
                 "Silent Falco pods",
                 "Nodes whose agent reports that Falco has stopped writing.",
@@ -81,12 +143,27 @@ ROWS = (
                 f' (falcowatch_falco_rules_loaded_info{{{OURS}, rules!=""}}))',
                 steps=[{"color": "green", "value": None}, {"color": "orange", "value": 2}],
             ),
+            stat(
+                "Agents without pod metadata",
+                "Agents that cannot read pods from the API server.",
+                f"count(falcowatch_enrichment_up{{{OURS}}} == 0) or vector(0)",
+                steps=ORANGE_ABOVE_ZERO,
+            ),
+            Panel(
+                "Coverage: the state of Falco by node",
+                "reading: its alerts are read. text: it prints text. silent: it has written nothing for a while. "
+                "elsewhere: the settings tail.* do not select it. none: no Falco was found. "
+                "docs/falco-state.md has more.",
+                [Query(f"max by (node) ({FALCO_STATE_AS_NUMBER})", "{{node}}")],
+                kind="state-timeline",
+                width=16,
+                words=[Word(number, state, colour) for number, (state, colour) in enumerate(FALCO_STATES.items(), 1)],
+            ),
             Panel(
                 "Time since Falco's last line",
                 "Time since Falco last wrote a line to its log, by node.",
                 [Query(f"max by (node) (falcowatch_falco_silent_seconds{{{OURS}}})", "{{node}}")],
                 unit="s",
-                height=4,
             ),
             Panel(
                 "System calls dropped by node",

@@ -37,7 +37,7 @@ def dashboard() -> dict[str, Any]:
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": [_datasource(), *_variables()]},
+        "templating": {"list": [_datasource(), *_variables(), _price()]},
         "annotations": {"list": [_firing_alerts()]},
         "links": [],
         "panels": list(_panels()),
@@ -100,6 +100,15 @@ def _panel(number: int, panel: Panel, position: dict[str, int]) -> dict[str, Any
 
 def _defaults(panel: Panel) -> dict[str, Any]:
     defaults: dict[str, Any] = {"unit": panel.unit, "min": 0}
+    if panel.most is not None:
+        defaults["max"] = panel.most
+    if panel.words:
+        words = {
+            str(word.value): {"text": word.text, "color": word.colour, "index": word.value} for word in panel.words
+        }
+        defaults["mappings"] = [{"type": "value", "options": words}]
+        defaults["color"] = {"mode": "thresholds"}
+        defaults["custom"] = {"fillOpacity": 70, "lineWidth": 0}
     if panel.kind == "stat":
         del defaults["min"]
         defaults |= {"thresholds": {"mode": "absolute", "steps": list(panel.steps)}, "color": {"mode": "thresholds"}}
@@ -137,6 +146,15 @@ def _options(kind: str) -> dict[str, Any]:
                 "graphMode": "none",
                 "justifyMode": "center",
                 "textMode": "value",
+            }
+        case "state-timeline":
+            return {
+                "mergeValues": True,
+                "showValue": "auto",
+                "alignValue": "left",
+                "rowHeight": 0.8,
+                "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+                "tooltip": {"mode": "single", "sort": "none"},
             }
         case "table":
             return {"showHeader": True, "sortBy": [{"displayName": "Value", "desc": True}]}
@@ -178,6 +196,19 @@ def _variables() -> list[dict[str, Any]]:
         _variable("cluster", 'falcowatch_build_info{job=~"$job"}'),
         _variable("node", 'falcowatch_build_info{job=~"$job", cluster=~"$cluster"}'),
     ]
+
+
+def _price() -> dict[str, Any]:
+    """What the user pays, with the price of us-east-1 and the class STANDARD of June 2026."""
+    price = {"text": "0.50", "value": "0.50"}
+    return {
+        "name": "price",
+        "label": "$ per GB",
+        "type": "textbox",
+        "query": price["value"],
+        "current": price,
+        "options": [{**price, "selected": True}],
+    }
 
 
 def _variable(name: str, metric: str) -> dict[str, Any]:

@@ -6,29 +6,38 @@ lives in `insights_syntax`; this module turns parsed commands into functions on 
 """
 
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cmp_to_key
 from itertools import islice
+from math import prod
 from typing import Protocol
 
 import orjson
 
 from agent.local.emulator.insights_syntax import (
     And,
+    Arithmetic,
     Command,
     Comparison,
     Dedup,
     Expression,
+    Field,
     Fields,
     Filter,
     In,
     IsPresent,
+    Length,
     Like,
     Limit,
     Not,
+    Now,
+    Number,
     Or,
+    Product,
     Sort,
     Stats,
+    Sum,
     parse,
 )
 
@@ -52,9 +61,12 @@ class Event(Protocol):
     def stream(self) -> str: ...
 
 
-def run_query(query: str, events: Iterable[Event]) -> list[Row]:
-    """The rows of the result. Raises MalformedQueryException for a query that this module does not understand."""
-    steps = [_step(command) for command in parse(query)]
+def run_query(query: str, events: Iterable[Event], *, now: float | None = None) -> list[Row]:
+    """The rows of the result. Raises MalformedQueryException for a query that this module does not understand.
+
+    `now`: the time of the query in seconds since 1970; None: the present.
+    """
+    steps = [_step(command, time.time() if now is None else now) for command in parse(query)]
     rows = [row_of(event) for event in events]
     for step in steps:
         rows = step(rows)
@@ -90,14 +102,12 @@ def _leaves(prefix: str, value: object) -> Iterable[tuple[str, object]]:
         yield prefix, value
 
 
-def _step(command: Command) -> Step:
+def _step(command: Command, now: float) -> Step:
     match command:
         case Fields(columns):
-            return lambda rows: [
-                {**row, **{shown: row[name] for name, shown in columns if name in row}} for row in rows
-            ]
+            return lambda rows: [{**row, **_computed(columns, row)} for row in rows]
         case Filter(expression):
-            holds = _condition(expression)
+            holds = _condition(expression, now)
             return lambda rows: [row for row in rows if holds(row)]
         case Stats():
             return lambda rows: _aggregated(command, rows)
@@ -109,16 +119,41 @@ def _step(command: Command) -> Step:
             return lambda rows: rows[:number]
 
 
-def _condition(expression: Expression) -> Callable[[Row], bool]:
+def _computed(columns: Iterable[tuple[Arithmetic, str]], row: Row) -> Row:
+    return {shown: value for expression, shown in columns if (value := _value(expression, row)) is not None}
+
+
+def _value(expression: Arithmetic, row: Row) -> object:
+    """None where a field is missing or is no number."""
+    match expression:
+        case Number(value):
+            return value
+        case Field(name):
+            return row.get(name)
+        case Length(name):
+            return len(str(row[name])) if name in row else None
+        case Sum(parts):
+            return _folded(sum, parts, row)
+        case Product(parts):
+            return _folded(prod, parts, row)
+
+
+def _folded(fold: Callable[[list[float]], float], parts: Sequence[Arithmetic], row: Row) -> float | None:
+    values = [_value(part, row) for part in parts]
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return fold(numbers) if len(numbers) == len(values) else None
+
+
+def _condition(expression: Expression, now: float) -> Callable[[Row], bool]:
     match expression:
         case And(parts):
-            conditions = [_condition(part) for part in parts]
+            conditions = [_condition(part, now) for part in parts]
             return lambda row: all(condition(row) for condition in conditions)
         case Or(parts):
-            conditions = [_condition(part) for part in parts]
+            conditions = [_condition(part, now) for part in parts]
             return lambda row: any(condition(row) for condition in conditions)
         case Not(part):
-            condition = _condition(part)
+            condition = _condition(part, now)
             return lambda row: not condition(row)
         case IsPresent(name):
             return lambda row: name in row
@@ -129,6 +164,8 @@ def _condition(expression: Expression) -> Callable[[Row], bool]:
             return lambda row: name in row and found.search(str(row[name])) is not None
         case Comparison(name, operator, value):
             compare = _OPERATORS[operator]
+            if isinstance(value, Now):
+                value = int(now) * value.factor + value.offset
             # AWS does not document `!=` on a missing field. Taken as true, which hides no event.
             return lambda row: compare(row[name], value) if name in row else operator == "!="
 

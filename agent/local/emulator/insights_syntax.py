@@ -17,8 +17,16 @@ AGGREGATES = frozenset({"count", "count_distinct", "latest", "earliest", "max", 
 _COMPARISONS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<regex>/(?:[^/\\]|\\.)+/)|(?P<quoted>`[^`]+`)"""
-    r"""|(?P<number>-?\d+(?:\.\d+)?(?![\w.]))|(?P<name>[@\w][\w.@-]*)|(?P<sign>!=|<=|>=|[=<>()\[\],|*]))\s*"""
+    r"""|(?P<number>-?\d+(?:\.\d+)?(?![\w.]))|(?P<name>[@\w][\w.@-]*)|(?P<sign>!=|<=|>=|[=<>()\[\],|*+-]))\s*"""
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """`now() * factor + offset`, where now() is the time of the query in seconds since 1970."""
+
+    factor: float = 1
+    offset: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,39 @@ Expression = Comparison | In | Like | IsPresent | Not | And | Or
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """`strlen` of a field: its characters."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    parts: tuple["Arithmetic", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    parts: tuple["Arithmetic", ...]
+
+
+Arithmetic = Number | Field | Length | Sum | Product
+
+
+@dataclass(frozen=True, slots=True)
 class Fields:
-    columns: tuple[tuple[str, str], ...]
-    """Each field, and the name under which it is shown."""
+    columns: tuple[tuple[Arithmetic, str], ...]
+    """Each field or computed value, and the name under which it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +193,40 @@ class _Parser:
                 return found
             self._sign("|")
 
-    def _column(self) -> tuple[str, str]:
+    def _column(self) -> tuple[Arithmetic, str]:
+        value = self._sum()
+        if self._word("as"):
+            return value, self._name()
+        if isinstance(value, Field):
+            return value, value.name
+        raise _malformed(f"a computed value needs a name: write `as` before {self._rest()!r}")
+
+    def _sum(self) -> Arithmetic:
+        parts = [self._product()]
+        while self._is_sign("+"):
+            parts.append(self._product())
+        return parts[0] if len(parts) == 1 else Sum(tuple(parts))
+
+    def _product(self) -> Arithmetic:
+        parts = [self._operand()]
+        while self._is_sign("*"):
+            parts.append(self._operand())
+        return parts[0] if len(parts) == 1 else Product(tuple(parts))
+
+    def _operand(self) -> Arithmetic:
+        if self._is_sign("("):
+            inner = self._sum()
+            self._sign(")")
+            return inner
+        if self._peek() == "number":
+            return Number(float(self._take("number")))
         name = self._name()
-        return name, self._name() if self._word("as") else name
+        if name.lower() != "strlen":
+            return Field(name)
+        self._sign("(")
+        length = Length(self._name())
+        self._sign(")")
+        return length
 
     def _aggregate(self) -> Aggregate:
         function = self._name().lower()
@@ -188,6 +257,10 @@ class _Parser:
             self._sign(")")
             return inner
         name = self._name()
+        if name.lower() == "tomillis":  # the embedded CloudWatch keeps every time in milliseconds
+            self._sign("(")
+            name = self._name()
+            self._sign(")")
         if name.lower() == "ispresent":
             self._sign("(")
             present = IsPresent(self._name())
@@ -211,10 +284,18 @@ class _Parser:
         return re.escape(_unquoted(self._take("text")))
 
     def _value(self) -> object:
-        if self._peek() == "number":
-            text = self._take("number")
-            return float(text) if "." in text else int(text)
-        return _unquoted(self._take("text"))
+        if self._word("now"):
+            self._sign("(")
+            self._sign(")")
+            factor = self._number() if self._is_sign("*") else 1
+            if self._is_sign("-"):
+                return Now(factor, -self._number())
+            return Now(factor, self._number() if self._is_sign("+") else 0)
+        return self._number() if self._peek() == "number" else _unquoted(self._take("text"))
+
+    def _number(self) -> float:
+        text = self._take("number")
+        return float(text) if "." in text else int(text)
 
     def _name(self) -> str:
         return self._take("quoted")[1:-1] if self._peek() == "quoted" else self._take("name")
