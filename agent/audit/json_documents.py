@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from io import BufferedIOBase
 from json.decoder import WHITESPACE  # type: ignore[attr-defined]  # the pattern that the decoder itself uses
-from typing import Any
+from typing import Any, TypeGuard
 
 from agent.audit.history import UNKNOWN_MS, RawEvent
 from agent.core.proof.read_seal import LATEST_MS
@@ -66,7 +66,7 @@ def _event(value: Any) -> RawEvent:
     return RawEvent(str(stream), time_ms, ingested_ms, message.encode(errors="replace"))
 
 
-def _is_time(value: object) -> bool:
+def _is_time(value: object) -> TypeGuard[int]:
     return type(value) is int and UNKNOWN_MS <= value <= LATEST_MS
 
 
