@@ -30,7 +30,10 @@ class Heartbeat:
         send: Callable[[OwnEvent, bool], Awaitable[None]],
         due: asyncio.Event,
     ) -> None:
-        """`state`: the other fields of a heartbeat. `send` publishes a heartbeat, and learns whether it is the last one. `due`: the next one is due at once."""
+        """`state`: the other fields of a heartbeat. `send` publishes a heartbeat, and learns whether it is the last one.
+
+        `due`: the next one is due at once.
+        """
         self._seconds = seconds
         self._books = books
         self._gaps = gaps
