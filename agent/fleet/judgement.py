@@ -46,7 +46,7 @@ class Fleet:
     nodes: Sequence[Node]
     """The odd ones first."""
     missing: int
-    """How many nodes fewer were heard than expected."""
+    """How many nodes fewer are there than expected. A node that has left in an orderly way is not there."""
     totals: Counter[str]
 
     @property
@@ -67,11 +67,11 @@ def judged(heartbeats: Iterable[Heartbeat], *, from_ms: int, now_ms: int, expect
         for some in by_node.values()
     ]
     nodes.sort(key=lambda node: (not node.needs_a_person, not node.findings, node.last.node))
-    heard = sum(not node.gone for node in nodes)
+    present = sum(not node.gone and not node.last.leaving for node in nodes)
     totals: Counter[str] = Counter()
     for node in nodes:
         totals.update(node.window)
-    return Fleet(nodes, max(0, (expected or 0) - heard), totals)
+    return Fleet(nodes, max(0, (expected or 0) - present), totals)
 
 
 def _judge(some: Sequence[Heartbeat], from_ms: int, now_ms: int, version: str, settings: str) -> Node:

@@ -62,7 +62,7 @@ def _cells(node: Node, now_ms: int) -> Iterator[Text]:
 
 def _findings(fleet: Fleet) -> Iterator[Text]:
     if fleet.missing:
-        yield Text(f"{fleet.missing} nodes are missing: fewer were heard than --expected", style="red")
+        yield Text(f"{fleet.missing} nodes are missing: fewer are there than --expected says", style="red")
     for node in fleet.nodes:
         for finding in node.findings:
             style = "red" if finding.needs_a_person else "yellow"

@@ -30,7 +30,7 @@ class Heartbeat:
         send: Callable[[OwnEvent, bool], Awaitable[None]],
         due: asyncio.Event,
     ) -> None:
-        """`state`: the other fields of a heartbeat. `send` publishes a heartbeat, and learns whether it is the last one.
+        """`state`: the other fields of a heartbeat. `send` publishes one, and learns whether it is the last one.
 
         `due`: the next one is due at once.
         """
