@@ -24,6 +24,9 @@ from agent.fleet.arguments import add_arguments as fleet_arguments
 
 N = TypeVar("N", int, float)
 
+_DEMO_ALERTS = 20_000
+_DEMO_RATE = 2_000.0
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = command_parser().parse_args(argv)
@@ -82,9 +85,14 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from agent.local.chaos import ALERTS_A_SECOND
     from agent.local.demo import DemoOptions, demonstrate
 
-    asyncio.run(demonstrate(DemoOptions(arguments.alerts, arguments.rate, arguments.seconds, arguments.keep)))
+    alerts, seconds, chaos = arguments.alerts, arguments.seconds, arguments.chaos
+    if chaos and not (alerts is None and seconds is None):
+        raise SettingsError(["demo: --chaos takes as long as its script; leave out --alerts and --seconds"])
+    rate = arguments.rate or (ALERTS_A_SECOND if chaos else _DEMO_RATE)
+    asyncio.run(demonstrate(DemoOptions(alerts or _DEMO_ALERTS, rate, seconds, arguments.keep, chaos)))
     return 0
 
 
@@ -187,15 +195,23 @@ def command_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--alerts",
         type=_positive(int),
-        default=20_000,
         metavar="N",
-        help="number of alerts to write (default: %(default)s)",
+        help=f"number of alerts to write (default: {_DEMO_ALERTS})",
     )
     demo.add_argument(
-        "--rate", type=_positive(float), default=2_000, metavar="N", help="alerts per second (default: %(default)s)"
+        "--rate",
+        type=_positive(float),
+        metavar="N",
+        help=f"alerts per second (default: {_DEMO_RATE:.0f}, with --chaos 500)",
     )
     demo.add_argument(
         "--seconds", type=_positive(float), metavar="N", help="write alerts for this long instead of --alerts"
+    )
+    demo.add_argument(
+        "--chaos",
+        action="store_true",
+        help="disturb everything for a minute (kill -9, throttling, an outage, lost answers, rotations, a flood), and "
+        "prove the result",
     )
     demo.add_argument("--keep", type=Path, metavar="DIR", help="keep log files, state and events in this directory")
 

@@ -2,33 +2,36 @@
 
 A player writes captured Falco alerts into log files, rotated as kubelet rotates them. The agent runs as a separate
 process, configured by environment variables as a user would configure it, and ships to an embedded CloudWatch Logs.
-At the end every alert that was written is compared, byte for byte, with what the embedded CloudWatch received.
+At the end the audit proves from the embedded CloudWatch alone that nothing is missing, altered or forged. As a second
+check, every alert that was written is compared, byte for byte, with what the embedded CloudWatch received.
+With `--chaos` the script in `chaos` disturbs all of this.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import resource
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import orjson
 
+from agent.audit.report import AuditResult
 from agent.errors import DemoFailed
+from agent.local.agent_process import AgentProcess, environment_of
+from agent.local.audited import audit_group
+from agent.local.chaos import FLOOD_ALERTS, WRITING_SECONDS
+from agent.local.chaos_run import ChaosRun
 from agent.local.emulator import EmbeddedCloudWatch
 from agent.local.player import Player
 from agent.local.progress import LATEST_ALERTS, DemoProgress, LatestAlert, Outcome, Rate
@@ -54,34 +57,41 @@ class DemoOptions:
     """Write for this many seconds at `rate`. None: write `alerts` alerts."""
     keep: Path | None = None
     """Directory that keeps all files of the demo. None: a temporary directory, removed at the end."""
+    chaos: bool = False
+    """Play the script of `chaos`, for as long as it takes."""
+
+    @property
+    def paced(self) -> int:
+        """Alerts that are written at `rate`."""
+        seconds = WRITING_SECONDS if self.chaos else self.seconds
+        return self.alerts if seconds is None else round(self.rate * seconds)
 
     @property
     def target(self) -> int:
-        return self.alerts if self.seconds is None else round(self.rate * self.seconds)
+        """All alerts, with the flood and the Critical behind it."""
+        return self.paced + (FLOOD_ALERTS + 1 if self.chaos else 0)
 
 
 async def demonstrate(options: DemoOptions) -> None:
-    """Run the demo. Raises DemoFailed when an alert was lost or altered, or when the agent failed."""
+    """Run the demo. Raises DemoFailed when the audit does not prove the events, or when the agent failed."""
     view = DemoView()
     with _directory(options.keep) as place, as_file(files("agent.local") / "data" / "pods.json") as pods:
         async with EmbeddedCloudWatch(data_dir=place / "cloudwatch") as cloudwatch:
             player = Player(place / "pods")
-            run = DemoRun(options, cloudwatch, player)
-            async with _agent(place, cloudwatch.url, pods) as (process, url):
-                for line in introduction(url, cloudwatch.url):
+            environment = environment_of(place, cloudwatch.url, pods)
+            async with AgentProcess(environment, place / "agent.log") as agent:
+                run = DemoRun(options, cloudwatch, player, agent)
+                for line in introduction(agent.url, cloudwatch.url):
                     view.announce(line)
                 with view:
-                    await run.play(view, url)
-                process.send_signal(signal.SIGTERM)
-                code = await process.wait()
-            outcome = run.prove(place)
+                    await run.play(view)
+                await agent.terminate()
+            view.announce(f"The agent has left. Audit: falcowatch audit --group {GROUP}")
+            audit = await audit_group(GROUP, environment)
+            outcome = run.prove(place, audit)
         view.conclude(outcome)
-        if code:
-            raise DemoFailed(f"the agent exited with code {code}; run the demo with --keep DIR and read DIR/agent.log")
         if not outcome.holds:
-            raise DemoFailed(
-                "not every alert arrived as it was written; run the demo with --keep DIR to keep all files"
-            )
+            raise DemoFailed(f"{outcome.failure}; run the demo with --keep DIR to keep all files")
 
 
 def introduction(agent_url: str, cloudwatch_url: str) -> list[str]:
@@ -98,31 +108,41 @@ def introduction(agent_url: str, cloudwatch_url: str) -> list[str]:
 class DemoRun:
     """One run: writes alerts, follows what arrives, and compares both."""
 
-    def __init__(self, options: DemoOptions, cloudwatch: EmbeddedCloudWatch, player: Player) -> None:
+    def __init__(
+        self, options: DemoOptions, cloudwatch: EmbeddedCloudWatch, player: Player, agent: AgentProcess
+    ) -> None:
         self._options = options
+        self._cloudwatch = cloudwatch
         self._player = player
+        self._agent = agent
+        self._chaos = ChaosRun(cloudwatch, player, agent) if options.chaos else None
         self._follower = cloudwatch.follow(GROUP)
         self._comparison = Comparison(player.digests)
         self._latest_alerts: deque[LatestAlert] = deque(maxlen=LATEST_ALERTS)
         self._rates = {"written": Rate(), "arrived": Rate(), "puts": Rate()}
-        self._status: Mapping[str, Any] = {}
+        self._paced = 0
+        self._backpressure = False
         self._elapsed_seconds = 0.0
         self._next_status_at = 0.0
 
-    async def play(self, view: DemoView, agent_url: str) -> None:
+    async def play(self, view: DemoView) -> None:
         """Write alerts at the chosen rate and show what arrives, until all of them have arrived."""
         began = progressed = time.monotonic()
         seen = 0
         async with aiohttp.ClientSession() as session:
             while True:
                 now = time.monotonic()
-                due = min(self._options.target, int((now - began + TICK_SECONDS) * self._options.rate))
-                if missing := due - len(self._player.digests):
+                self._agent.check()
+                due = min(self._options.paced, int((now - began + TICK_SECONDS) * self._options.rate))
+                if missing := due - self._paced:
                     await asyncio.to_thread(self._player.play, missing)
+                    self._paced = due
+                if self._chaos is not None:
+                    await self._chaos.act(now - began)
                 self._receive()
                 self._elapsed_seconds = time.monotonic() - began
-                done = self._comparison.arrived == self._options.target
-                await self._fetch_status(session, agent_url, at_once=done)
+                done = self._is_done()
+                await self._fetch_status(session, at_once=done)
                 view.show(self._progress())
                 if done:
                     return
@@ -135,13 +155,19 @@ class DemoRun:
                     )
                 await asyncio.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - now)))
 
-    def prove(self, place: Path) -> Outcome:
+    def _is_done(self) -> bool:
+        is_over = self._chaos is None or self._chaos.is_over
+        return is_over and self._comparison.arrived == self._options.target
+
+    def prove(self, place: Path, audit: AuditResult) -> Outcome:
         """Compare all received events with all written alerts. Call it after the agent has exited."""
         self._receive()
         self._player.close()
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         comparison = self._comparison
         return Outcome(
+            audit=audit,
+            chaos=self._chaos.entries if self._chaos is not None else (),
             written=len(self._player.digests),
             arrived=comparison.arrived,
             duplicates=comparison.duplicates,
@@ -153,23 +179,26 @@ class DemoRun:
         )
 
     def _receive(self) -> None:
-        messages = [event.message for event in self._follower.new_events()]
+        events = list(self._follower.new_events())
+        if self._chaos is not None:
+            self._chaos.observe(events)
+        messages = [event.message for event in events]
         self._comparison.add(messages)
         latest = [alert for message in messages[-LATEST_ALERTS:] if (alert := _latest_alert(message))]
         self._latest_alerts.extend(latest)
 
-    async def _fetch_status(self, session: aiohttp.ClientSession, agent_url: str, *, at_once: bool) -> None:
+    async def _fetch_status(self, session: aiohttp.ClientSession, *, at_once: bool) -> None:
         if self._elapsed_seconds < self._next_status_at and not at_once:
             return
         self._next_status_at = self._elapsed_seconds + STATUS_SECONDS
-        # The status is only displayed. The proof compares files with events and does not need it.
+        # The status is only displayed, and an agent that was killed has none. The proof does not need it.
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with session.get(f"{agent_url}/status", timeout=aiohttp.ClientTimeout(1)) as response:
-                self._status = await response.json()
+            async with session.get(f"{self._agent.url}/status", timeout=aiohttp.ClientTimeout(1)) as response:
+                self._backpressure = bool((await response.json()).get("backpressure"))
 
     def _progress(self) -> DemoProgress:
-        now, comparison, status = self._elapsed_seconds, self._comparison, self._status
-        written, puts = len(self._player.digests), sum(status.get("puts", {}).values())
+        now, comparison = self._elapsed_seconds, self._comparison
+        written, puts = len(self._player.digests), self._cloudwatch.requests.count("PutLogEvents")
         return DemoProgress(
             target=self._options.target,
             written=written,
@@ -180,7 +209,8 @@ class DemoRun:
             rate_arrived=self._rates["arrived"].update(comparison.arrived, now),
             puts=puts,
             put_rate=self._rates["puts"].update(puts, now),
-            backpressure=bool(status.get("backpressure")),
+            backpressure=self._backpressure,
+            chaos=self._chaos.entries if self._chaos is not None else None,
             latest_alerts=tuple(self._latest_alerts),
         )
 
@@ -199,6 +229,10 @@ def _latest_alert(message: bytes) -> LatestAlert | None:
 def _next_steps(kept: Path | None) -> list[tuple[str, str]]:
     if kept is None:
         return [
+            (
+                "falcowatch demo --chaos",
+                "kills the agent, stops CloudWatch, rotates the log: one minute, and the proof",
+            ),
             ("falcowatch demo --seconds 300", "runs 5 minutes: time to open the status page and /metrics"),
             (
                 "falcowatch demo --keep DIR",
@@ -214,49 +248,6 @@ def _next_steps(kept: Path | None) -> list[tuple[str, str]]:
         ),
         (f"{kept}/agent.log", "the agent's own log"),
     ]
-
-
-@asynccontextmanager
-async def _agent(place: Path, endpoint: str, pods: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Run `falcowatch run` as a separate process. Yields the process and the URL of its HTTP server."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("FALCOWATCH_", "AWS_"))}
-    environment |= {
-        "NO_PROXY": "127.0.0.1",  # requests to loopback must not go through a proxy that is configured for AWS
-        "AWS_ACCESS_KEY_ID": "demo",
-        "AWS_SECRET_ACCESS_KEY": "demo",
-        "AWS_REGION": "us-east-1",
-        "FALCOWATCH_NODE_NAME": "demo",
-        "FALCOWATCH_CLUSTER_NAME": "demo",
-        "FALCOWATCH_STATE_DIR": str(place / "state"),
-        "FALCOWATCH_TAIL__ROOT": str(place / "pods"),
-        "FALCOWATCH_CLOUDWATCH__ENDPOINT_URL": endpoint,
-        "FALCOWATCH_ENRICH__FILE": str(pods),
-        "FALCOWATCH_HTTP__HOST": "127.0.0.1",
-        "FALCOWATCH_HTTP__PORT": "0",
-    }
-    with (place / "agent.log").open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent.cli", "run", env=environment, stderr=output
-        )
-    try:
-        yield process, f"http://127.0.0.1:{await _port(process, place / 'agent.log')}"
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def _port(process: asyncio.subprocess.Process, log_path: Path) -> int:
-    """The port from the agent's `listening` log line."""
-    async with asyncio.timeout(STALLED_SECONDS):
-        while process.returncode is None:
-            for line in log_path.read_bytes().splitlines():
-                with contextlib.suppress(json.JSONDecodeError):
-                    entry = orjson.loads(line)
-                    if entry.get("event") == "listening":
-                        return int(entry["port"])
-            await asyncio.sleep(0.02)
-    raise DemoFailed(f"the agent did not start:\n{log_path.read_text(errors='replace').strip()}")
 
 
 @contextmanager

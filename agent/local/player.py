@@ -12,16 +12,17 @@ import itertools
 import re
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 ROTATE_BYTES: Final = 10 * 1024 * 1024
 """kubelet's containerLogMaxSize."""
 
 _TIME: Final = re.compile(rb'"time":"([^"]+)"\}$')
+_CRITICAL: Final = b'"priority":"Critical"'
 _SECONDS: Final = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -42,6 +43,15 @@ def time_of(alert: bytes) -> bytes | None:
     return alert[start + 8 : alert.find(b'"', start + 8)] if start >= 0 else None
 
 
+class Flood(NamedTuple):
+    """What identifies a flood's last routine alert and the Critical behind it, and when both were written."""
+
+    last: bytes
+    critical: bytes
+    written_at: float
+    """Seconds since 1970."""
+
+
 class Player:
     """Writes the log of one Falco pod below `root`."""
 
@@ -54,6 +64,7 @@ class Player:
         self._rotate_bytes = rotate_bytes
         self._rotations = 0
         self._last_time = 0
+        self._written_at = 0.0
         alerts = [
             (alert[: match.start(1)], alert[match.end(1) :])
             for alert in captured_alerts()
@@ -62,32 +73,22 @@ class Player:
         # Falco's internal messages are written once only: repeated, they would look like a Falco in trouble.
         repeated = [(before, after) for before, after in alerts if b'"source":"internal"' not in before]
         self._alerts: Iterator[tuple[bytes, bytes]] = itertools.chain(alerts, itertools.cycle(repeated))
+        self._routine = itertools.cycle([alert for alert in repeated if _CRITICAL not in alert[0]])
+        self._critical = next(alert for alert in repeated if _CRITICAL in alert[0])
         self.digests: dict[bytes, int] = {}
         """Time of each written alert → CRC-32 of its bytes."""
         self.written_bytes = 0
 
     def play(self, alerts: int) -> None:
         """Write this number of alerts in one call."""
-        lines = []
-        now = time.time_ns()
-        for _ in range(alerts):
-            before, after = next(self._alerts)
-            self._last_time = max(now, self._last_time + 1)
-            stamp = stamped(self._last_time)
-            alert = before + stamp + after
-            self.digests[stamp] = zlib.crc32(alert)
-            lines.append(b"%b stdout F %b\n" % (stamp, alert))
-        data = b"".join(lines)
-        self._file.write(data)
-        self.written_bytes += len(data)
-        self._size += len(data)
-        if self._size >= self._rotate_bytes:
-            self._rotate()
+        self._write(itertools.islice(self._alerts, alerts))
 
-    def close(self) -> None:
-        self._file.close()
+    def flood(self, alerts: int) -> Flood:
+        """Write this number of routine alerts and one Critical behind them, in one call."""
+        *_, last, critical = self._write(itertools.chain(itertools.islice(self._routine, alerts), [self._critical]))
+        return Flood(last, critical, self._written_at)
 
-    def _rotate(self) -> None:
+    def rotate(self) -> None:
         """Rename the live file, create a new one, and compress the file that was renamed before."""
         self._file.close()
         earlier = sorted(path for path in self._directory.glob("0.log.*") if path.suffix != ".gz")
@@ -102,3 +103,26 @@ class Player:
             compressed.write_bytes(gzip.compress(path.read_bytes(), compresslevel=1))
             compressed.replace(path.with_name(path.name + ".gz"))
             path.unlink()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, alerts: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+        """Writes the alerts with one call, rotates the file when it is large, and returns the alerts' times."""
+        lines, stamps = [], []
+        now = time.time_ns()
+        for before, after in alerts:
+            self._last_time = max(now, self._last_time + 1)
+            stamp = stamped(self._last_time)
+            alert = before + stamp + after
+            self.digests[stamp] = zlib.crc32(alert)
+            stamps.append(stamp)
+            lines.append(b"%b stdout F %b\n" % (stamp, alert))
+        data = b"".join(lines)
+        self._written_at = time.time()
+        self._file.write(data)
+        self.written_bytes += len(data)
+        self._size += len(data)
+        if self._size >= self._rotate_bytes:
+            self.rotate()
+        return stamps

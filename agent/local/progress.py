@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agent.audit.report import AuditResult
+from agent.local.chaos import Entry
+
 LATEST_ALERTS: Final = 8
 """Number of alerts that the view lists."""
 
@@ -41,6 +44,8 @@ class DemoProgress:
     backpressure: bool = False
     latest_alerts: Sequence[LatestAlert] = ()
     """Newest last."""
+    chaos: Sequence[Entry] | None = None
+    """With --chaos: the steps that were done, which the view shows instead of the latest alerts."""
 
     @property
     def under_way(self) -> int:
@@ -50,8 +55,10 @@ class DemoProgress:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a run: the comparison of written and arrived alerts, and what the agent used."""
+    """The result of a run: the audit, the comparison of written and arrived alerts, and what the agent used."""
 
+    audit: AuditResult
+    """What CloudWatch alone proves."""
     written: int
     arrived: int
     """Different alerts that arrived; duplicates are not included."""
@@ -65,15 +72,32 @@ class Outcome:
     """Highest resident memory of the agent."""
     next_steps: Sequence[tuple[str, str]] = ()
     """Commands or files to try next, each with its purpose."""
+    chaos: Sequence[Entry] = ()
+    """With --chaos: all steps."""
 
     @property
     def lost(self) -> int:
         return self.written - self.arrived
 
     @property
-    def holds(self) -> bool:
-        """Every alert arrived, and none was altered."""
+    def is_proved(self) -> bool:
+        return self.audit.exit_code == 0
+
+    @property
+    def is_equal(self) -> bool:
+        """Every written alert arrived, and none was altered."""
         return not (self.lost or self.altered)
+
+    @property
+    def holds(self) -> bool:
+        return self.is_proved and self.is_equal
+
+    @property
+    def failure(self) -> str:
+        """Why the demo failed. Empty if it did not."""
+        if not self.is_proved:
+            return "the audit does not prove that CloudWatch holds every alert as it was written"
+        return "" if self.is_equal else "not every alert arrived as it was written"
 
 
 class Rate:

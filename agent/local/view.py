@@ -6,6 +6,7 @@ markup is never interpreted. Without a terminal (logs, CI) the view writes one p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,7 +17,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from agent.local.closing import harmless, proof_lines, proof_of
+from agent.audit.report import print_report
+from agent.local.chaos import SCRIPT, Entry
+from agent.local.closing import harmless, proof_lines, proof_of, steps_of
 from agent.local.progress import LATEST_ALERTS, DemoProgress, Outcome
 from agent.web.figures import count, duration
 
@@ -44,6 +47,7 @@ class DemoView:
         )
         self._next_frame_at = 0.0
         self._next_line_at = 0.0
+        self._steps_written: set[str] = set()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -64,9 +68,16 @@ class DemoView:
             self._write_line(line)
 
     def show(self, progress: DemoProgress) -> None:
-        """Draw at most four times a second in a terminal. Elsewhere write at most one line a second."""
+        """Draw at most four times a second in a terminal. Elsewhere write at most one line a second.
+
+        Elsewhere each step of the chaos is one more line, and a second one when its effect is known.
+        """
         done = progress.arrived >= progress.target
         if not self._console.is_terminal:
+            for entry in progress.chaos or ():
+                if entry.line not in self._steps_written:
+                    self._steps_written.add(entry.line)
+                    self._write_line(entry.line)
             if progress.elapsed_seconds >= self._next_line_at or done:
                 self._next_line_at = float(int(progress.elapsed_seconds) + 1)
                 self._write_line(line_of(progress))
@@ -77,6 +88,11 @@ class DemoView:
     def conclude(self, outcome: Outcome) -> None:
         """Write the proof, which stays on the screen."""
         if self._console.is_terminal:
+            if outcome.chaos:
+                self._console.print(steps_of(outcome.chaos))
+                self._console.print()
+            print_report(outcome.audit, self._console)
+            self._console.print()
             self._console.print(proof_of(outcome), width=min(self._console.width, MAX_PROOF_WIDTH))
             return
         for line in proof_lines(outcome):
@@ -91,16 +107,12 @@ class DemoView:
 
 def frame_of(progress: DemoProgress) -> RenderableType:
     """The live view of one moment."""
-    body = Group(
-        _head(progress),
-        Text(),
-        _bars(progress),
-        Text(),
-        _figures(progress),
-        Text(),
-        Text("Latest alerts to arrive: time, priority, rule, pod", "dim"),
-        _alerts(progress),
+    rest = (
+        (Text("Latest alerts to arrive: time, priority, rule, pod", "dim"), _alerts(progress))
+        if progress.chaos is None
+        else (Text("Done so far: second, step, effect", "dim"), _steps(progress.chaos))
     )
+    body = Group(_head(progress), Text(), _bars(progress), Text(), _figures(progress), Text(), *rest)
     return Padding(body, (1, 2, 0, 2))
 
 
@@ -171,6 +183,10 @@ def _alerts(progress: DemoProgress) -> Table:
     for _ in range(LATEST_ALERTS - len(progress.latest_alerts)):
         alerts.add_row("", "", "", "")  # keeps the height of the view constant
     return alerts
+
+
+def _steps(entries: Sequence[Entry]) -> Padding:
+    return Padding(steps_of(entries), (0, 0, max(0, len(SCRIPT) - len(entries)), 0))  # keeps the height constant
 
 
 def _priority(priority: str) -> Text:

@@ -7,10 +7,10 @@ from collections import Counter
 import orjson
 
 from agent.local.emulator import EmbeddedCloudWatch
+from tests.faults.audit import audit_group
 from tests.faults.node import PATIENCE_SECONDS, Node
 from tests.faults.scenario import ANSWER_IS_LOST
 from tests.faults.writers import LEAVES_NO_TRACE
-from tests.proof.reference import problems as unproved
 
 QUIET_SECONDS = 2.5
 """More than two scans, so that the agent has found all files that exist."""
@@ -42,7 +42,7 @@ async def prove(node: Node) -> None:
     owner: dict[str, int] = {}
     sizes: dict[int, int] = {}
     async with EmbeddedCloudWatch(node.place / "cloudwatch") as arrivals:
-        outcome.problems += unproved(event.message.decode() for event in arrivals.events("falco"))
+        outcome.problems += audit_group(arrivals, "falco")
         for event in arrivals.events("falco"):
             entry = orjson.loads(event.message)
             if entry.get("rule") == "Falcowatch: gap":

@@ -12,8 +12,11 @@ from typing import Any
 END = re.compile(r',"falcowatch":\{"id":"([^":]+):([0-9]+)"[^\n]*\}\}')
 
 
-def problems(messages: Iterable[str]) -> list[str]:
-    """Why the messages of one node are not proved; empty if they are."""
+def problems(messages: Iterable[str], *, running: bool = False) -> list[str]:
+    """Why the messages of one node are not proved; empty if they are.
+
+    `running`: the node has not sealed its newest events yet, so events behind the last statement of a file are right.
+    """
     seals: dict[str, dict[int, tuple[str, dict[str, Any]]]] = defaultdict(dict)
     events: dict[str, dict[int, bytes]] = defaultdict(dict)
     found: list[str] = []
@@ -45,7 +48,7 @@ def problems(messages: Iterable[str]) -> list[str]:
             for statement in seal["files"]:
                 statements[statement["file"]].append(statement)
     for file in {*statements, *events}:
-        found += _of_file(file, statements[file], events[file])
+        found += _of_file(file, statements[file], events[file], running=running)
     return found
 
 
@@ -81,7 +84,7 @@ def _hashed(text: bytes) -> bytes:
     return text if len(text) <= 65536 else b"sha256:" + sha256(text).hexdigest().encode()
 
 
-def _of_file(file: str, statements: list[dict[str, Any]], events: dict[int, bytes]) -> list[str]:
+def _of_file(file: str, statements: list[dict[str, Any]], events: dict[int, bytes], *, running: bool) -> list[str]:
     found = []
     covered = [(start, end) for one in statements for start, end, _ in one["gaps"]]
     for one in statements:
@@ -101,5 +104,6 @@ def _of_file(file: str, statements: list[dict[str, Any]], events: dict[int, byte
         if reached is not None and start > reached:
             found.append(f"{file}: nothing is stated of [{reached}, {start})")
         reached = max(end, reached or 0)
-    found += [f"{file}:{offset} is in no segment" for offset in events if not any(a <= offset < b for a, b in covered)]
+    judged = [offset for offset in events if not (running and offset >= (reached or 0))]
+    found += [f"{file}:{offset} is in no segment" for offset in judged if not any(a <= offset < b for a, b in covered)]
     return found

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.audit.kinds import Kind
+from tests.faults.audit import audit_stored
 from tests.faults.isolation.stage import MAX_PEAK_BYTES, noting_peaks
 
 
@@ -42,6 +44,8 @@ class IsolationScenario:
     """Second argument of the function, such as the kind of a fault."""
     quick: bool = False
     """Played by `make test` too."""
+    audit_finds: frozenset[Kind] = frozenset()
+    """Problems that the audit has to find, because the scenario causes them on purpose."""
 
     @property
     def name(self) -> str:
@@ -49,10 +53,11 @@ class IsolationScenario:
         return claim if self.variant is None else f"{claim} ({self.variant})"
 
     async def play(self, place: Path) -> Result:
-        """Every scenario bounds the memory of its agents."""
+        """Every scenario bounds the memory of its agents, and the audit proves the events that it has stored."""
         arguments = () if self.variant is None else (self.variant,)
         with noting_peaks() as peaks:
             result = await self.function(place, *arguments)
+        result.problems += await audit_stored(place, expected=self.audit_finds)
         if peaks:
             peak_mib = max(peaks) / 2**20
             result.measured["peak_mib"] = round(peak_mib)
