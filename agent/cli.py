@@ -85,14 +85,15 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from agent.local.chaos import ALERTS_A_SECOND
+    from agent.local.chaos import ALERTS_A_SECOND, SCRIPT
     from agent.local.demo import DemoOptions, demonstrate
 
     alerts, seconds, chaos = arguments.alerts, arguments.seconds, arguments.chaos
     if chaos and not (alerts is None and seconds is None):
         raise SettingsError(["demo: --chaos takes as long as its script; leave out --alerts and --seconds"])
     rate = arguments.rate or (ALERTS_A_SECOND if chaos else _DEMO_RATE)
-    asyncio.run(demonstrate(DemoOptions(alerts or _DEMO_ALERTS, rate, seconds, arguments.keep, chaos)))
+    script = SCRIPT if chaos else None
+    asyncio.run(demonstrate(DemoOptions(alerts or _DEMO_ALERTS, rate, seconds, arguments.keep, script)))
     return 0
 
 

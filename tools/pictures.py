@@ -1,7 +1,8 @@
-"""Makes the pictures of README.md from a real run of `falcowatch demo`.
+"""Makes the pictures of README.md from real runs of `falcowatch demo`.
 
 `python -m tools.pictures` runs the demo in a pseudo terminal. It writes docs/pictures/demo.svg, the screen of the demo
 as rich draws it, and docs/pictures/status.png, a screenshot of the agent's status page that chromium takes meanwhile.
+Then it runs `falcowatch demo --chaos` and writes docs/pictures/chaos.svg, an animation of that screen.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.error import URLError
@@ -28,6 +30,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tools import ROOT
+from tools.film import REDRAWN, animated, moments_of, pages_of, sampled
 
 PICTURES: Final = ROOT / "docs/pictures"
 COLUMNS: Final = 100
@@ -37,8 +40,14 @@ PAGE_WIDTH: Final = 1040
 PAGE_HEIGHT: Final = 800
 PRIORITIES: Final = ("Critical", "Error", "Warning", "Notice", "Info")
 
-REDRAWN: Final = re.compile(r"\r(?:\x1b\[2K)?(?:\x1b\[1A\x1b\[2K)+")
-"""What rich writes before it draws a frame over the last one."""
+FILM_LINES: Final = 30
+FRAME_EVERY_SECONDS: Final = 0.5
+"""Time between two frames of the film. Each is shown for a shorter time, so the film is faster than the run."""
+FRAME_SECONDS: Final = 0.25
+PAGE_SECONDS: Final = 6.0
+"""How long the film shows each page of the end."""
+MOST_FILM_BYTES: Final = 500_000
+
 FONT: Final = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """rich names a font on another host. A picture must load nothing, and GitHub would not load it."""
 URL: Final = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -51,9 +60,25 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("The picture of the status page needs chromium. `make test-tools` installs it on Debian.\n")
         return 1
     folder.mkdir(parents=True, exist_ok=True)
-    screen = record_demo(browser, folder / "status.png")
+    with tempfile.TemporaryDirectory() as profile:
+        photographer = Photographer(browser, folder / "status.png", profile)
+        screen = "".join(text for _, text in record_demo([], photographer.watch))
+        photographer.finish()
     (folder / "demo.svg").write_text(svg_of(scenes_of(screen)), encoding="utf-8")
+    film = film_of(record_demo(["--chaos"]))
+    if len(film.encode()) > MOST_FILM_BYTES:
+        sys.stderr.write(f"The film has {len(film.encode())} bytes. Raise FRAME_EVERY_SECONDS in tools/pictures.py.\n")
+        return 1
+    (folder / "chaos.svg").write_text(film, encoding="utf-8")
     return 0
+
+
+def film_of(chunks: Sequence[tuple[float, str]]) -> str:
+    """The animation of a run: what the terminal showed twice a second, and then the end, page by page."""
+    *moments, (_, end) = moments_of(chunks)
+    frames = [(FRAME_SECONDS, frame) for frame in sampled(moments[1:], FRAME_EVERY_SECONDS)]
+    frames += [(PAGE_SECONDS, page) for page in pages_of(end, FILM_LINES)]
+    return animated(frames, columns=COLUMNS, lines=FILM_LINES, title="falcowatch demo --chaos")
 
 
 def scenes_of(screen: str) -> list[str]:
@@ -72,28 +97,55 @@ def svg_of(scenes: Sequence[str]) -> str:
     return FONT.sub("", console.export_svg(title="falcowatch demo", unique_id="demo"))
 
 
-def record_demo(browser: str, picture: Path) -> str:
-    """Runs the demo in a terminal and returns what it wrote. Photographs the agent's status page during the run."""
+def record_demo(
+    arguments: Sequence[str], watch: Callable[[str], None] = lambda screen: None
+) -> list[tuple[float, str]]:
+    """Runs the demo in a terminal. Returns what it wrote, in pieces, each with its second.
+
+    `watch` is called after each piece, with all that was written so far.
+    """
     terminal, other_end = pty.openpty()
     fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
     demo = subprocess.Popen(
-        [sys.executable, "-m", "agent.cli", "demo"], stdout=other_end, stderr=other_end, env=environment, cwd=ROOT
+        [sys.executable, "-m", "agent.cli", "demo", *arguments],
+        stdout=other_end,
+        stderr=other_end,
+        env=environment,
+        cwd=ROOT,
     )
     os.close(other_end)
     decode = codecs.getincrementaldecoder("utf-8")().decode
-    screen, screenshot = "", None
-    with tempfile.TemporaryDirectory() as profile:
-        while chunk := _read(terminal):
-            screen += decode(chunk)
-            if screenshot is None and len(REDRAWN.findall(screen)) >= FRAMES_BEFORE_THE_SCREENSHOT:
-                screenshot = _photograph(browser, _status_page(screen), picture, profile)
-        os.close(terminal)
-        if screenshot is None or screenshot.wait():
-            raise SystemExit(f"{browser} took no screenshot of the status page")
+    chunks: list[tuple[float, str]] = []
+    began = time.monotonic()
+    screen = ""
+    while chunk := _read(terminal):
+        text = decode(chunk)
+        chunks.append((time.monotonic() - began, text))
+        screen += text
+        watch(screen)
+    os.close(terminal)
     if demo.wait():
         raise SystemExit(f"falcowatch demo exited with code {demo.returncode}:\n{screen}")
-    return screen
+    return chunks
+
+
+class Photographer:
+    """Takes the screenshot of the agent's status page when the demo has drawn some frames."""
+
+    def __init__(self, browser: str, picture: Path, profile: str) -> None:
+        self._browser = browser
+        self._picture = picture
+        self._profile = profile
+        self._screenshot: subprocess.Popen[bytes] | None = None
+
+    def watch(self, screen: str) -> None:
+        if self._screenshot is None and len(REDRAWN.findall(screen)) >= FRAMES_BEFORE_THE_SCREENSHOT:
+            self._screenshot = _photograph(self._browser, _status_page(screen), self._picture, self._profile)
+
+    def finish(self) -> None:
+        if self._screenshot is None or self._screenshot.wait():
+            raise SystemExit(f"{self._browser} took no screenshot of the status page")
 
 
 def _read(terminal: int) -> bytes:

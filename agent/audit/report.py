@@ -20,6 +20,9 @@ _VERDICTS = {
     Weight.OPEN: ("Proved as far as the data goes. The open points below say what it does not decide.", "yellow"),
     Weight.PROBLEM: ("Not proved. The problems below say what is wrong, and where.", "red"),
 }
+_COLUMNS = ("node", "result", "from", "proved up to", "events", "duplicates", "filtered", "rejected", "gaps")
+_NUMBERS = ("events", "duplicates", "rejected", "gaps")
+_UNLIMITED = 100_000
 _EXIT_CODES = {Weight.NOTE: 0, Weight.PROBLEM: 1, Weight.OPEN: 3}
 
 
@@ -61,7 +64,7 @@ def print_report(result: AuditResult, console: Console) -> None:
     console.print(Text(f"{read}, of {plural(len(result.nodes), 'node')}"))
     console.print()
     if result.nodes:
-        console.print(_table(result.nodes))
+        _print_nodes(result.nodes, console)
         console.print()
     console.print(Text(result.verdict, f"bold {_VERDICTS[result.weight][1]}"))
     for node in result.nodes:
@@ -122,32 +125,39 @@ def _moment(time_ms: int | None) -> str | None:
     return None if time_ms is None else moment(time_ms / 1000)
 
 
-def _table(nodes: Sequence[NodeResult]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("node", overflow="fold")
-    table.add_column("result")
-    for name in ("from", "proved up to"):
-        table.add_column(name, no_wrap=True, min_width=len("2026-11-28T09:00:00Z"))
-    for name in ("events", "duplicates"):
-        table.add_column(name, justify="right")
-    table.add_column("filtered")
-    table.add_column("rejected", justify="right")
-    table.add_column("gaps", justify="right")
-    for node in nodes:
-        word, colour = _MARKS[node.findings.weight]
-        filtered = ", ".join(f"{harmless(reason)} {count(number)}" for reason, number in node.filtered.items())
-        table.add_row(
-            Text(harmless(node.node)),
-            Text("proved" if word == "note" else word, "green" if word == "note" else colour),
-            _moment(node.from_ms) or "-",
-            _moment(node.proved_to_ms) or "-",
-            count(node.events),
-            count(node.duplicates),
-            Text(filtered or "0"),
-            count(node.rejected),
-            f"{count(node.gaps)} ({size(node.gap_bytes)})" if node.gaps else "0",
-        )
-    return table
+def _print_nodes(nodes: Sequence[NodeResult], console: Console) -> None:
+    """As a table; where a table would cut numbers, as a list."""
+    rows = [_cells(node) for node in nodes]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in _COLUMNS:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    unlimited = console.options.update(width=_UNLIMITED)
+    if console.measure(table, options=unlimited).maximum <= console.width:
+        console.print(table)
+        return
+    for row in rows:
+        for name, cell in zip(_COLUMNS, row, strict=True):
+            console.print(Text(f"{name:<14}").append_text(cell))
+        if row is not rows[-1]:
+            console.print()
+
+
+def _cells(node: NodeResult) -> list[Text]:
+    word, colour = _MARKS[node.findings.weight]
+    filtered = ", ".join(f"{harmless(reason)} {count(number)}" for reason, number in node.filtered.items())
+    return [
+        Text(harmless(node.node)),
+        Text("proved" if word == "note" else word, "green" if word == "note" else colour),
+        Text(_moment(node.from_ms) or "-"),
+        Text(_moment(node.proved_to_ms) or "-"),
+        Text(count(node.events)),
+        Text(count(node.duplicates)),
+        Text(filtered or "0"),
+        Text(count(node.rejected)),
+        Text(f"{count(node.gaps)} ({size(node.gap_bytes)})" if node.gaps else "0"),
+    ]
 
 
 def _print_findings(node: NodeResult, console: Console) -> None:

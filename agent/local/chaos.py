@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from agent.local.emulator.faults import Fault
 from agent.web.figures import count, duration, plural
 
-WRITING_SECONDS: Final = 50.0
-"""Alerts are written for this long. Then the demo waits until all have arrived."""
 ALERTS_A_SECOND: Final = 500.0
-FLOOD_ALERTS: Final = 20_000
+_FLOOD_ALERTS: Final = 20_000
 
 
 class Act(Enum):
@@ -41,7 +39,17 @@ class Step:
     """With FAIL: the faults of the embedded CloudWatch from now on."""
 
 
-SCRIPT: Final = (
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One minute of faults."""
+
+    steps: Sequence[Step]
+    writing_seconds: float
+    """Alerts are written for this long. Then the demo waits until all have arrived."""
+    flood_alerts: int
+
+
+_STEPS: Final = (
     Step(
         3, Act.FAIL, "throttling: CloudWatch refuses 60% of the requests",
         (Fault("throttle", operation="PutLogEvents", probability=0.6),),
@@ -66,15 +74,17 @@ SCRIPT: Final = (
         40, Act.FAIL, "CloudWatch is slow: half a second for each request",
         (Fault("slow", operation="PutLogEvents", seconds=0.5),),
     ),
-    Step(41, Act.FLOOD, f"a flood of {count(FLOOD_ALERTS)} alerts, and one Critical behind it"),
+    Step(41, Act.FLOOD, f"flood of {count(_FLOOD_ALERTS)} alerts, a Critical behind it"),
     Step(48, Act.RECOVER, "CloudWatch is fast again"),
 )  # fmt: skip
 
+SCRIPT: Final = Script(_STEPS, 50.0, _FLOOD_ALERTS)
 
-class Script:
+
+class Schedule:
     """Gives each step once, when its second has come."""
 
-    def __init__(self, steps: Sequence[Step] = SCRIPT) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
         self._waiting = sorted(steps, key=lambda step: step.at)
 
     def due(self, seconds: float) -> Iterator[Step]:
@@ -88,39 +98,21 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One step that was done."""
+    """One thing that has happened."""
 
     at: float
     act: Act
     text: str
     note: str = ""
-    """The effect of the step. It may become known later."""
+    """A number that belongs to it."""
 
     @property
     def line(self) -> str:
         return f"{self.at:5.0f} s  {self.text}" + (f" ({self.note})" if self.note else "")
 
 
-@dataclass(frozen=True, slots=True)
-class FloodLatencies:
-    """Seconds from the writing of an alert to the moment when CloudWatch has accepted it. None: not yet."""
-
-    critical: float | None = None
-    last: float | None = None
-    """Of the alert at the end of the flood, in front of the Critical."""
-
-    @property
-    def are_known(self) -> bool:
-        return self.critical is not None and self.last is not None
-
-    @property
-    def text(self) -> str:
-        known = {"the Critical arrived after": self.critical, "the flood after": self.last}
-        return ", ".join(f"{name} {duration(seconds)}" for name, seconds in known.items() if seconds is not None)
-
-
 class Journal:
-    """The steps that were done so far, in order, with their effects."""
+    """Everything that has happened so far, in order."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
@@ -129,18 +121,11 @@ class Journal:
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entries)
 
-    def add(self, at: float, step: Step, *, requests_hit: int = 0) -> None:
-        """`requests_hit`: with RECOVER, the number of requests that the faults have hit since they were set."""
-        if step.act is Act.RECOVER:
-            self._note(Act.FAIL, f"{plural(requests_hit, 'request')} hit")
-        self._entries.append(Entry(at, step.act, step.text))
+    def add(self, at: float, step: Step, *, requests_hit: int) -> None:
+        """`requests_hit`: by the faults of CloudWatch since they were set. They end with a step RECOVER."""
+        note = f"{plural(requests_hit, 'request')} hit" if step.act is Act.RECOVER else ""
+        self._entries.append(Entry(at, step.act, step.text, note))
 
-    def flood_arrives(self, latencies: FloodLatencies) -> None:
-        self._note(Act.FLOOD, latencies.text)
-
-    def _note(self, act: Act, note: str) -> None:
-        """Sets the note of the newest entry of this kind."""
-        for position in reversed(range(len(self._entries))):
-            if self._entries[position].act is act:
-                self._entries[position] = replace(self._entries[position], note=note)
-                return
+    def add_arrival(self, at: float, what: str, seconds: float) -> None:
+        """`seconds`: from the writing of the alert to the moment when CloudWatch has accepted it."""
+        self._entries.append(Entry(at, Act.FLOOD, f"{what} has arrived", f"{duration(seconds)} after it was written"))

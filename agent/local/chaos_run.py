@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 
 from agent.local.agent_process import AgentProcess
-from agent.local.chaos import FLOOD_ALERTS, Act, Entry, FloodLatencies, Journal, Script, Step
+from agent.local.chaos import Act, Entry, Journal, Schedule, Script, Step
 from agent.local.emulator import EmbeddedCloudWatch, StoredEvent
-from agent.local.player import Flood, Player
+from agent.local.player import Player
 
 
 class ChaosRun:
-    """Call `act` again and again with the seconds of the run, and `observe` with the events that have arrived."""
+    """Call `act` again and again with the seconds of the run, and `observe` with the events that arrive."""
 
-    def __init__(
-        self, cloudwatch: EmbeddedCloudWatch, player: Player, agent: AgentProcess, script: Script | None = None
-    ) -> None:
+    def __init__(self, cloudwatch: EmbeddedCloudWatch, player: Player, agent: AgentProcess, script: Script) -> None:
         self._cloudwatch = cloudwatch
         self._player = player
         self._agent = agent
-        self._script = Script() if script is None else script
+        self._flood_alerts = script.flood_alerts
+        self._schedule = Schedule(script.steps)
         self._journal = Journal()
-        self._flood: Flood | None = None
-        self._latencies = FloodLatencies()
+        self._flooded_at = 0.0
+        self._awaited: dict[bytes, str] = {}
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -32,25 +30,22 @@ class ChaosRun:
 
     @property
     def is_over(self) -> bool:
-        return self._script.is_over
+        return self._schedule.is_over
 
     async def act(self, seconds: float) -> None:
         """Do the steps that are due."""
-        for step in self._script.due(seconds):
+        for step in self._schedule.due(seconds):
             self._journal.add(seconds, step, requests_hit=self._cloudwatch.faults.hits())
             await self._do(step)
 
-    def observe(self, events: Iterable[StoredEvent]) -> None:
-        """Finds the end of the flood and its Critical among the events."""
-        if self._flood is None or self._latencies.are_known:
+    def observe(self, seconds: float, events: Iterable[StoredEvent]) -> None:
+        """Finds the Critical and the end of the flood among the events."""
+        if not self._awaited:
             return
         for event in events:
-            seconds = max(0.0, event.ingested / 1000 - self._flood.written_at)
-            if self._latencies.last is None and self._flood.last in event.message:
-                self._latencies = replace(self._latencies, last=seconds)
-            elif self._latencies.critical is None and self._flood.critical in event.message:
-                self._latencies = replace(self._latencies, critical=seconds)
-        self._journal.flood_arrives(self._latencies)
+            for mark in [mark for mark in self._awaited if mark in event.message]:
+                latency = max(0.0, event.ingested / 1000 - self._flooded_at)
+                self._journal.add_arrival(seconds, self._awaited.pop(mark), latency)
 
     async def _do(self, step: Step) -> None:
         match step.act:
@@ -61,7 +56,9 @@ class ChaosRun:
             case Act.ROTATE:
                 await asyncio.to_thread(self._player.rotate)
             case Act.FLOOD:
-                self._flood = await asyncio.to_thread(self._player.flood, FLOOD_ALERTS)
+                flood = await asyncio.to_thread(self._player.flood, self._flood_alerts)
+                self._flooded_at = flood.written_at
+                self._awaited = {flood.critical: "the Critical", flood.last: "the end of the flood"}
             case Act.FAIL:
                 self._cloudwatch.faults.replace(*step.faults)
             case Act.RECOVER:

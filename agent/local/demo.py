@@ -30,7 +30,7 @@ from agent.audit.report import AuditResult
 from agent.errors import DemoFailed
 from agent.local.agent_process import AgentProcess, environment_of
 from agent.local.audited import audit_group
-from agent.local.chaos import FLOOD_ALERTS, WRITING_SECONDS
+from agent.local.chaos import Entry, Script
 from agent.local.chaos_run import ChaosRun
 from agent.local.emulator import EmbeddedCloudWatch
 from agent.local.player import Player
@@ -57,19 +57,19 @@ class DemoOptions:
     """Write for this many seconds at `rate`. None: write `alerts` alerts."""
     keep: Path | None = None
     """Directory that keeps all files of the demo. None: a temporary directory, removed at the end."""
-    chaos: bool = False
-    """Play the script of `chaos`, for as long as it takes."""
+    chaos: Script | None = None
+    """Play this script, for as long as it takes."""
 
     @property
     def paced(self) -> int:
         """Alerts that are written at `rate`."""
-        seconds = WRITING_SECONDS if self.chaos else self.seconds
+        seconds = self.seconds if self.chaos is None else self.chaos.writing_seconds
         return self.alerts if seconds is None else round(self.rate * seconds)
 
     @property
     def target(self) -> int:
         """All alerts, with the flood and the Critical behind it."""
-        return self.paced + (FLOOD_ALERTS + 1 if self.chaos else 0)
+        return self.paced + (0 if self.chaos is None else self.chaos.flood_alerts + 1)
 
 
 async def demonstrate(options: DemoOptions) -> None:
@@ -86,9 +86,10 @@ async def demonstrate(options: DemoOptions) -> None:
                 with view:
                     await run.play(view)
                 await agent.terminate()
+            view.list_steps(run.steps)
             view.announce(f"The agent has left. Audit: falcowatch audit --group {GROUP}")
             audit = await audit_group(GROUP, environment)
-            outcome = run.prove(place, audit)
+            outcome = run.prove(audit)
         view.conclude(outcome)
         if not outcome.holds:
             raise DemoFailed(f"{outcome.failure}; run the demo with --keep DIR to keep all files")
@@ -115,7 +116,7 @@ class DemoRun:
         self._cloudwatch = cloudwatch
         self._player = player
         self._agent = agent
-        self._chaos = ChaosRun(cloudwatch, player, agent) if options.chaos else None
+        self._chaos = None if options.chaos is None else ChaosRun(cloudwatch, player, agent, options.chaos)
         self._follower = cloudwatch.follow(GROUP)
         self._comparison = Comparison(player.digests)
         self._latest_alerts: deque[LatestAlert] = deque(maxlen=LATEST_ALERTS)
@@ -124,6 +125,11 @@ class DemoRun:
         self._backpressure = False
         self._elapsed_seconds = 0.0
         self._next_status_at = 0.0
+
+    @property
+    def steps(self) -> tuple[Entry, ...]:
+        """The steps of the chaos that were done."""
+        return () if self._chaos is None else self._chaos.entries
 
     async def play(self, view: DemoView) -> None:
         """Write alerts at the chosen rate and show what arrives, until all of them have arrived."""
@@ -159,7 +165,7 @@ class DemoRun:
         is_over = self._chaos is None or self._chaos.is_over
         return is_over and self._comparison.arrived == self._options.target
 
-    def prove(self, place: Path, audit: AuditResult) -> Outcome:
+    def prove(self, audit: AuditResult) -> Outcome:
         """Compare all received events with all written alerts. Call it after the agent has exited."""
         self._receive()
         self._player.close()
@@ -167,7 +173,6 @@ class DemoRun:
         comparison = self._comparison
         return Outcome(
             audit=audit,
-            chaos=self._chaos.entries if self._chaos is not None else (),
             written=len(self._player.digests),
             arrived=comparison.arrived,
             duplicates=comparison.duplicates,
@@ -175,13 +180,13 @@ class DemoRun:
             seconds=self._elapsed_seconds,
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             peak_bytes=usage.ru_maxrss * 1024,
-            next_steps=_next_steps(place if self._options.keep is not None else None),
+            next_steps=_next_steps(self._options),
         )
 
     def _receive(self) -> None:
         events = list(self._follower.new_events())
         if self._chaos is not None:
-            self._chaos.observe(events)
+            self._chaos.observe(self._elapsed_seconds, events)
         messages = [event.message for event in events]
         self._comparison.add(messages)
         latest = [alert for message in messages[-LATEST_ALERTS:] if (alert := _latest_alert(message))]
@@ -210,7 +215,7 @@ class DemoRun:
             puts=puts,
             put_rate=self._rates["puts"].update(puts, now),
             backpressure=self._backpressure,
-            chaos=self._chaos.entries if self._chaos is not None else None,
+            chaos=None if self._chaos is None else self.steps,
             latest_alerts=tuple(self._latest_alerts),
         )
 
@@ -226,13 +231,12 @@ def _latest_alert(message: bytes) -> LatestAlert | None:
     return LatestAlert(alert["time"][11:19], alert["priority"], rule, name)
 
 
-def _next_steps(kept: Path | None) -> list[tuple[str, str]]:
+def _next_steps(options: DemoOptions) -> list[tuple[str, str]]:
+    kept = options.keep
     if kept is None:
+        chaos = ("falcowatch demo --chaos", "disturbs all of it for a minute, and proves the result")
         return [
-            (
-                "falcowatch demo --chaos",
-                "kills the agent, stops CloudWatch, rotates the log: one minute, and the proof",
-            ),
+            *([chaos] if options.chaos is None else []),
             ("falcowatch demo --seconds 300", "runs 5 minutes: time to open the status page and /metrics"),
             (
                 "falcowatch demo --keep DIR",

@@ -72,8 +72,6 @@ class Outcome:
     """Highest resident memory of the agent."""
     next_steps: Sequence[tuple[str, str]] = ()
     """Commands or files to try next, each with its purpose."""
-    chaos: Sequence[Entry] = ()
-    """With --chaos: all steps."""
 
     @property
     def lost(self) -> int:

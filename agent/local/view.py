@@ -25,6 +25,8 @@ from agent.web.figures import count, duration
 
 FRAMES_PER_SECOND: Final = 4
 MAX_PROOF_WIDTH: Final = 110
+MOST_STEPS: Final = len(SCRIPT.steps) + 2
+"""Rows of the chaos: its steps, and the arrivals of the Critical and the flood."""
 
 _COLOURS: Final = {
     "emergency": "bold white on red",
@@ -47,7 +49,7 @@ class DemoView:
         )
         self._next_frame_at = 0.0
         self._next_line_at = 0.0
-        self._steps_written: set[str] = set()
+        self._steps_written = 0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -70,14 +72,13 @@ class DemoView:
     def show(self, progress: DemoProgress) -> None:
         """Draw at most four times a second in a terminal. Elsewhere write at most one line a second.
 
-        Elsewhere each step of the chaos is one more line, and a second one when its effect is known.
+        Elsewhere each step of the chaos is one more line.
         """
         done = progress.arrived >= progress.target
         if not self._console.is_terminal:
-            for entry in progress.chaos or ():
-                if entry.line not in self._steps_written:
-                    self._steps_written.add(entry.line)
-                    self._write_line(entry.line)
+            for entry in (progress.chaos or ())[self._steps_written :]:
+                self._write_line(entry.line)
+                self._steps_written += 1
             if progress.elapsed_seconds >= self._next_line_at or done:
                 self._next_line_at = float(int(progress.elapsed_seconds) + 1)
                 self._write_line(line_of(progress))
@@ -85,12 +86,15 @@ class DemoView:
             self._next_frame_at = progress.elapsed_seconds + 1 / FRAMES_PER_SECOND
             self._live.update(frame_of(progress), refresh=True)
 
+    def list_steps(self, entries: Sequence[Entry]) -> None:
+        """Leave the steps of the chaos on the screen. Elsewhere they are already written."""
+        if self._console.is_terminal and entries:
+            self._console.print(steps_of(entries))
+            self._console.print()
+
     def conclude(self, outcome: Outcome) -> None:
-        """Write the proof, which stays on the screen."""
+        """Write the audit's report and the second check, which stay on the screen."""
         if self._console.is_terminal:
-            if outcome.chaos:
-                self._console.print(steps_of(outcome.chaos))
-                self._console.print()
             print_report(outcome.audit, self._console)
             self._console.print()
             self._console.print(proof_of(outcome), width=min(self._console.width, MAX_PROOF_WIDTH))
@@ -110,7 +114,7 @@ def frame_of(progress: DemoProgress) -> RenderableType:
     rest = (
         (Text("Latest alerts to arrive: time, priority, rule, pod", "dim"), _alerts(progress))
         if progress.chaos is None
-        else (Text("Done so far: second, step, effect", "dim"), _steps(progress.chaos))
+        else (_steps(progress.chaos),)
     )
     body = Group(_head(progress), Text(), _bars(progress), Text(), _figures(progress), Text(), *rest)
     return Padding(body, (1, 2, 0, 2))
@@ -186,7 +190,7 @@ def _alerts(progress: DemoProgress) -> Table:
 
 
 def _steps(entries: Sequence[Entry]) -> Padding:
-    return Padding(steps_of(entries), (0, 0, max(0, len(SCRIPT) - len(entries)), 0))  # keeps the height constant
+    return Padding(steps_of(entries), (0, 0, max(0, MOST_STEPS - len(entries)), 0))  # keeps the height constant
 
 
 def _priority(priority: str) -> Text:

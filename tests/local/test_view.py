@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
+from agent.audit.findings import Findings
+from agent.audit.kinds import Kind
+from agent.audit.report import AuditResult
+from agent.audit.verify import NodeResult
+from agent.local.chaos import Act, Entry
 from agent.local.closing import proof_of
 from agent.local.demo import introduction
 from agent.local.progress import DemoProgress, LatestAlert, Outcome, Rate
@@ -23,7 +29,10 @@ PROGRESS = DemoProgress(
     put_rate=8.24,
     latest_alerts=(LatestAlert("12:03:44", "Error", "Mkdir binary dirs", "default/nginx2-abc"),),
 )
+NODE = NodeResult("demo", Findings("demo"), 1_795_852_800_000, 1_795_852_860_000, events=100_000, duplicates=2, seals=2)
+AUDIT = AuditResult(("/falco/demo",), 1_795_766_460_000, 1_795_852_860_000, [NODE], 100_004, 0)
 OUTCOME = Outcome(
+    audit=AUDIT,
     written=100_000,
     arrived=100_000,
     duplicates=2,
@@ -96,7 +105,8 @@ def test_control_characters_and_markup_of_an_alert_have_no_effect():
 def test_the_proof_shows_counts_costs_and_next_steps():
     text = text_of(proof_of(OUTCOME))
 
-    assert "Every alert arrived, unchanged." in text
+    assert "Proved from CloudWatch alone: every alert is there, unchanged, and none is forged." in text
+    assert "Second check, with the log files: every alert arrived, unchanged." in text
     for line in ("written      100,000", "arrived      100,000", "lost               0", "duplicates         2"):
         assert line in text
     assert "12 s in total, 8,000 alerts a second" in text
@@ -111,7 +121,19 @@ def test_the_proof_states_a_failure(arrived, altered, words):
     outcome = replace(OUTCOME, arrived=arrived, altered=altered)
 
     assert not outcome.holds
-    assert f"The proof failed: {words}." in text_of(proof_of(outcome))
+    assert outcome.failure == "not every alert arrived as it was written"
+    assert f"Second check, with the log files: {words}." in text_of(proof_of(outcome))
+
+
+def test_the_demo_fails_when_the_audit_does_not_prove_although_every_alert_arrived():
+    findings = Findings("demo")
+    findings.add(Kind.NODE_RUNNING, "seal 2")
+    outcome = replace(OUTCOME, audit=replace(AUDIT, nodes=[replace(NODE, findings=findings)]))
+
+    assert outcome.is_equal
+    assert not outcome.holds
+    assert outcome.failure == "the audit does not prove that CloudWatch holds every alert as it was written"
+    assert "Not proved: the audit above says what is missing, altered or undecided." in text_of(proof_of(outcome))
 
 
 def test_without_a_terminal_the_view_writes_one_line_a_second_and_one_at_the_end():
@@ -130,7 +152,16 @@ def test_without_a_terminal_the_view_writes_one_line_a_second_and_one_at_the_end
         "under way 0  requests 61  duplicates 0"
     )
     assert lines[4:] == [
-        "Every alert arrived, unchanged.",
+        "Audit of /falco/demo",
+        "100,004 events from 2026-11-27T08:01:00Z to 2026-11-28T08:01:00Z, of 1 node",
+        "",
+        "node result from                 proved up to          events duplicates filtered rejected gaps",
+        "demo proved 2026-11-28T08:00:00Z 2026-11-28T08:01:00Z 100,000          2 0               0    0",
+        "",
+        "Proved: nothing is missing, altered or forged.",
+        "",
+        "Proved from CloudWatch alone: every alert is there, unchanged, and none is forged.",
+        "Second check, with the log files: every alert arrived, unchanged.",
         "  written         100,000",
         "  arrived         100,000",
         "  lost                  0",
@@ -140,6 +171,33 @@ def test_without_a_terminal_the_view_writes_one_line_a_second_and_one_at_the_end
         "  the agent used 1.8 s of CPU time including its start and 54 MiB peak memory",
         "  next: falcowatch demo --keep ./demo  keeps everything",
     ]
+
+
+STEPS = (Entry(8.02, Act.KILL, "kill -9"), Entry(11.4, Act.RECOVER, "CloudWatch answers again", "62 requests hit"))
+
+
+def test_without_a_terminal_each_step_of_the_chaos_is_one_line():
+    console, output = watched(terminal=False)
+
+    with DemoView(console) as view:
+        for tick in range(12):
+            view.show(replace(PROGRESS, elapsed_seconds=8 + tick * 0.5, chaos=STEPS[: 1 + (tick > 6)]))
+        view.list_steps(STEPS)
+
+    lines = [line for line in output.getvalue().splitlines() if "written" not in line]
+    assert lines == ["    8 s  kill -9", "   11 s  CloudWatch answers again (62 requests hit)"]
+
+
+def test_in_a_terminal_the_steps_of_the_chaos_stand_in_the_view_and_stay_on_the_screen():
+    console, output = watched(terminal=True)
+
+    text = text_of(frame_of(replace(PROGRESS, chaos=STEPS)), width=80)
+    DemoView(console).list_steps(STEPS)
+
+    for shown in (text, Text.from_ansi(output.getvalue()).plain):
+        assert "8 s  kill -9" in shown
+        assert "11 s  CloudWatch answers again  62 requests hit" in shown
+    assert len(text.splitlines()) == len(text_of(frame_of(replace(PROGRESS, chaos=())), width=80).splitlines()) == 24
 
 
 def test_in_a_terminal_the_view_is_drawn_four_times_a_second_and_removed_before_the_proof():
