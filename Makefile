@@ -91,7 +91,7 @@ render-manifests: $(VENV)/development ## write the chart's schema and README, it
 	$(BIN)/python -m tools.chart.generate
 	$(BIN)/python -m tools.chart.render
 
-pictures: $(VENV)/development ## run the demo and draw the pictures of README.md from it (chromium)
+pictures: $(VENV)/development ## run the demo, also with --chaos, and draw the pictures of README.md (chromium)
 	$(BIN)/python -m tools.pictures
 
 lock: $(VENV)/development ## write both lock files from pyproject.toml

@@ -95,6 +95,7 @@ class DemoView:
     def conclude(self, outcome: Outcome) -> None:
         """Write the audit's report and the second check, which stay on the screen."""
         if self._console.is_terminal:
+            self._console.print()
             print_report(outcome.audit, self._console)
             self._console.print()
             self._console.print(proof_of(outcome), width=min(self._console.width, MAX_PROOF_WIDTH))

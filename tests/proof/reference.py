@@ -75,7 +75,7 @@ def canonical(message: str) -> tuple[str, int, bytes] | None:
         if written["size"] > 65536:
             return end[1], int(end[2]), b"sha256:" + own["sha256"].encode()
         return end[1], int(end[2]), _hashed(written["log"].encode().rstrip())
-    if [*written][:2] == ["log", "stream"]:
+    if [*written][:2] == ["log", "stream"] and "rule" not in written:
         return end[1], int(end[2]), _hashed(written["log"].encode().rstrip())
     return end[1], int(end[2]), _hashed((text + "}").encode())
 
