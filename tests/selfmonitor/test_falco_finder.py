@@ -108,6 +108,7 @@ def test_a_selected_container_without_a_log_is_found_by_its_directory(tmp_path: 
 
 def test_a_directory_that_was_left_behind_is_no_falco_when_the_api_server_knows_the_pods(tmp_path: Path) -> None:
     container(tmp_path)
+    container(tmp_path, f"default_falco-b4c5d_{UID}")
 
     there = pod("web-1", namespace="default", uid=OTHER_UID, because="")
 
