@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -121,11 +122,13 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         counts=counts,
         telemetry=telemetry,
     )
+    moved = asyncio.Event()
     outbox = Outbox(
         shipper.accept,
         budget,
         node=settings.node_name,
         cluster=settings.cluster_name,
+        changed=moved.set,
     )
     dead_letters.announce = partial(announce_lost, outbox)
     gaps = GapAnnouncer(outbox, telemetry)
@@ -154,6 +157,8 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         restored.positions,
         matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
         express_bytes=settings.falco.express_bytes,
+        urgent_bytes=partial(shipper.held_bytes, Lane.URGENT),
+        moved=moved,
         unshipped=restored.seal.unshipped if restored.seal is not None else {},
     )
     reader = Reader(reading, restored)

@@ -67,7 +67,7 @@ class Pipeline:
 
     async def convey(self, chunk: Chunk) -> None:
         """Puts a chunk's records into their lanes. Those whose pod is not known yet follow when it is, or is late."""
-        self.counts.read += len(chunk.records)
+        self.counts.read += len(chunk.records) - chunk.counted
         self.counts.read_bytes += chunk.cost_bytes
         with self._telemetry.defects.contained("selfmonitor"):
             self.counts.last_alerts.note(chunk.records.payloads)
@@ -82,7 +82,8 @@ class Pipeline:
                 self._budget.adjust(size_bytes)
                 release = partial(self._convey_late, chunk, waiting, size_bytes)
                 self._pod_wait.hold(key, Held(len(waiting), size_bytes, release))
-            await self._pod_wait.make_room()
+            with self._telemetry.defects.contained("enrichment"):
+                await self._pod_wait.make_room()
 
     def fragment_now(self, key: PodKey, time_ms: int) -> Fragment:
         """What is known of the pod now. An unknown pod ships as the alert itself names it."""

@@ -6,7 +6,6 @@ runs, and records move. An outage of CloudWatch is no reason to restart a fleet,
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,7 +13,9 @@ from typing import Final
 
 from agent.core.falco_state import FalcoState
 from agent.core.values import Lane
+from agent.flow.ticks import next_tick
 from agent.parts import Parts
+from agent.tail.descriptor_turns import REMEDY
 from agent.tail.reader import Reader
 from agent.tail.tracked_file import TrackedFile
 from agent.web.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
@@ -50,7 +51,7 @@ class Status:
             # Contained here, not by a restart: a pause of the looks would look like an event loop that does not run.
             with self._parts.telemetry.defects.contained("selfmonitor"):
                 self.look(time.monotonic())
-            await asyncio.sleep(LOOK_SECONDS)
+            await next_tick(LOOK_SECONDS)
 
     def look(self, now: float) -> None:
         """Measures for how long records wait though no put was acknowledged, refused or timed out."""
@@ -103,6 +104,9 @@ class Status:
     def _warnings(self) -> Iterator[Probe]:
         """What works less well than it should: a finding that does not make the agent unready."""
         dead_letters, defects = self._parts.dead_letters, self._parts.telemetry.defects
+        if waiting := self._parts.reader.waiting_files:
+            detail = f"{waiting} log files wait for a free file descriptor and are read in turn; {REMEDY}"
+            yield Probe("descriptors", False, detail, required=False)
         if (problem := self._parts.enricher.problem) is not None:
             yield Probe("enrichment", False, problem, required=False)
         if lost := dead_letters.lost.total():
@@ -201,6 +205,7 @@ class Status:
         telemetry.records_in_flight.set_function(self._in_flight)
         telemetry.lag_bytes.set_function(self._lag_bytes)
         telemetry.lag_seconds.set_function(self._lag_seconds)
+        telemetry.files_waiting.set_function(lambda: parts.reader.waiting_files)
         telemetry.files_open.set_function(lambda: sum(1 for _ in parts.reader.files))
         telemetry.budget_bytes.set(parts.budget.limit_bytes)
         telemetry.budget_used_bytes.set_function(lambda: parts.budget.used_bytes)
@@ -224,7 +229,9 @@ class Status:
         return self._parts.reader.in_flight
 
     def _lag_bytes(self) -> int:
-        return sum(max(0, file.known_size - file.ledger.committed) for file in self._parts.reader.files)
+        reader = self._parts.reader
+        unsettled = sum(max(0, file.known_size - file.ledger.committed) for file in reader.files)
+        return unsettled + reader.waiting_bytes
 
     def _lag_seconds(self) -> float:
         now = time.monotonic()

@@ -29,8 +29,8 @@ EVENT_OVERHEAD_BYTES = 26
 _FRAGMENT = (
     b',"kubernetes":{"namespace_name":"shop","pod_name":"%b","pod_id":"0b9d6a7e-1c2d-4e3f-8a9b-000000000000",'
     b'"host":"node-1","container_name":"web","container_image":"registry.example/shop/web:1.27.3",'
-    b'"labels":{"app.kubernetes.io/name":"web","pod-template-hash":"7d4b9c6f5","team":"shop"},'
-    b'"workload_kind":"Deployment","workload_name":"web","service_account":"web"},"falcowatch":{"id":"0f1e2d3c4b5a6978:'
+    b'"workload_name":"web","labels":{"app.kubernetes.io/name":"web","team":"shop"}},'
+    b'"falcowatch":{"id":"0f1e2d3c4b5a6978:'
 )
 
 

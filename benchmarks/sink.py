@@ -27,6 +27,10 @@ from isal import isal_zlib
 
 _BUFFER_BYTES: Final = 4 * 1024 * 1024
 _EVENT: Final = b'"timestamp":'
+_EVENT_FRAME_BYTES: Final = len('{"timestamp":1234567890123,"message":""},')
+"""The bytes of an event in a body, without its message."""
+_ESCAPES: Final = (b'\\"', b"\\\\")
+"""A quote and a backslash inside a message. Their first byte is not part of it. Alerts hold no other escapes."""
 _ANSWER: Final = (
     b"HTTP/1.1 %b\r\nContent-Type: application/x-amz-json-1.1\r\nx-amzn-RequestId: 0\r\nContent-Length: %d\r\n\r\n%b"
 )
@@ -48,6 +52,8 @@ class Counts:
     puts: int = 0
     events: int = 0
     body_bytes: int = 0
+    message_bytes: int = 0
+    """The messages of all events, without the request around them: the part of a put that CloudWatch bills by size."""
     refused: int = 0
     first_at: float = 0.0
     """Time of the first put, in seconds of the machine's monotonic clock."""
@@ -144,11 +150,15 @@ class Counter(asyncio.BufferedProtocol):
         counts.puts += 1
         counts.body_bytes += self._ends_at - self._body_at
         body: bytes | memoryview = self._view[self._body_at : self._ends_at]
+        text: bytes | bytearray = self._buffer
+        start, end = self._body_at, self._ends_at
         if self._is_compressed:
-            body = inflated = isal_zlib.decompress(body, _GZIP_WINDOW)
-            counts.events += inflated.count(_EVENT)
-        else:
-            counts.events += self._buffer.count(_EVENT, self._body_at, self._ends_at)
+            body = text = isal_zlib.decompress(body, _GZIP_WINDOW)
+            start, end = 0, len(text)
+        events = text.count(_EVENT, start, end)
+        counts.events += events
+        frames = text.find(_EVENT, start, end) - 1 - start + _EVENT_FRAME_BYTES * events
+        counts.message_bytes += end - start - frames - sum(text.count(escape, start, end) for escape in _ESCAPES)
         if self._watch:
             self._note_latencies(body)
 
@@ -181,6 +191,7 @@ def _report(counts: Counts) -> dict[str, object]:
         "puts": counts.puts,
         "events": counts.events,
         "body_bytes": counts.body_bytes,
+        "message_bytes": counts.message_bytes,
         "refused": counts.refused,
         "first_at": counts.first_at,
         "last_at": counts.last_at,

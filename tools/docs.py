@@ -1,6 +1,7 @@
-"""Generates docs/configuration.md from the settings model and docs/metrics.md from the agent's declared metrics.
+"""Generates docs/configuration.md from the settings model, docs/metrics.md from the agent's declared metrics, and
+docs/appended.md.
 
-`python -m tools.docs` writes both pages. With --check it writes nothing, names each page that is out of date, and exits
+`python -m tools.docs` writes the pages. With --check it writes nothing, names each page that is out of date, and exits
 0 or 1. The texts in the tables come from agent/settings/model.py and agent/telemetry/metrics.py. This module holds only
 the text around the tables.
 """
@@ -22,6 +23,7 @@ from agent.settings import Settings
 from agent.settings.load import PREFIX
 from agent.telemetry import Telemetry
 from tools import ROOT
+from tools.appended import appended
 
 DOCS = ROOT / "docs"
 MIB = 1024 * 1024
@@ -108,7 +110,7 @@ def metrics() -> str:
     return METRICS_HEAD + "\n" + "\n".join(lines) + "\n"
 
 
-PAGES = {"configuration.md": configuration, "metrics.md": metrics}
+PAGES = {"configuration.md": configuration, "metrics.md": metrics, "appended.md": appended}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -13,18 +13,22 @@ from functools import lru_cache
 from typing import Any
 
 from agent.cloudwatch.caller_identity import CallerIdentity, identify
+from agent.cloudwatch.compression import Compression
 from agent.cloudwatch.connection import Connector
 from agent.cloudwatch.groups import Drift, Groups, check_names
 from agent.cloudwatch.kms import sign
 from agent.cloudwatch.put_body import put_body
+from agent.cloudwatch.response_check import token_or_none
 from agent.core.values import Destination, PutReply
-from agent.errors import Invalid, PutError, Unread
+from agent.errors import PutError
 from agent.settings.model import CloudWatch
 from agent.settings.seal import KmsAlgorithm
 
 __all__ = ["CallerIdentity", "Drift", "LogsClient", "open_cloudwatch"]
 
 _PAGE_EVENTS = 10_000
+_MOST_EMPTY_PAGES = 200
+"""Pages in a row without an event before the stream counts as read to its end."""
 
 _ENTITY_ERRORS = frozenset(
     {
@@ -63,7 +67,7 @@ class LogsClient:
     def __init__(self, settings: CloudWatch, *, user_agent_extra: str) -> None:
         self._connector = Connector(settings, user_agent_extra=user_agent_extra)
         self._groups = Groups(self._connector, settings)
-        self._gzip = settings.compression == "gzip"
+        self._compression = Compression(wanted=settings.compression == "gzip")
 
     async def connect(self) -> PutError | None:
         """Opens the connection before the first call; returns the error when there are no credentials yet."""
@@ -94,16 +98,19 @@ class LogsClient:
             target = f"{destination.group} {destination.stream}"
             return _put_reply(await self._connector.put(body, target, tolerate="DataAlreadyAcceptedException"))
 
-        if not self._gzip:
+        if not self._compression.is_on:
             return await put(gzip=False)
         try:
-            return await put(gzip=True)
-        except (Invalid, Unread) as error:
+            reply = await put(gzip=True)
+        except PutError as error:
+            if not self._compression.may_be_why(error):
+                raise
             reply = await put(gzip=False)
-            if self._gzip:  # otherwise a parallel put has logged it
-                self._gzip = False
+            if self._compression.switch_off():
                 log.warning("compressed put refused, plain ones are taken", extra={"why": str(error)})
-            return reply
+        else:
+            self._compression.accepted()
+        return reply
 
     async def create(self, destination: Destination) -> None:
         """Creates the stream, and the group with its settings when it is missing too; both may exist already.
@@ -116,7 +123,8 @@ class LogsClient:
     async def read_back(self, destination: Destination, start_ms: int, end_ms: int) -> AsyncIterator[tuple[int, str]]:
         """The stream's events with `start_ms <= timestamp < end_ms`, oldest first. Raises PutError."""
         asked: dict[str, str] = {}
-        while True:
+        empty_pages = 0
+        while empty_pages < _MOST_EMPTY_PAGES:
             page = await self._connector.call(
                 "GetLogEvents",
                 f"{destination.group} {destination.stream}",
@@ -128,8 +136,10 @@ class LogsClient:
                 limit=_PAGE_EVENTS,
                 **asked,
             )
+            empty_pages = 0 if page.get("events") else empty_pages + 1
             for event in page.get("events", ()):
-                yield event["timestamp"], event["message"]
+                if isinstance(event.get("message"), str):
+                    yield event.get("timestamp", start_ms), event["message"]
             # An empty page need not be the last one: the last page repeats the token of the request.
             token = page.get("nextForwardToken")
             if token is None or token == asked.get("nextToken"):
@@ -168,6 +178,6 @@ def _put_reply(reply: Mapping[str, Any]) -> PutReply:
         too_old_end=rejected.get("tooOldLogEventEndIndex"),
         expired_end=rejected.get("expiredLogEventEndIndex"),
         too_new_start=rejected.get("tooNewLogEventStartIndex"),
-        next_token=reply.get("nextSequenceToken") or reply.get("expectedSequenceToken"),
+        next_token=token_or_none(reply.get("nextSequenceToken") or reply.get("expectedSequenceToken")),
         entity_error=None if error is None else error if error in _ENTITY_ERRORS else "other",
     )

@@ -14,12 +14,26 @@ import aiohttp
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
 
-from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, Unavailable, Unread, WrongToken
+from agent.cloudwatch.response_check import token_or_none
+from agent.errors import (
+    Denied,
+    Invalid,
+    Missing,
+    PutError,
+    Refused,
+    Throttled,
+    Unavailable,
+    Unread,
+    WrongToken,
+    shortened,
+)
 
 FOREIGN_ERRORS = (sdk.ClientError, sdk.BotoCoreError, ResponseParserError, TimeoutError)
 """The errors that a call through the SDK raises for faults of the network or of the endpoint."""
 
-_MAX_QUOTED = 300
+_LONGEST_CODE = 100
+"""Characters of an unknown error code that a message quotes. The codes of AWS are shorter."""
+
 _E = TypeVar("_E", bound=BaseException)
 _Kind = type[Throttled | Unavailable | Denied | Missing | Invalid | Refused]
 
@@ -157,12 +171,12 @@ def _from_answer(error: Any, *, target: str) -> PutError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     asked = f"{error.operation_name} for {target}"
     if code == "InvalidSequenceTokenException":
-        expected = error.response.get("expectedSequenceToken")
+        expected = token_or_none(error.response.get("expectedSequenceToken"))
         return WrongToken(f"{asked}: the endpoint enforces sequence tokens", expected=expected)
     kind, reason = BY_CODE.get(code) or _by_status(status)
     # The message about an invalid batch may quote the batch, and the text of an alert never goes into our log.
-    said = "" if kind is Invalid else str(error.response.get("Error", {}).get("Message") or "")[:_MAX_QUOTED]
-    shown = f"HTTP {status}" if code in ("", str(status)) else f"{code} (HTTP {status})"
+    said = "" if kind is Invalid else shortened(str(error.response.get("Error", {}).get("Message") or ""))
+    shown = f"HTTP {status}" if code in ("", str(status)) else f"{shortened(code, _LONGEST_CODE)} (HTTP {status})"
     return kind(f"{asked}: {shown}{f', {said!r}' if said else ''}{_remedy(kind, reason)}", reason=reason)
 
 

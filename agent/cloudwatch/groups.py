@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.cloudwatch.connection import Connector
 from agent.core.values import Destination
-from agent.errors import Denied, Invalid, Missing, Refused
+from agent.errors import Denied, Invalid, Missing, Refused, shortened
 from agent.settings.model import CloudWatch
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def _differences(settings: CloudWatch, found: Mapping[str, Any]) -> list[Drift]:
         ("kms_key_id", settings.kms_key_id, found.get("kmsKeyId", "none")),
     )
     return [
-        Drift(setting, str(configured), str(actual))
+        Drift(setting, str(configured), shortened(str(actual)))
         for setting, configured, actual in compared
         if configured is not None and configured != actual and not _names_same_key(setting, configured, actual)
     ]

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from typing import Literal
 
 from agent.core.values import Fragment, PodKey
 from agent.enrich.cache import PodCache
-from agent.enrich.fragment import HOST, NO_POD_NAMED, alert_fragment, pod_fragment, unknown_fragment
+from agent.enrich.fragment import ALL_FIELDS, HOST, NO_POD_NAMED, alert_fragment, pod_fragment, unknown_fragment
 from agent.enrich.fragment_cache import FragmentCache
 from agent.enrich.pod import LONGEST_NAME_CHARS, Pod
 from agent.enrich.source import PodSource
@@ -37,10 +37,16 @@ class PodEnricher:
     """The Enricher over a source of pods. It is also the sink of that source."""
 
     def __init__(
-        self, source: PodSource, keep_deleted_seconds: float, telemetry: Telemetry, max_bytes: int = 4096
+        self,
+        source: PodSource,
+        keep_deleted_seconds: float,
+        telemetry: Telemetry,
+        max_bytes: int = 4096,
+        wanted: Set[str] = ALL_FIELDS,
     ) -> None:
         self._source = source
         self._max_bytes = max_bytes
+        self._wanted = wanted
         self._pods = PodCache(int(keep_deleted_seconds * 1000))
         self._answers: FragmentCache[PodKey, tuple[int, int, Fragment]] = FragmentCache()
         self._unknown: FragmentCache[tuple[PodKey, str], Fragment] = FragmentCache()
@@ -70,7 +76,7 @@ class PodEnricher:
 
     def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
         if (fragment := self._unknown.get((key, result))) is None:
-            fragment = unknown_fragment(key, result, self._max_bytes)
+            fragment = unknown_fragment(key, result, self._max_bytes, self._wanted)
             self._unknown.put((key, result), fragment, fragment, _key_bytes(key))
         return fragment
 
@@ -132,7 +138,7 @@ class PodEnricher:
         found = self._pods.find(key, time_ms)
         if found is None:
             return self._not_found(key, time_ms)
-        fragment = pod_fragment(found.pod, found.container, found.container_id, self._max_bytes)
+        fragment = pod_fragment(found.pod, found.container, found.container_id, self._max_bytes, self._wanted)
         self._answers.put(key, (found.from_ms, found.until_ms, fragment), fragment, _key_bytes(key))
         return fragment
 
@@ -174,20 +180,27 @@ class AlertOnly:
     listed = True
     pod_count = 0
 
-    def __init__(self, telemetry: Telemetry, problem: str | None = None, max_bytes: int = 4096) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        problem: str | None = None,
+        max_bytes: int = 4096,
+        wanted: Set[str] = ALL_FIELDS,
+    ) -> None:
         self.problem = problem
         self._max_bytes = max_bytes
+        self._wanted = wanted
         self._answers: FragmentCache[PodKey, Fragment] = FragmentCache()
         telemetry.enrichment_up.set(float(problem is None))
 
     def fragment(self, key: PodKey, time_ms: int) -> Fragment | None:
         if (fragment := self._answers.get(key)) is None:
-            fragment = alert_fragment(key, self._max_bytes)
+            fragment = alert_fragment(key, self._max_bytes, self._wanted)
             self._answers.put(key, fragment, fragment, _key_bytes(key))
         return fragment
 
     def unknown(self, key: PodKey, result: Literal["miss", "late"]) -> Fragment:
-        return unknown_fragment(key, result, self._max_bytes)
+        return unknown_fragment(key, result, self._max_bytes, self._wanted)
 
     async def appear(self, keys: Collection[PodKey], timeout_seconds: float) -> None:
         """Returns at once: without a source no pod can appear."""

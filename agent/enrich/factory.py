@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+from agent.core.pod_metadata import FIELDS, selected
 from agent.core.values import Fragment, PodKey
 from agent.enrich.enricher import AlertOnly, PodEnricher
 from agent.enrich.kube_watch import PodWatch
@@ -16,7 +17,8 @@ from agent.enrich.pod import Pod, Selection
 from agent.enrich.pod_file import PodFile, read_pod_file
 from agent.enrich.responses import PodListReader
 from agent.errors import KubernetesError
-from agent.settings.model import Enrich, Settings
+from agent.settings.enrich import Enrich
+from agent.settings.model import Settings
 from agent.telemetry.metrics import Telemetry
 
 SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -73,17 +75,19 @@ def build_enricher(settings: Settings, telemetry: Telemetry) -> Enricher:
     """
     enrich = settings.enrich
     selection = Selection(enrich.labels, enrich.annotations, enrich.max_bytes)
+    wanted = selected(FIELDS, enrich.fields)
     match _origin(enrich):
         case "alert":
-            return AlertOnly(telemetry, _why_off(enrich), enrich.max_bytes)
+            return AlertOnly(telemetry, _why_off(enrich), enrich.max_bytes, wanted)
         case "api":
             # Imported here, so that an agent without enrichment does not load kubernetes-asyncio.
             from agent.enrich.kube_api import connect
 
             watch = PodWatch(partial(connect, settings.node_name), selection, telemetry)
-            return PodEnricher(watch, enrich.keep_deleted_seconds, telemetry, enrich.max_bytes)
+            return PodEnricher(watch, enrich.keep_deleted_seconds, telemetry, enrich.max_bytes, wanted)
         case path:
-            return PodEnricher(PodFile(path, selection), enrich.keep_deleted_seconds, telemetry, enrich.max_bytes)
+            file = PodFile(path, selection)
+            return PodEnricher(file, enrich.keep_deleted_seconds, telemetry, enrich.max_bytes, wanted)
 
 
 async def probe(settings: Settings, found: list[Pod] | None = None) -> str:

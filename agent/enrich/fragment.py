@@ -6,11 +6,12 @@ working. `workload_kind`, `workload_name` and `service_account` are additions. P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Final
 
 import orjson
 
+from agent.core.pod_metadata import FIELDS
 from agent.core.values import Fragment, PodKey
 from agent.enrich.pod import Container, Pod
 
@@ -28,10 +29,21 @@ DROPPED_RESERVE_BYTES: Final = 256
 """Room kept for the names of what did not fit."""
 
 
+ALL_FIELDS: Final = frozenset(FIELDS)
+_WITH_OWN_SETTINGS: Final = frozenset({"labels", "annotations", "labels_dropped", "annotations_dropped"})
+
+
 def pod_fragment(
-    pod: Pod, container: Container | None, container_id: str | None, max_bytes: int = MAX_BYTES
+    pod: Pod,
+    container: Container | None,
+    container_id: str | None,
+    max_bytes: int = MAX_BYTES,
+    wanted: Set[str] = ALL_FIELDS,
 ) -> Fragment:
-    """The metadata of a known pod. `container_id` is the full id when the alert names one of this container's ids."""
+    """The metadata of a known pod. `container_id` is the full id when the alert names one of this container's ids.
+
+    `wanted`: the fields that may be in it; labels and annotations were selected before.
+    """
     fields: dict[str, object] = {
         "namespace_name": pod.namespace,
         "pod_name": pod.name,
@@ -54,27 +66,29 @@ def pod_fragment(
         "labels_dropped": pod.labels_dropped,
         "annotations_dropped": pod.annotations_dropped,
     }
-    return encode(_fitting({name: value for name, value in fields.items() if value}, pod.dropped, max_bytes), "hit")
+    return encode(_fitting(_chosen(fields, wanted | _WITH_OWN_SETTINGS), pod.dropped, max_bytes), "hit")
 
 
-def unknown_fragment(key: PodKey, result: str, max_bytes: int = MAX_BYTES) -> Fragment:
+def unknown_fragment(key: PodKey, result: str, max_bytes: int = MAX_BYTES, wanted: Set[str] = ALL_FIELDS) -> Fragment:
     """An unknown pod: the pod fields of the alert itself, marked with `status: unknown`."""
     fields = _fields_of_alert(key)
     if not fields:
         return Fragment(b"", b"", result)
-    return encode(_fitting({"status": "unknown", **fields}, (), max_bytes), result)
+    return encode(_fitting({"status": "unknown", **_chosen(fields, wanted)}, (), max_bytes), result)
 
 
-def alert_fragment(key: PodKey, max_bytes: int = MAX_BYTES) -> Fragment:
+def alert_fragment(key: PodKey, max_bytes: int = MAX_BYTES, wanted: Set[str] = ALL_FIELDS) -> Fragment:
     """With enrichment off: the pod fields of the alert itself; nothing when the alert names no pod."""
     if key.container_id == "host":
         return HOST
     if key.name is None and key.uid is None:
         return NO_POD_NAMED
-    return encode(_fitting(_fields_of_alert(key), (), max_bytes), "hit")
+    return encode(_fitting(_chosen(_fields_of_alert(key), wanted), (), max_bytes), "hit")
 
 
 def encode(fields: dict[str, object], result: str) -> Fragment:
+    if not fields:
+        return Fragment(b"", b"", result)
     plain = b',"kubernetes":' + orjson.dumps(fields)
     return Fragment(plain, orjson.dumps(plain.decode())[1:-1], result)
 
@@ -113,6 +127,10 @@ def _fitting(fields: dict[str, object], dropped: tuple[str, ...], max_bytes: int
     return kept | _names_that_fit(left_out, max_bytes - len(b',"kubernetes":') - _cost(kept))
 
 
+def _chosen(fields: Mapping[str, object], wanted: Set[str]) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value and name in wanted}
+
+
 def _names_that_fit(left_out: list[str], room: int) -> dict[str, object]:
     names: list[str] = []
     for name in left_out:
@@ -131,4 +149,4 @@ def _cost(fields: Mapping[str, object]) -> int:
 
 def _fields_of_alert(key: PodKey) -> dict[str, object]:
     fields = {"namespace_name": key.namespace, "pod_name": key.name, "pod_id": key.uid, "docker_id": key.container_id}
-    return {name: value for name, value in fields.items() if value}
+    return _chosen(fields, ALL_FIELDS)

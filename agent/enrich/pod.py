@@ -6,16 +6,15 @@ bytes and never become Python objects. Pure.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import translate
 from sys import intern
 
 import msgspec
 
 from agent.core.falco_pods import is_helm_test, recognise_pod
+from agent.core.pod_metadata import Globs
 from agent.enrich.workload import Owner, Workload, workload_of
 
 LONGEST_NAME_CHARS = 253
@@ -94,14 +93,14 @@ class Selection:
 
     def __init__(self, labels: Sequence[str], annotations: Sequence[str], max_bytes: int = 4096) -> None:
         self.max_bytes = max_bytes
-        self._labels = _matcher(labels)
-        self._annotations = _matcher(annotations)
+        self._labels = Globs(labels)
+        self._annotations = Globs(annotations)
 
     def labels(self, found: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name, value in found.items() if self._labels.fullmatch(name)}
+        return {name: value for name, value in found.items() if self._labels.select(name)}
 
     def annotations(self, found: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name, value in found.items() if self._annotations.fullmatch(name)}
+        return {name: value for name, value in found.items() if self._annotations.select(name)}
 
 
 def decode_pod(data: bytes | bytearray | msgspec.Raw, selection: Selection) -> Pod:
@@ -234,10 +233,6 @@ class PodObject(_Object):
 
 
 _decode = msgspec.json.Decoder(PodObject).decode
-
-
-def _matcher(globs: Sequence[str]) -> re.Pattern[str]:
-    return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")
 
 
 def _fit(entries: Mapping[str, str], room: int) -> tuple[dict[str, str], list[str], int]:

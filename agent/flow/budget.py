@@ -24,11 +24,15 @@ class Budget:
     def __init__(self, limit_bytes: int, reserve_bytes: int = 0) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        self.partial_bytes = 0
+        """The part of the used bytes that only further reading can free: records of which a part has not come."""
         self._reserve_bytes = reserve_bytes
         self._reserved_waiters: deque[_Waiter] = deque()
         self._waiters: deque[_Waiter] = deque()
         self._waited_seconds = 0.0
         self._waiting_since = 0.0
+        self._unserved_since = 0.0
+        """When a waiter without `reserved` was served, or began to wait alone."""
 
     async def acquire(self, amount: int, *, reserved: bool = False) -> None:
         """Waits until `amount` fits. Waiters are served in order, those with `reserved` before the others."""
@@ -39,6 +43,8 @@ class Budget:
         granted = loop.create_future()
         if not self.has_waiters:
             self._waiting_since = loop.time()
+        if not reserved and not self._waiters:
+            self._unserved_since = loop.time()
         waiter = _Waiter(amount, reserved, granted)
         queue = self._reserved_waiters if reserved else self._waiters
         queue.append(waiter)
@@ -59,9 +65,19 @@ class Budget:
         self.used_bytes += amount
         self._grant()
 
+    def adjust_partial(self, amount: int) -> None:
+        """The same for bytes that only further reading can free."""
+        self.partial_bytes += amount
+        self.adjust(amount)
+
     @property
     def has_waiters(self) -> bool:
         return bool(self._reserved_waiters or self._waiters)
+
+    @property
+    def waiting_seconds(self) -> float:
+        """For how long waiters without `reserved` have waited and none of them was served."""
+        return asyncio.get_running_loop().time() - self._unserved_since if self._waiters else 0.0
 
     @property
     def waited_seconds(self) -> float:
@@ -71,8 +87,9 @@ class Budget:
 
     def _fits(self, amount: int, reserved: bool) -> bool:
         limit = self.limit_bytes if reserved else self.limit_bytes - self._reserve_bytes
-        # An amount larger than the whole budget is granted when nothing else is in flight: else it never would be.
-        return self.used_bytes + amount <= limit or self.used_bytes == 0
+        # Granted when nothing is in flight that could free bytes: else it never would be. So is an amount larger than
+        # the whole budget.
+        return self.used_bytes + amount <= limit or self.used_bytes <= self.partial_bytes
 
     def _grant(self) -> None:
         while queue := self._reserved_waiters or self._waiters:
@@ -80,6 +97,8 @@ class Budget:
             if not self._fits(waiter.amount, waiter.reserved):
                 return
             queue.popleft()
+            if not waiter.reserved:
+                self._unserved_since = asyncio.get_running_loop().time()
             self.used_bytes += waiter.amount
             waiter.granted.set_result(None)
             self._note_waiting()

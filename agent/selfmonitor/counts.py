@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.core.processing.kinds import MOST_KINDS, Kind
 from agent.core.processing.result import ProcessingResult
@@ -26,6 +26,15 @@ MOST_LABEL_BYTES: Final = 32 * 1024
 
 LONGEST_KIND_CHARS: Final = 512
 """Series of a kind with longer names are looked up each time, so that the names do not stay in memory."""
+
+
+class _Series(NamedTuple):
+    """Adds to the counters of one kind of alert."""
+
+    alerts: Callable[[float], None]
+    by_rule: Callable[[float], None]
+    rule: str
+    """The rule as a label."""
 
 
 class Counts:
@@ -47,14 +56,17 @@ class Counts:
         self._sources = BoundedLabels(MOST_SOURCES, MOST_LABEL_BYTES)
         self._rules = BoundedLabels(LARGEST_RULE_COUNT, MOST_LABEL_BYTES)
         self._internal_rules = BoundedLabels(MOST_INTERNAL_RULES, MOST_LABEL_BYTES)
-        self._series: dict[Kind, tuple[Callable[[float], None], ...]] = {}
+        self._series: dict[Kind, _Series] = {}
         """The counters of each kind of alert: finding a labelled series costs four times what adding to it does."""
 
     def add(self, result: ProcessingResult) -> None:
         """Counts one processed chunk."""
         for kind, alerts in result.seen.items():
-            for increment in self._series.get(kind) or self._find_series(kind):
-                increment(alerts)
+            series = self._series.get(kind) or self._find_series(kind)
+            series.alerts(alerts)
+            series.by_rule(alerts)
+            if (billed_bytes := result.billed_bytes[kind]) > 0:
+                self._telemetry.alert_bytes.add(series.rule, billed_bytes)
             if kind.source == "internal":
                 self._telemetry.falco_internal.labels(self._internal_rules.of(kind.rule)).inc(alerts)
             self.alerts[self._priorities.of(kind.priority)] += alerts
@@ -69,12 +81,15 @@ class Counts:
         self.filtered[reason] += records
         self._telemetry.records_filtered.labels(reason).inc(records)
 
-    def _find_series(self, kind: Kind) -> tuple[Callable[[float], None], ...]:
+    def _find_series(self, kind: Kind) -> _Series:
         if len(self._series) >= MOST_KINDS:
             self._series.clear()
-        alerts = self._telemetry.alerts.labels(self._priorities.of(kind.priority), self._sources.of(kind.source))
-        by_rule = self._telemetry.alerts_by_rule.labels(self._rules.of(kind.rule))
-        series = (alerts.inc, by_rule.inc)
+        rule = self._rules.of(kind.rule)
+        series = _Series(
+            self._telemetry.alerts.labels(self._priorities.of(kind.priority), self._sources.of(kind.source)).inc,
+            self._telemetry.alerts_by_rule.labels(rule).inc,
+            rule,
+        )
         if len(kind.priority) + len(kind.source) + len(kind.rule) <= LONGEST_KIND_CHARS:
             self._series[kind] = series
         return series

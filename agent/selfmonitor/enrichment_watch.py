@@ -25,7 +25,7 @@ class EnrichmentWatch:
 
     problem: Callable[[], str | None]
     """Why pod metadata cannot be read now; None: it can be read, or is switched off."""
-    publish: Callable[[OwnEvent], None]
+    publish: Callable[[OwnEvent], object]
     down_since: float | None = None
     is_announced: bool = False
 

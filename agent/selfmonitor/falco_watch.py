@@ -16,6 +16,7 @@ from typing import Final
 
 from agent.core.falco_state import MOST_NAMED, FalcoChange, FalcoState, FalcoView, FoundFalco, NodeFalco
 from agent.enrich.pod import Pod
+from agent.flow.ticks import next_tick
 from agent.selfmonitor.events import OwnEvent
 from agent.selfmonitor.falco_events import node_event, transition_event
 from agent.selfmonitor.falco_finder import FalcoFinder
@@ -51,7 +52,7 @@ class FalcoWatch:
         await asyncio.sleep(min(FIRST_LOOK_SECONDS, self.look_seconds))
         while True:
             self.look(time.monotonic())
-            await asyncio.sleep(self.look_seconds)
+            await next_tick(self.look_seconds)
 
     def look(self, now: float) -> None:
         """Looks once and publishes each change."""

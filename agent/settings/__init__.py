@@ -4,10 +4,10 @@ Only this package reads settings from the environment and the YAML file. Other p
 that they need, already checked.
 """
 
+from agent.settings.enrich import Enrich
 from agent.settings.load import Loaded, load_settings
 from agent.settings.model import (
     CloudWatch,
-    Enrich,
     FalcoRules,
     Http,
     Log,

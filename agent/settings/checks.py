@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from agent.core.pod_metadata import problem_of, problem_of_fields
 from agent.core.priorities import PRIORITIES
 
 RETENTION_DAYS = (
@@ -157,6 +158,18 @@ def _not_empty(value: Any) -> Any:
     return value
 
 
+def _label_globs(value: list[str]) -> list[str]:
+    if problem := problem_of(value):
+        raise ValueError(problem)
+    return value
+
+
+def _field_globs(value: list[str]) -> list[str]:
+    if problem := problem_of_fields(value):
+        raise ValueError(problem)
+    return value
+
+
 def _absolute(value: Path) -> Path:
     if not value.is_absolute():
         raise ValueError("must be an absolute path")
@@ -176,3 +189,5 @@ RoleArn = Annotated[str, Field(json_schema_extra={"pattern": ROLE_ARN}), AfterVa
 SomePath = Annotated[Path, BeforeValidator(_not_empty)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+LabelGlobs = Annotated[list[str], AfterValidator(_label_globs)]
+FieldGlobs = Annotated[list[str], AfterValidator(_field_globs)]

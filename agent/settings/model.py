@@ -33,6 +33,7 @@ from agent.settings.checks import (
     StreamTemplate,
     names_problems,
 )
+from agent.settings.enrich import Enrich
 from agent.settings.explain import WHOLE_SENTENCES
 from agent.settings.seal import Seal
 from agent.settings.section import Section
@@ -135,42 +136,6 @@ class FalcoRules(Section):
     )
 
 
-class Enrich(Section):
-    """Metadata of the pod that an alert is about."""
-
-    mode: Literal["auto", "api", "none"] = Field(
-        "auto",
-        description="`api`: watch the node's pods at the API server; `auto`: the same, if a service account token is "
-        "mounted; `none`: off.",
-    )
-    file: Path | None = Field(
-        None,
-        description="JSON file with pods (`kubectl get pods -A -o json`) to read instead of asking the API server.",
-    )
-    labels: list[str] = Field(["*"], description="Globs of the pod labels to add.")
-    annotations: list[str] = Field([], description="Globs of the pod annotations to add.")
-    wait_seconds: float = Field(
-        1.0,
-        ge=0,
-        le=30,
-        description="How long an alert may wait for its pod to become known. The API server usually reports a new pod "
-        "within a second.",
-    )
-    max_bytes: int = Field(
-        4096,
-        ge=512,
-        le=65_536,
-        description="Most bytes of metadata added to one alert, so that metadata never makes an alert too big. Names "
-        "of labels and annotations that do not fit are listed under `dropped`.",
-    )
-    keep_deleted_seconds: float = Field(
-        3600.0,
-        ge=0,
-        le=LONGEST_SECONDS,
-        description="How long a deleted pod stays known, for alerts that are read late.",
-    )
-
-
 class CloudWatch(Section):
     """Where and how to ship."""
 
@@ -232,10 +197,11 @@ class CloudWatch(Section):
         description="`exact`: after a crash, read back the events that arrived and resend only the rest "
         "(needs logs:GetLogEvents).",
     )
+    # AWS does not document gzip for PutLogEvents, but its own CloudWatch agent sends each request with it.
     compression: Literal["none", "gzip"] = Field(
-        "none",
-        description="`gzip`: a tenth of the bytes on the wire, at no more CPU. AWS does not document it, but its own "
-        "CloudWatch agent uses it. If an endpoint rejects it, the agent sends plain requests.",
+        "gzip",
+        description="`gzip`: a tenth of the bytes on the wire, at less CPU. If an endpoint refuses it, the agent sends "
+        "plain requests and logs that. `none`: always plain. Billing and the limits of a request count plain bytes.",
     )
     out_of_window: Literal["adjust", "reject"] = Field(
         "adjust",

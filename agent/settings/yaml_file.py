@@ -45,6 +45,8 @@ def read_yaml(path: Path, problems: list[str], *, remedy: str) -> dict[str, Any]
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         reason = getattr(error, "problem", None) or "it contains characters that are not UTF-8 text"
+        if reason.startswith("could not determine a constructor for the tag '!"):
+            reason = 'a text that begins with "!" must be in quotes'
         problems.append(f"{path}: is not valid YAML{place} ({reason})")
         return {}
     if document is None:

@@ -90,6 +90,7 @@ class LogBytes(ABC):
 
     def close(self) -> None:
         os.close(self._descriptor)
+        self._descriptor = -1  # its number may soon belong to another file
 
 
 class PlainBytes(LogBytes):

@@ -100,8 +100,10 @@ class Discovery:
         found: Found = {}
         if self._settings.root is not None:
             found = self._kubelet(self._settings.root)
-        for pattern in self._settings.paths:
-            found |= self._without_known(_by_source(self._globbed(pattern)), found)
+        named = {pattern: _paths_of(pattern) for pattern in self._settings.paths}
+        all_named = {path for paths in named.values() for path in paths}
+        for pattern, paths in named.items():
+            found |= self._without_known(_by_source(self._globbed(pattern, paths, all_named)), found)
         for gone in self._listings.keys() - self.directories:
             del self._listings[gone]
         self._linked = {directory for directory, listing in self._listings.items() if listing.has_links}
@@ -212,14 +214,15 @@ class Discovery:
         self.directories.add(directory)
         return self._listings[directory].content
 
-    def _globbed(self, pattern: str) -> Iterator[tuple[Source, FoundFile]]:
+    def _globbed(self, pattern: str, paths: list[str], named: Set[str]) -> Iterator[tuple[Source, FoundFile]]:
+        """The files of a pattern. `paths`: those that it names. `named`: those that any pattern names."""
         parts = Path(pattern).parts
         fixed = next((index for index, part in enumerate(parts) if _MAGIC.search(part)), len(parts) - 1)
         root = Path(*parts[:fixed])
-        paths = sorted(glob.glob(pattern))  # noqa: PTH207  # patterns are absolute, which Path.glob refuses
-        if not _MAGIC.search(pattern):
-            paths = [pattern]  # also while the file is missing: its rotated files may still be there
+        rotated_paths: set[str] = set()
         for path in paths:
+            if path in rotated_paths:
+                continue  # a rotated file belongs to the source of its live file, also where the pattern names it
             relative = Path(path).relative_to(root).parts
             source = Source(root, relative)
             directory = root.joinpath(*relative[:-1])
@@ -231,7 +234,12 @@ class Discovery:
                     found = (*relative[:-1], entry.name)
                     packed = _COMPRESSED.search(entry.name)
                     compression = packed[1] if packed is not None else ""
-                    yield source, FoundFile(found, rotated, compression, entry.device, entry.inode, entry.size)
+                    path_found = str(directory / entry.name)
+                    is_named = bool(suffix) and path_found in named
+                    if is_named:
+                        rotated_paths.add(path_found)
+                    identity = (entry.device, entry.inode, entry.size)
+                    yield source, FoundFile(found, rotated, compression, *identity, named=is_named)
 
     def _without_known(self, more: Found, found: Found) -> Found:
         """The sources that are not known under another name: the same path, a link to it, or the same files."""
@@ -253,6 +261,13 @@ class Discovery:
         listing = self._listings.get(source.path.parent)
         has_links = listing is None or listing.has_links
         return os.path.realpath(source.path) if has_links else str(source.path)
+
+
+def _paths_of(pattern: str) -> list[str]:
+    """The paths that a pattern names. A live file comes before its rotated files."""
+    if not _MAGIC.search(pattern):
+        return [pattern]  # also while the file is missing: its rotated files may still be there
+    return sorted(glob.glob(pattern))  # noqa: PTH207  # patterns are absolute, which Path.glob refuses
 
 
 def _by_source(files: Iterable[tuple[Source, FoundFile]]) -> Found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Set
+from typing import Final
 
 from agent.core.proof.canonical import by_digest
 from agent.core.proof.segment import FileDigest, Statement
@@ -16,8 +17,12 @@ from agent.core.reading.ledger import Entry, Ledger
 from agent.core.reading.line_formats import LineFormat
 from agent.core.reading.partials import Joiner
 from agent.core.reading.records import Origin, Records
-from agent.core.reading.scan_ledger import ScanLedger, Skipped
+from agent.core.reading.scan_ledger import ScanEntry, ScanLedger, Skipped
 from agent.core.reading.splitter import SplitLines, Splitter
+from agent.tail.undelivered import Undelivered
+
+LONGEST_PART_BYTES: Final = 64 * 1024
+"""containerd and Docker write parts of 16 KiB."""
 
 
 class FileRecords:
@@ -33,6 +38,9 @@ class FileRecords:
         """Offsets of records beyond the committed offset that a previous run of the agent has settled."""
         self.scan_ledger = ScanLedger()
         """Records that the urgent scan has shipped in this run."""
+        self.undelivered = Undelivered()
+        self._failed = self._failed_ahead = 0
+        """Records in the ledger, and in that of the urgent scan, that were not handed over."""
         self.begun = False
         """Its turn to be read has come."""
         self.skip_first_line = False
@@ -61,8 +69,18 @@ class FileRecords:
         self.ledger = Ledger(offset, self.digest.commit)
         self._splitter = Splitter(offset, self._longest_line)
 
+    def not_delivered(self, entry: Entry | ScanEntry) -> None:
+        """The delivery of these records has failed: none of them was handed over."""
+        if isinstance(entry, ScanEntry):
+            self._failed_ahead += entry.pending
+        else:
+            self._failed += entry.pending
+
     def forget_records(self) -> None:
         """Lets go of everything behind the committed offset: it will be read again."""
+        self.undelivered.leave(self.ledger, self._failed)
+        self.undelivered.leave(self.scan_ledger, self._failed_ahead)
+        self._failed = self._failed_ahead = 0
         self.joiner = Joiner(self.joiner.line_format, self._max_record_bytes)
         self.scan_ledger = ScanLedger()
         self._skipped = Skipped(Records())
@@ -89,6 +107,18 @@ class FileRecords:
     def cut(self, data: bytes, now: float) -> SplitLines:
         cut = self._splitter.feed(data, now)
         return self._without_first_line(cut) if self.skip_first_line else cut
+
+    def end_long_line(self) -> SplitLines | None:
+        """Ends the unfinished line here, if it is longer than the runtimes write."""
+        if self._splitter.held_bytes <= LONGEST_PART_BYTES:
+            return None
+        cut = self._splitter.finish()
+        return self._without_first_line(cut) if self.skip_first_line else cut
+
+    @property
+    def can_be_cut(self) -> bool:
+        """It holds a partial record, or an unfinished line that is longer than the runtimes write."""
+        return bool(self.joiner.open_records) or self._splitter.held_bytes > LONGEST_PART_BYTES
 
     def join(self, cut: SplitLines) -> Records:
         records = self.joiner.feed(cut.lines, cut.offset, time.monotonic())
@@ -177,10 +207,15 @@ class FileRecords:
         return self._splitter.end
 
     @property
+    def held_bytes(self) -> int:
+        """How much memory its unfinished records and its unfinished line hold."""
+        return self.joiner.held_bytes + self._splitter.held_bytes
+
+    @property
     def in_flight(self) -> int:
         """Records read and not settled. A record that ends in the next file counts there."""
         crossing = self._crossing.pending if self._crossing is not None else 0
-        return self.ledger.in_flight + self.scan_ledger.in_flight - crossing
+        return self.ledger.in_flight + self.scan_ledger.in_flight - crossing + self.undelivered.in_flight
 
     def _without_first_line(self, cut: SplitLines) -> SplitLines:
         """Reading began inside a line: that line is left out, and no other."""

@@ -8,29 +8,30 @@ compared is decompressed in a thread, and judged again when that is done; files 
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Callable
 from typing import Final
 
 from agent.tail import judgement
 from agent.tail.checkpoint import Position
+from agent.tail.closed_files import ClosedFile, ClosedFiles
 from agent.tail.content import DamagedLog, LogBytes
 from agent.tail.descriptors import OutOfDescriptors
 from agent.tail.edge import Edge
 from agent.tail.fingerprint import has_stamp, identify
+from agent.tail.first_sight import first_of_ours
 from agent.tail.judgement import Held, Known, Seen, judge
+from agent.tail.last_writes import LastWrites
 from agent.tail.names import printable
 from agent.tail.open_log import open_log
 from agent.tail.reading_order import ReadingOrder
 from agent.tail.safe_open import NotALogFile
+from agent.tail.settled_files import SettledFiles
 from agent.tail.tracked_file import TrackedFile
 from agent.tail.types import FoundFile, Gap, Reading, Source
+from agent.tail.unidentified import Unidentified
 from agent.tail.unopened import Unopened
 from agent.tail.verification import Verifications
-
-COPYING_SECONDS: Final = 5.0
-"""A copy that nobody has written to for so long is complete."""
 
 DAMAGED: Final = "damaged"
 
@@ -47,42 +48,43 @@ class FileTracker:
         *,
         all_is_ours: bool = False,
     ) -> None:
-        self.settled: dict[FoundFile, str] = {}
-        """Files with nothing left to read, by their id."""
+        self.settled = SettledFiles(source, reading.positions)
         self.unsure = False
         """At the last scan some file could not be opened; a log that is known may be behind it."""
         self.recognised = False
         """One of the files was known. The oldest files are deleted first, so no file after it can be missing."""
-        self.lacks_descriptors = False
-        """At the last scan a file was not opened because too few descriptors are left."""
+        self.lacking = 0
+        """At the last scan so many files were not opened, because too few descriptors are left."""
+        self.closed = ClosedFiles(source, reading.positions)
+        self.vanished: list[str] = []
+        """Ids of files that vanished while they were closed, and that may not have been read to their end."""
         self.order = ReadingOrder()
         self._source = source
         self._reading = reading
         self._edge = edge
         self._all_is_ours = all_is_ours
         self._looked = False
-        self._unidentified: dict[tuple[int, int], tuple[FoundFile, LogBytes]] = {}
-        """Open files that hold too little to tell which log they are, by device and inode."""
-        self._confirmed_unidentified: set[tuple[int, int]] = set()
+        self.unidentified = Unidentified()
         self._verifications = Verifications(judged_again)
         self._unopened = Unopened()
-        self._last_written: dict[tuple[int, int], tuple[tuple[int, int], float]] = {}
-        """Size and time of the last write, and when that was, in seconds of the monotonic clock."""
+        self._last_writes = LastWrites()
 
     def take(self, found: tuple[FoundFile, ...], files: list[TrackedFile], *, at_end: bool, fresh: bool = True) -> None:
         """Opens new files among those found and puts them into `files`, oldest first.
 
         `fresh`: they were found just now, not at an earlier scan.
         """
-        self.unsure = self.lacks_descriptors = False
+        self.unsure, self.lacking = False, 0
         self.order.start(found)
         before = list(files) if fresh else []
         if fresh:
             self._note_scan(found)
-        self.settled = {seen: file_id for seen, file_id in self.settled.items() if seen in found}
+        self.settled.keep(found)
         try:
             self._judge_again(found, files)
-            first = 0 if self._looked or self._all_is_ours else self._first_of_ours(found, at_end)
+            first, positions = 0, self._reading.positions
+            if not (self._looked or self._all_is_ours):
+                first = first_of_ours(self._source, found, positions, self._is_known, at_end=at_end)
             for number, seen in enumerate(found):
                 if seen not in self.settled and not self._is_open(seen, files):
                     with self.order.waiting_for(seen):
@@ -92,7 +94,7 @@ class FileTracker:
             self.unsure = True
             self.order.wait_for_all()
         else:
-            self._looked = True
+            self._looked |= not self.lacking
         for seen in self._verifications.pending:
             self.unsure = True
             self.order.wait_for(seen)
@@ -106,25 +108,33 @@ class FileTracker:
     def wants_another_scan(self, files: list[TrackedFile]) -> bool:
         """The next scan is worth making at once: some file waits for it to begin."""
         waits = self.order.is_waiting or any(not file.confirmed for file in files)
-        unconfirmed = self._unidentified.keys() - self._confirmed_unidentified
-        return self.order.is_complete and (waits or bool(unconfirmed))
+        return self.order.is_complete and (waits or self.unidentified.has_unconfirmed)
+
+    def may_open(self) -> bool:
+        """A write may have told which log some file is, or made it worth opening again."""
+        return self.closed.take_changed() or self.has_unidentified
 
     @property
     def has_unidentified(self) -> bool:
         """The next write to some file may tell which log it is."""
-        return bool(self._unidentified) or self._verifications.is_done
+        return bool(self.unidentified) or self._verifications.is_done
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Unread bytes of files that were found and cannot be read yet."""
+        return self._unopened.unread + self._verifications.unread
 
     def find_grown(self) -> bool:
-        """Whether a file that was settled and closed has been written to since. It will be opened again."""
-        grown = [seen for seen, file_id in self.settled.items() if self._has_grown(seen, file_id)]
-        for seen in grown:
-            del self.settled[seen]
-        return bool(grown)
+        """Whether a file that is closed has been written to since. It will be opened again."""
+        return any([self.settled.take_grown(), self.closed.take_changed()])
+
+    def close_unidentified(self, seen: FoundFile) -> None:
+        content = self.unidentified.take(seen)
+        self.closed.add(seen, ClosedFile("", content.state(), has_unread=False))
+        content.close()
 
     def close(self) -> None:
-        for _, content in self._unidentified.values():
-            content.close()
-        self._unidentified.clear()
+        self.unidentified.close()
         self._verifications.close()
 
     def release(self, file: TrackedFile) -> None:
@@ -134,26 +144,30 @@ class FileTracker:
 
     def _note_scan(self, found: tuple[FoundFile, ...]) -> None:
         keys = {seen.key for seen in found}
-        self._confirmed_unidentified = self._unidentified.keys() & keys
-        self._last_written = {key: written for key, written in self._last_written.items() if key in keys}
+        self.unidentified.note_scan(keys)
+        self._last_writes.keep(keys)
+        for gone, closed in self.closed.vanished(found):
+            self.vanished += [closed.file_id] if closed.file_id else []
+            if not closed.file_id and closed.state[0]:
+                self._lose(gone, "deleted before it could be opened", closed.state[0])
         for lost in self._unopened.vanished(found):
-            if not any(
-                known.device == lost.device and known.inode == lost.inode for known in self._reading.positions.values()
-            ):
+            known = [file_id for file_id, known in self._reading.positions.items() if _is_at(known, lost)]
+            self.vanished += known
+            if not known:
                 self._lose(lost, "deleted before it could be opened", lost.size)
 
     def _is_open(self, seen: FoundFile, files: list[TrackedFile]) -> bool:
-        held = seen.key in self._unidentified or self._verifications.has(seen)
+        held = self.unidentified.has(seen) or self._verifications.has(seen) or seen in self.closed
         return held or any(file.is_same(seen) for file in files)
 
     def _judge_again(self, found: tuple[FoundFile, ...], files: list[TrackedFile]) -> None:
-        for key, (seen, content) in list(self._unidentified.items()):
-            now = next((other for other in found if other.key == key), None)
-            del self._unidentified[key]
+        for seen, content in self.unidentified:
+            now = next((other for other in found if other.key == seen.key), None)
+            self.unidentified.take(seen)
             held = len(files)
             self._consider(now or seen, content, files, gone=now is None)
             for file in files[held:]:
-                file.confirmed = key in self._confirmed_unidentified
+                file.confirmed = self.unidentified.is_confirmed(seen)
         for done in self._verifications.take_done():
             if done.error is not None:
                 self._failed(done.seen, done.content, done.error)
@@ -178,26 +192,28 @@ class FileTracker:
         try:
             content = content or self._open(seen)
             self._act(seen, content, files, ours=ours, at_end=at_end, gone=gone, markers=markers or {})
-            self._unopened.discard(seen)
         except Exception as error:  # noqa: BLE001  # the edge: one file must not end the reading of others
             self._failed(seen, content, error)
 
     def _failed(self, seen: FoundFile, content: LogBytes | None, error: Exception) -> None:
-        judged = self._last_written.get(seen.key)
-        changed = content is not None and judged is not None and judged[0] != content.state()
-        growing = content is not None and (changed or self._is_growing(seen, content))
+        growing = content is not None and (self._last_writes.followed(seen, content) or self._is_growing(seen, content))
         if content is not None:
             content.close()
         if not isinstance(error, NotALogFile | DamagedLog):
             self._unopened.add(seen)
         if isinstance(error, FileNotFoundError):
             raise error
+        if isinstance(error, OutOfDescriptors) or getattr(error, "errno", 0) == errno.EMFILE:
+            self.lacking += 1
+            self._unopened.add(seen, self.closed.unread.get(seen.key, seen.size))
+            self.unsure = True
+            self.order.wait_for(seen)
+            return
         self._edge.meet(error, seen.key)
         if isinstance(error, DamagedLog) and not growing:
-            self.settled[seen] = ""
+            self.settled.add(seen, "")
             self._lose(seen, DAMAGED, 0)
             return
-        self.lacks_descriptors |= isinstance(error, OutOfDescriptors) or getattr(error, "errno", 0) == errno.EMFILE
         # What is no log file will never be read, so nothing that is known can be behind it.
         self.unsure |= not isinstance(error, NotALogFile)
 
@@ -220,8 +236,10 @@ class FileTracker:
             rotated=bool(seen.rotated),
             compressed=seen.compressed,
             gone=gone,
-            ours=ours,
+            ours=ours and base_id not in self.settled.forgotten,
             size=content.whole_size(),
+            size_is_known=seen.compression in ("", "gz"),
+            key=seen.key,
             growing=self._is_growing(seen, content),
         )
         open_here = {file.id: file for file in files}
@@ -236,12 +254,21 @@ class FileTracker:
             if not isinstance(last, judgement.ReadMarker):
                 break
             if seen.compressed:
-                self._verifications.start(seen, content, last.offset, markers, ours=ours)
+                unread = max(0, facts.size - last.offset)
+                self._verifications.start(seen, content, last.offset, markers, ours=ours, unread=unread)
+                self._unopened.discard(seen)
                 return
             markers[last.offset] = content.seek(last.offset)
+        if isinstance(last, judgement.Postpone):
+            self.unsure = True
+            if facts.size > last.settled:
+                self._unopened.add(seen, facts.size - last.settled)
+            content.close()
+            return
+        self._unopened.discard(seen)
         match last:
             case judgement.WaitForMore():
-                self._unidentified[seen.key] = (seen, content)
+                self.unidentified.add(seen, content)
                 return
             case judgement.GoOnIn(file_id):
                 open_here[file_id].alias = seen.key
@@ -263,9 +290,7 @@ class FileTracker:
             case judgement.IsAlias(file_id):
                 open_here[file_id].alias = seen.key
             case judgement.Settle(file_id):
-                self.settled[seen] = file_id
-            case judgement.Postpone():
-                self.unsure = True
+                self.settled.add(seen, file_id)
         content.close()
 
     def _known(self, base_id: str | None, open_here: dict[str, TrackedFile], markers: dict[int, bytes]) -> Known:
@@ -280,22 +305,10 @@ class FileTracker:
         if file.found.live:  # also when it has gone since the scan: it is younger than what was rotated by then
             file.turn = self.order.live_turn
         self._edge.forget(file.found.key)
+        self.closed.unread.pop(file.found.key, None)
         self._reading.open_ids.add(file.id)
         self._reading.positions.pop(file.id, None)
         files.append(file)
-
-    def _first_of_ours(self, found: tuple[FoundFile, ...], at_end: bool) -> int:
-        """At first sight: the number of the first file to be read. Older files were there before the agent."""
-        live = next((number for number, seen in enumerate(found) if seen.live), len(found))
-        if self._source.pod_uid:
-            return live if at_end else 0
-        # A host keeps rotated logs for years: only files that follow on a known one are read.
-        if not any(position.path.startswith(self._source.name) for position in self._reading.positions.values()):
-            return live
-        for number, seen in enumerate(found[:live]):
-            if self._is_known(seen):
-                return number
-        return live if live < len(found) and self._is_known(found[live]) else 0
 
     def _is_known(self, seen: FoundFile) -> bool:
         try:
@@ -323,23 +336,7 @@ class FileTracker:
         """Whether it was written to within the last seconds. Kubelet names a compressed file when it is complete."""
         if seen.compressed and self._source.pod_uid:
             return False
-        now, state = time.monotonic(), content.state()
-        known = self._last_written.get(seen.key)
-        if known is None or known[0] != state:
-            # From here on the monotonic clock counts: a wall clock that was set back must not make this last.
-            known = (state, now - max(0.0, time.time() - content.changed_at()))
-            self._last_written[seen.key] = known
-        return now - known[1] < COPYING_SECONDS
-
-    def _has_grown(self, seen: FoundFile, file_id: str) -> bool:
-        position = self._reading.positions.get(file_id)
-        if seen.compressed or seen.live or position is None or not position.offset:
-            return False
-        try:
-            status = os.stat(self._source.root.joinpath(*seen.relative), follow_symlinks=False)
-        except OSError:
-            return False
-        return (status.st_dev, status.st_ino) == seen.key and status.st_size > position.size
+        return self._last_writes.are_recent(seen, content)
 
     def _lose(self, seen: FoundFile, why: str, size: int) -> None:
         name = f"{seen.device:x}:{seen.inode:x}"
@@ -347,3 +344,7 @@ class FileTracker:
 
     def _path(self, seen: FoundFile) -> str:
         return printable(self._source.root.joinpath(*seen.relative))
+
+
+def _is_at(known: Position, seen: FoundFile) -> bool:
+    return known.device == seen.device and known.inode == seen.inode

@@ -31,6 +31,10 @@ class Seen:
     """It is to be read if nothing is known about it."""
     size: int = 0
     """Uncompressed bytes, as far as they are known."""
+    size_is_known: bool = True
+    """Only gzip tells the uncompressed size without reading."""
+    key: tuple[int, int] = (0, 0)
+    """Device and inode."""
     growing: bool = False
     """It was written to within the last seconds, so it may be a copy that is still being made."""
 
@@ -65,6 +69,9 @@ class WaitForMore:
 @dataclass(frozen=True, slots=True)
 class Postpone:
     """Close it and judge it again at the next scan."""
+
+    settled: int = 0
+    """Bytes of it that were read by a previous run, or under another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +156,7 @@ def judge(seen: Seen, known: Known) -> tuple[Action, ...]:
             return (*remember, _go_on(seen, file_id, position))
         if position.offset > seen.size and not seen.compressed and seen.has_stamp:
             if seen.growing:
-                return (*remember, Postpone())
+                return (*remember, Postpone(position.offset))
             shortened = True
     raise AssertionError("numbers never end")
 
@@ -166,14 +173,19 @@ def _beside_held(seen: Seen, file_id: str, held: Held, markers: Mapping[int, byt
 
 
 def _go_on(seen: Seen, file_id: str, position: Position) -> Action:
-    if position.complete and seen.rotated and not _has_grown(seen, position):
+    if position.complete and (seen.rotated or seen.compressed) and not _has_grown(seen, position):
         return Settle(file_id)
-    return Postpone() if seen.compressed and seen.growing else Read(file_id, position)
+    return Postpone(position.offset) if seen.compressed and seen.growing else Read(file_id, position)
 
 
 def _has_grown(seen: Seen, position: Position) -> bool:
-    """Bytes were written to a rotated file after it was closed. A file that is not ours has a position of size 0."""
-    return bool(position.offset) and seen.size > position.offset
+    """The file holds more than was read. A file that is not ours has a position of size 0."""
+    if not position.offset:
+        return False
+    if not seen.size_is_known:
+        # A copy may hold bytes that were written and truncated away between two looks at the original.
+        return seen.key != (position.device, position.inode)
+    return seen.size > position.offset
 
 
 def _new(seen: Seen, file_id: str, *, shortened: bool) -> tuple[Action, ...]:

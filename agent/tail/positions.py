@@ -28,6 +28,8 @@ ENTRY_BYTES: Final = 200
 
 GONE: Final = "deleted while the agent was stopped"
 
+VANISHED: Final = "deleted while it was closed for other files"
+
 
 class Retention:
     """How long the file of each settled position has been gone."""
@@ -115,9 +117,13 @@ class Missing:
 
 
 def missing_files(
-    positions: dict[str, Position], open_ids: Set[str], sources: Iterable[SourceSeen], seen: Set[str]
+    positions: dict[str, Position],
+    open_ids: Set[str],
+    sources: Iterable[SourceSeen],
+    seen: Set[str],
+    why: str = GONE,
 ) -> Missing:
-    """Judges the positions of the last run after a scan. `seen`: ids whose directory the scan could see."""
+    """Judges positions of files that are not open, after a scan. `seen`: ids whose directory the scan could see."""
     sources = list(sources)
     missing, lost = Missing(), set[str]()
     for file_id, known in positions.items():
@@ -129,7 +135,7 @@ def missing_files(
         elif known.size > known.offset or owners:
             # A log that was rotated away while its writer was running had more than we ever saw of it.
             lost.add(known.path)
-            missing.gaps.append(Gap(file_id, known.path, known.offset, known.size, GONE, at_least=True))
+            missing.gaps.append(Gap(file_id, known.path, known.offset, known.size, why, at_least=True))
         else:
             missing.read_to_end.append(file_id)
     for source in sources:

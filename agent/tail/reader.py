@@ -17,24 +17,27 @@ from typing import Final
 
 from agent.core.proof.segment import Statement
 from agent.errors import DiscoveryError
+from agent.flow.ticks import seconds_to_tick
 from agent.tail.checkpoint import Position, Restored
+from agent.tail.descriptor_turns import DescriptorTurns
 from agent.tail.discovery import Discovery
 from agent.tail.inotify import Inotify
-from agent.tail.positions import Retention, SourceSeen, could_be_seen, missing_files
+from agent.tail.known_files import KnownFiles
 from agent.tail.retained import release_excess
+from agent.tail.saves import Saves
 from agent.tail.tailer import Tailer
 from agent.tail.tracked_file import TrackedFile
 from agent.tail.types import Found, Gap, Reading, Source
 from agent.telemetry import Occasional
+
+NEXT_TURN_SECONDS: Final = 0.05
+"""Until the next scan after descriptors became free for other files."""
 
 SOON_SECONDS: Final = 0.005
 """Until the second scan after new files were found: no file begins before its place among the others is known."""
 
 CLOSE_SCAN_EVERY: Final = 5
 """Where inotify works, one scan in so many looks at all directories nevertheless."""
-
-FORGET_EVERY_SECONDS: Final = 60.0
-"""Between two checks which positions to forget."""
 
 PROGRESS_LOST: Final = "progress was lost: no checkpoint could be read"
 
@@ -56,14 +59,9 @@ class Reader:
         """Files of the first scan were there before the agent."""
         self._scan_now = asyncio.Event()
         self._occasional = Occasional()
-        self._undecided = bool(restored.positions)
-        """Some file that was known at the start has neither been found nor is known to be gone."""
-        self._judged_sources: set[str] = set()
-        self._retention = Retention()
-        self._checked_positions_at = time.monotonic()
+        self._known_files = KnownFiles(reading, undecided=bool(restored.positions))
         self._root_problem: str | None = None
-        self._lacks_descriptors = 0
-        """Sources with files that were not opened because too few descriptors are left."""
+        self._turns = DescriptorTurns(reading.lacks_descriptors)
         self.looks = 0
         """How many scans there were."""
 
@@ -76,12 +74,15 @@ class Reader:
                 while True:
                     self._scan(inotify, tasks)
                     scan_seconds = self._reading.settings.scan_seconds
-                    if self._root_problem is None and any(tailer.wants_another_scan for tailer in self._not_idle):
+                    if self._turns.made_room:
+                        wait_seconds = min(scan_seconds, NEXT_TURN_SECONDS)
+                    elif self._root_problem is None and any(tailer.wants_another_scan for tailer in self._not_idle):
                         # Ever later: a file that can never be opened by its name must not keep the agent busy.
                         wait_seconds = min(scan_seconds, soon_seconds)
                         soon_seconds *= 2
                     else:
-                        wait_seconds, soon_seconds = scan_seconds, SOON_SECONDS
+                        now = asyncio.get_running_loop().time()
+                        wait_seconds, soon_seconds = seconds_to_tick(now, scan_seconds), SOON_SECONDS
                     try:
                         async with asyncio.timeout(wait_seconds):
                             await self._scan_now.wait()
@@ -98,12 +99,12 @@ class Reader:
     @property
     def problem(self) -> str | None:
         """Why some logs cannot be read now. None: all can."""
-        if self._root_problem is None and self._lacks_descriptors:
-            return (
-                f"{self._lacks_descriptors} logs wait for a free file descriptor; raise the limit of open files of the "
-                "container or service (LimitNOFILE)"
-            )
-        return self._root_problem
+        return self._root_problem or self._turns.problem
+
+    @property
+    def waiting_files(self) -> int:
+        """Files that wait for a free file descriptor."""
+        return self._turns.waiting
 
     @property
     def root_problem(self) -> str | None:
@@ -124,6 +125,7 @@ class Reader:
             offsets = tuple(sorted({*known.settled_out_of_order, *settled[file_id]}))
             positions[file_id] = replace(known, settled_out_of_order=offsets)
         self._reading.allowed.set()
+        self._reading.moved.set()
 
     @property
     def files(self) -> Iterator[TrackedFile]:
@@ -138,9 +140,29 @@ class Reader:
         return file.path
 
     @property
+    def is_busy(self) -> bool:
+        """Some open file is not read to its end and settled, or the next scan has to show that it is."""
+        return any(tailer.files for tailer in self._not_idle)
+
+    @property
     def in_flight(self) -> int:
         """Records read and not settled."""
         return sum(file.in_flight for tailer in self._not_idle for file in tailer.files)
+
+    @property
+    def saves(self) -> Saves:
+        """For the save loop."""
+        return self._reading.saves
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes of records that were read in part."""
+        return self._reading.partials.total_bytes
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Unread bytes of files that were found and cannot be read yet."""
+        return sum(tailer.waiting_bytes for tailer in self._not_idle)
 
     @property
     def sightings(self) -> Iterator[tuple[Source, float]]:
@@ -199,6 +221,7 @@ class Reader:
     def _scan(self, inotify: Inotify, tasks: asyncio.TaskGroup) -> None:
         """Looks at what there is, and tells each tailer about its source."""
         self._scan_now.clear()
+        known = len(self._reading.positions)
         changed = inotify.changed_directories()
         if self.looks % CLOSE_SCAN_EVERY == 0 or self._root_problem is not None:
             changed = None  # some file systems report nothing
@@ -213,18 +236,19 @@ class Reader:
             for source in self._found.keys() - self._tailers.keys():
                 self._follow(source, tasks)
             inotify.watch(self._discovery.directories)
-        for source, tailer in self._tailers.items():
+        for source, tailer in self._turns.in_turn(self._tailers):
             found = tailer.found if self._found is before else self._found.get(source, ())
             try:
                 tailer.note_scan(found, closely=changed is None)
             except Exception as error:  # noqa: BLE001  # one source must not end the others
                 self._reading.telemetry.defects.note("file", error)
         self._at_end = False
-        self._lacks_descriptors = sum(tailer.lacks_descriptors for tailer in self._tailers.values())
-        if self._undecided:
-            self._judge_missing()
+        self._turns.make_room(list(self._tailers.values()))
+        self._known_files.judge(self._tailers)
         release_excess(list(self._not_idle), self._reading)
-        self._forget_positions()
+        self._known_files.forget_positions(self._tailers)
+        if self.is_busy or len(self._reading.positions) != known:
+            self._reading.moved.set()
 
     def _discovered(self, changed: Set[Path] | None) -> Found:
         try:
@@ -257,6 +281,7 @@ class Reader:
             del self._by_directory[tailer.directory]
 
     def _wake(self, directory: Path) -> None:
+        self._reading.moved.set()
         for tailer in self._by_directory.get(directory, ()):
             try:
                 tailer.wake()
@@ -266,50 +291,3 @@ class Reader:
     def _announce_lost_progress(self) -> None:
         if lost := self._restored.progress_lost:
             self._reading.announce(Gap(lost, lost, 0, 0, PROGRESS_LOST, at_least=True))
-
-    def _judge_missing(self) -> None:
-        """Every unfinished file that was known at the start is open now, or it is gone with its unread bytes."""
-        positions = self._reading.positions
-        sources = [
-            SourceSeen(source.name, tailer.is_recognised, tailer.is_unsure, source.name in self._judged_sources)
-            for source, tailer in self._tailers.items()
-        ]
-        missing = missing_files(dict(positions), self._reading.open_ids, sources, self._could_be_seen())
-        for gap in missing.gaps:
-            self._reading.announce(gap)
-            self._drop_unfinished(gap.file)
-        for file_id in missing.read_to_end:
-            known = positions[file_id]
-            log.warning(
-                "file is gone; it had been read as far as was seen", extra={"path": known.path, "read": known.offset}
-            )
-            self._drop_unfinished(file_id)
-        self._judged_sources |= {source.name for source in sources if not source.unsure}
-        self._undecided = bool(missing.undecided) or any(source.unsure for source in sources)
-
-    def _drop_unfinished(self, file_id: str) -> None:
-        known = self._reading.positions.get(file_id)
-        if known is not None and not known.complete:
-            del self._reading.positions[file_id]
-
-    def _could_be_seen(self) -> set[str]:
-        root = self._reading.settings.root
-        answers: dict[tuple[str, int], bool] = {}
-        seen = set()
-        for file_id, position in self._reading.positions.items():
-            place = (position.path.rpartition("/")[0], position.device)
-            if place not in answers:
-                answers[place] = could_be_seen(position, root)
-            if answers[place]:
-                seen.add(file_id)
-        return seen
-
-    def _forget_positions(self) -> None:
-        elapsed_seconds = time.monotonic() - self._checked_positions_at
-        if elapsed_seconds < FORGET_EVERY_SECONDS:
-            return
-        self._checked_positions_at = time.monotonic()
-        there = {file_id for tailer in self._tailers.values() for file_id in tailer.settled_ids}
-        positions = self._reading.positions
-        for file_id in self._retention.to_forget(positions, there, self._could_be_seen(), elapsed_seconds):
-            del positions[file_id]

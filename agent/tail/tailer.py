@@ -11,30 +11,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from agent.core.reading.ledger import Entry
-from agent.core.reading.records import Records
-from agent.core.reading.scan_ledger import ScanEntry
 from agent.tail.checkpoint import Position, this_hour
+from agent.tail.chunks import Chunks
 from agent.tail.content import DamagedLog
+from agent.tail.descriptor_choice import OpenFile
 from agent.tail.edge import Edge
 from agent.tail.file_tracker import DAMAGED, FileTracker
 from agent.tail.names import printable
 from agent.tail.tracked_file import TrackedFile
-from agent.tail.types import Chunk, FoundFile, Gap, Reading, Source
+from agent.tail.types import FoundFile, Gap, Reading, Source
 from agent.tail.urgent_scan import UrgentScan
-
-CHUNK_BYTES: Final = 256 * 1024
 
 TRUNCATED: Final = "truncated"
 
 log = logging.getLogger(__name__)
-
-
-class NotDelivered(Exception):
-    """The delivery of a chunk has raised: no error of the file, whatever its type."""
 
 
 class Tailer:
@@ -52,9 +46,14 @@ class Tailer:
         """Everything is read and settled; only a write changes that."""
         self._reading = reading
         self._at_end = at_end
+        self._skips_at_first_sight = at_end or not source.pod_uid
+        """Files that were there before the agent are skipped, and this decision is not in the checkpoint yet."""
         self._edge = Edge(reading.telemetry, source.name)
         self._file_tracker = FileTracker(source, reading, self._edge, self._look_again, all_is_ours=all_is_ours)
-        self._urgent_scan = UrgentScan(reading, self.files, self._deliver) if reading.matcher is not None else None
+        self._chunks = Chunks(source, reading, self._leave_idle)
+        self._urgent_scan = (
+            UrgentScan(reading, self.files, self._chunks.deliver) if reading.matcher is not None else None
+        )
         self._files_at_last_take = -1
         self._inotify_works = False
         """inotify has reported a write in this directory before."""
@@ -62,7 +61,12 @@ class Tailer:
         """Positions while it is idle, and the hour they were made in."""
         self._tasks: asyncio.TaskGroup | None = None
         self._woken = asyncio.Event()
-        self._began_at = time.monotonic()
+        self._wrote_at = time.monotonic()
+        """When a file that is closed now was last written to; before that is known, when the source was found."""
+        self.gave_way_at = 0.0
+        """When a file was last closed so that others could be opened."""
+        self._is_reading = False
+        """The task of this source is at work, and may be in the middle of a file."""
 
     def note_scan(self, found: tuple[FoundFile, ...], *, closely: bool) -> None:
         """Discovery has seen these files of the source; none: it is gone.
@@ -87,7 +91,8 @@ class Tailer:
         if changed or not found or any(not file.is_idle for file in self.files):
             self._woken.set()
         self._start_urgent_scan()
-        self.is_idle = bool(self.files) and not self._may_find_more and all(file.is_idle for file in self.files)
+        is_followed = bool(self.files or self._file_tracker.closed)
+        self.is_idle = is_followed and not self._may_find_more and all(file.is_idle for file in self.files)
 
     def wake(self) -> None:
         """inotify reports a write to the directory."""
@@ -97,15 +102,20 @@ class Tailer:
     def _look_again(self) -> None:
         """Something was written, or a file can be judged that could not be judged before."""
         self._leave_idle()
-        if self._file_tracker.has_unidentified:
+        # While files wait for a descriptor, only a scan opens files: it knows whose turn it is.
+        if not self._reading.lacks_descriptors.is_set() and self._file_tracker.may_open():
             self._take_files(fresh=False)
         self._woken.set()
         self._start_urgent_scan()
 
     @property
-    def settled_ids(self) -> set[str]:
-        """Ids of files that are still there and have nothing left to read."""
-        return set(self._file_tracker.settled.values())
+    def closed_ids(self) -> set[str]:
+        """Ids of files that are still there and closed."""
+        return {*self._file_tracker.settled.ids, *self._file_tracker.closed.ids}
+
+    def forget_oldest(self) -> frozenset[str]:
+        """Ids of settled files that are there, and whose positions need not be kept."""
+        return self._file_tracker.settled.forget_oldest()
 
     @property
     def is_unsure(self) -> bool:
@@ -113,8 +123,38 @@ class Tailer:
         return self._file_tracker.unsure
 
     @property
-    def lacks_descriptors(self) -> bool:
-        return self._file_tracker.lacks_descriptors
+    def lacking(self) -> int:
+        """Files that were not opened at the last scan, because too few descriptors are left."""
+        return self._file_tracker.lacking
+
+    def take_vanished(self) -> list[str]:
+        """Ids of files that vanished while they were closed. Each is returned once."""
+        vanished, self._file_tracker.vanished = self._file_tracker.vanished, []
+        return vanished
+
+    def open_files(self) -> Iterator[OpenFile]:
+        """The files that can be closed, so that others can be opened, and opened again later."""
+        for file in self.files:
+            seen = next((seen for seen in self.found if file.is_same(seen)), None)
+            if seen is not None and file.can_be_reopened:
+                is_idle = file.is_idle or (file.ended and file.is_complete)
+                may_close = file.is_settled and not self._is_reading
+                close, pause = partial(self._close_for_now, file, seen), partial(setattr, file, "is_paused", True)
+                yield OpenFile(file.wrote_at, file.turn_since, file.begun, file.scans, is_idle, may_close, close, pause)
+        for seen, content in self._file_tracker.unidentified:
+            wrote_at = time.monotonic() - max(0.0, time.time() - content.changed_at())
+            close = partial(self._file_tracker.close_unidentified, seen)
+            yield OpenFile(wrote_at, wrote_at, False, 0, True, True, close, close)
+
+    def resume(self) -> None:
+        """Files that were paused are read again."""
+        for file in self.files:
+            file.is_paused = False
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Unread bytes of files that were found and cannot be read yet."""
+        return self._file_tracker.waiting_bytes
 
     @property
     def wants_another_scan(self) -> bool:
@@ -137,7 +177,7 @@ class Tailer:
         if not self.is_idle:
             for file in self.files:
                 file.note_size()
-        return max((file.wrote_at for file in self.files), default=self._began_at)
+        return max((file.wrote_at for file in self.files), default=self._wrote_at)
 
     def positions(self) -> dict[str, Position]:
         """How far each of its files is settled, by file id."""
@@ -153,10 +193,13 @@ class Tailer:
         """Reads until the source is gone and everything that was read of it is settled."""
         async with asyncio.TaskGroup() as self._tasks:
             while self.found or self.files:
+                self._is_reading = True
                 try:
                     await self._advance()
                 except Exception as error:  # noqa: BLE001  # the edge
                     self._edge.meet(error)
+                finally:
+                    self._is_reading = False
                 await self._woken.wait()
                 self._woken.clear()
 
@@ -218,6 +261,12 @@ class Tailer:
                 if not self._file_tracker.may_begin(file):
                     break
                 file.begin(previous)
+                if self._skips_at_first_sight:
+                    await self._reading.saves.next()
+                    self._skips_at_first_sight = False
+                for each in (file, previous):  # the partial records have changed hands
+                    if each is not None:
+                        self._chunks.note_partials(each)
             if not await self._has_passed(file):
                 break
             # Asked again: while the file was read, another may have been found that stands before the next one.
@@ -244,81 +293,29 @@ class Tailer:
             self._edge.meet(error, file.id)
             # What was read behind the committed offset may not have been delivered.
             file.rewind()
+            self._chunks.note_partials(file)
             return file.writer_has_left()
         self._edge.forget(file.id)
         return True
 
     async def _read_and_finish(self, file: TrackedFile) -> bool:
         """Whether the file has ended."""
-        await self._read(file)
+        if file.is_paused:
+            await self._chunks.give_up_on_partial(file)
+            return False
+        await self._chunks.read(file)
         if file.ended:
-            await self._read_late(file)
+            await self._chunks.read_late(file)
             return True
         if not file.writer_has_left():
-            await self._give_up_on_partial(file)
+            await self._chunks.give_up_on_partial(file)
             return False
         # Once more: bytes that were written between the read and the rename.
-        await self._read(file)
+        await self._chunks.read(file)
         if file.is_inside_a_record:
             return False
         await self._finish(file)
         return True
-
-    async def _read(self, file: TrackedFile) -> None:
-        """Everything up to the end of what is there."""
-        await self._reading.allowed.wait()
-        budget = self._reading.budget
-        while (ahead := file.readable(CHUNK_BYTES)) > 0:
-            await self._reading.turns.take()
-            await budget.acquire(ahead)
-            try:
-                data = file.read(ahead)
-                if not data:
-                    budget.adjust(-ahead)
-                    break
-                self._leave_idle()
-                self._reading.telemetry.read_bytes.inc(len(data))
-                records = file.join(file.cut(data, time.monotonic()))
-                # Whoever waits for the budget next holds no bytes outside of it: with many files that adds up.
-                del data
-                entry = file.enter(records, time.monotonic())
-            except Exception:
-                budget.adjust(-ahead)
-                raise
-            if len(records):
-                await self._deliver(file, records, entry, ahead)
-            else:
-                budget.adjust(-ahead)
-            del records
-        file.caught_up_at = time.monotonic()
-
-    async def _read_late(self, file: TrackedFile) -> None:
-        """The rest of a file that has ended: an unfinished last line, a record whose last part never came."""
-        if (cut := file.last_line()) is not None:
-            await self._deliver_rest(file, file.join(cut))
-        await self._give_up_on_partial(file)
-
-    async def _deliver_rest(self, file: TrackedFile, records: Records) -> None:
-        """Records whose bytes cost nothing of the budget any more."""
-        entry = file.enter(records, time.monotonic())
-        if len(records):
-            await self._deliver(file, records, entry, 0)
-
-    async def _deliver(self, file: TrackedFile, records: Records, entry: Entry | ScanEntry, cost_bytes: int) -> None:
-        self._reading.telemetry.records_read.inc(len(records))
-        line_format, settled = file.joiner.line_format, file.settled_out_of_order
-        prove = partial(file.prove, entry, records) if isinstance(entry, Entry) else file.scan_ledger.note_unshipped
-        chunk = Chunk(file.id, self.source.namespace, line_format, settled, records, entry, cost_bytes, prove)
-        try:
-            await self._reading.deliver(chunk)
-        except Exception as error:
-            self._reading.budget.adjust(-cost_bytes)
-            raise NotDelivered(f"{type(error).__name__} in the delivery of {len(records)} records") from error
-
-    async def _give_up_on_partial(self, file: TrackedFile) -> None:
-        since = file.joiner.waiting_since
-        if since is not None and time.monotonic() - since >= self._reading.settings.partial_seconds:
-            await self._deliver_rest(file, file.joiner.close_incomplete())
 
     async def _finish(self, file: TrackedFile) -> None:
         """The writer has left the file."""
@@ -331,11 +328,17 @@ class Tailer:
         if file.vanished_bytes:
             self._lose(file, TRUNCATED)
         if file.joiner.open_records and (file.replaced or (not self.found and file is self.files[-1])):
-            await self._deliver_rest(file, file.joiner.close_incomplete())
+            await self._chunks.close_partials(file)
 
     def _lose(self, file: TrackedFile, why: str, *, at_least: bool = False) -> None:
         end = file.end + file.vanished_bytes
         self._reading.announce(Gap(file.id, printable(file.path), file.end, end, why, at_least))
+
+    def _close_for_now(self, file: TrackedFile, seen: FoundFile) -> None:
+        self._wrote_at, self.gave_way_at = file.wrote_at, time.monotonic()
+        self._leave_idle()
+        self._file_tracker.closed.add(seen, file.closed())
+        self._close(file)
 
     def _close(self, file: TrackedFile) -> None:
         self._reading.finished.extend(file.statements)
@@ -343,4 +346,5 @@ class Tailer:
         self._edge.forget(file.id)
         self._edge.forget(("scan", file.id))
         self.files.remove(file)
+        self._reading.partials.release(file)
         file.close()

@@ -12,6 +12,7 @@ import time
 from agent.core.reading.line_formats import recognise
 from agent.core.reading.splitter import SplitLines
 from agent.tail.checkpoint import Position, this_hour
+from agent.tail.closed_files import ClosedFile
 from agent.tail.content import LogBytes
 from agent.tail.file_records import FileRecords
 from agent.tail.file_state import (
@@ -54,6 +55,12 @@ class TrackedFile(FileRecords):
         """Device and inode of the file that held the same log under another name when it was last seen."""
         self.caught_up_at = time.monotonic()
         """When there was last nothing unread."""
+        self.turn_since = time.monotonic()
+        """When it began to be read; before that, when it was opened."""
+        self.scans = 0
+        """How many scans there were since it was opened."""
+        self.is_paused = False
+        """It is not read, so that it can be closed for other files."""
         self._bytes = VerifiedBytes(content, head)
         self._active_at = time.monotonic()
         self._looks_since_replaced = 0
@@ -83,14 +90,14 @@ class TrackedFile(FileRecords):
 
     def begin(self, previous: FileRecords | None) -> None:
         """Its turn has come. Takes over the unfinished records of `previous`: their last parts are in this file."""
-        self._active_at = time.monotonic()
+        self._active_at = self.turn_since = time.monotonic()
         super().begin(previous)
 
     # Reading
 
     def readable(self, most: int) -> int:
         """How many bytes to read next, at most `most`. Raises OSError."""
-        if not self.state.is_readable:
+        if not self.state.is_readable or self.is_paused:
             return 0
         if self.found.compressed:
             return 0 if self.state.has_ended else most
@@ -131,6 +138,7 @@ class TrackedFile(FileRecords):
 
     def note_scan(self, found: tuple[FoundFile, ...]) -> None:
         """A scan has seen these files of the source. Raises OSError."""
+        self.scans += 1
         self._looks_since_replaced += self.state is FileState.REPLACED
         named = any(self.is_same(seen) for seen in found)
         self._happened(Happening.SEEN if named else Happening.NOT_SEEN)
@@ -242,6 +250,17 @@ class TrackedFile(FileRecords):
         return self.state.has_ended and settled and not self.unread and self._may_be_closed
 
     @property
+    def can_be_reopened(self) -> bool:
+        """It has a name, and it is read through that name: its bytes are not lost when it is closed."""
+        return self.state in (FileState.OPEN, FileState.ENDED)
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing of it is in flight, no record is partly read, and no record was shipped ahead of the others."""
+        in_flight = self.ledger.oldest_read_at is not None or self.scan_ledger.in_flight
+        return not (in_flight or self.joiner.open_records or self.all_settled_out_of_order())
+
+    @property
     def may_be_written(self) -> bool:
         """Some process has the file open for writing, or the kernel does not tell."""
         return self._facts().has_writer is not False
@@ -265,6 +284,11 @@ class TrackedFile(FileRecords):
             seen_at=this_hour(),
             marker=self._committed_marker(),
         )
+
+    def closed(self) -> ClosedFile:
+        """How it is known while it is closed."""
+        state = self._bytes.content.state()
+        return ClosedFile(self.id, state, has_unread=not self.found.compressed and state[0] > self.end)
 
     def close(self) -> None:
         self._bytes.content.close()

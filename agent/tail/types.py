@@ -18,6 +18,8 @@ from agent.flow.turns import Turns
 from agent.settings import Tail
 from agent.tail.checkpoint import Position
 from agent.tail.names import printable
+from agent.tail.partial_bytes import PartialBytes
+from agent.tail.saves import Saves
 from agent.telemetry import Telemetry
 
 
@@ -63,6 +65,8 @@ class FoundFile:
     inode: int
     size: int = field(default=0, compare=False)
     """Bytes on disk when its directory was listed."""
+    named: bool = field(default=False, compare=False)
+    """A rotated file that a pattern of `tail.paths` names itself."""
 
     @property
     def live(self) -> bool:
@@ -102,6 +106,8 @@ class Chunk:
     """Bytes of the budget that were acquired for this chunk."""
     prove: Prove = lambda unshipped, filtered: None
     """Feeds the records to the digest of their file. Called once, before one of them can settle."""
+    counted: int = 0
+    """How many of its records were counted as read before, because their first delivery failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +156,25 @@ class Reading:
     """Ids of the files that some tailer has open: no file is read by two tailers."""
     allowed: asyncio.Event = field(default_factory=_set_event)
     """Not set: files are opened and held, but not read yet."""
+    lacks_descriptors: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while some file waits for a free descriptor."""
     matcher: UrgentMatcher | None = None
     """Finds urgent alerts in a backlog. None: no urgent scan."""
     express_bytes: int = 0
-    """The urgent scan starts when a source has a longer backlog than this."""
+    """The urgent scan starts when a source has a longer backlog than this, or when reading waits for the budget."""
+    urgent_bytes: Callable[[], int] = lambda: 0
+    """What the urgent lane holds of the budget."""
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the urgent scan that has its window in memory."""
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something was read or found that the checkpoint may have to hold. The save loop clears it."""
+    saves: Saves = field(init=False)
+    """Waited for before the files of a new source are read."""
+    partials: PartialBytes = field(init=False)
+    """The bytes of partial records in all files."""
     turns: Turns = field(default_factory=Turns)
     """Taken for each chunk: a chunk is delivered before the next one is read, and a flood does not starve the loop."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "saves", Saves(self.moved))
+        object.__setattr__(self, "partials", PartialBytes(self.budget, self.settings.max_record_bytes))

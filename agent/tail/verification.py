@@ -19,6 +19,8 @@ class Verification:
     markers: dict[int, bytes]
     """Bytes before an offset, as far as they were read."""
     ours: bool
+    unread: int
+    """Bytes that will be read when the file is opened."""
     done: bool = False
     abandoned: bool = False
     error: Exception | None = None
@@ -31,8 +33,17 @@ class Verifications:
         self._finished = finished
         self._running: dict[tuple[int, int], Verification] = {}
 
-    def start(self, seen: FoundFile, content: LogBytes, offset: int, markers: dict[int, bytes], *, ours: bool) -> None:
-        verification = self._running[seen.key] = Verification(seen, content, markers, ours)
+    def start(
+        self,
+        seen: FoundFile,
+        content: LogBytes,
+        offset: int,
+        markers: dict[int, bytes],
+        *,
+        ours: bool,
+        unread: int = 0,
+    ) -> None:
+        verification = self._running[seen.key] = Verification(seen, content, markers, ours, unread)
         work = asyncio.get_running_loop().run_in_executor(None, content.seek, offset)
         work.add_done_callback(lambda work: self._end(verification, offset, work))
 
@@ -42,6 +53,11 @@ class Verifications:
     @property
     def pending(self) -> list[FoundFile]:
         return [verification.seen for verification in self._running.values()]
+
+    @property
+    def unread(self) -> int:
+        """Bytes that wait to be read in these files."""
+        return sum(verification.unread for verification in self._running.values())
 
     @property
     def is_done(self) -> bool:

@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from agent.core.values import Lane
 from agent.telemetry.defects import Defects
 from agent.telemetry.histogram import LatencyHistogram
+from agent.telemetry.totals import Totals
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream has no annotation
 
@@ -82,6 +83,13 @@ class Telemetry:
         self.alerts_by_rule = self._counter(
             "alerts_by_rule", "Alerts read, by rule. The number of rules is bounded; further rules are `other`.", "rule"
         )
+        self.alert_bytes = Totals(
+            f"{PREFIX}alert_bytes",
+            "Bytes of the alerts that are shipped, by rule, as CloudWatch bills them. The rules are those of "
+            "falcowatch_alerts_by_rule_total.",
+            "rule",
+        )
+        self.registry.register(self.alert_bytes)
         self.falco_internal = self._counter("falco_internal", "Falco's messages about itself.", "rule")
         self.falco_syscall_drops = self._counter("falco_syscall_drops", "System calls that Falco reports as missed.")
         self.falco_events = self._counter(
@@ -116,6 +124,9 @@ class Telemetry:
         # Reading.
         self.lag_bytes = self._gauge("lag_bytes", "Bytes written to log files and not yet acknowledged.")
         self.lag_seconds = self._gauge("lag_seconds", "Age of the oldest record that is unread or not acknowledged.")
+        self.files_waiting = self._gauge(
+            "files_waiting", "Log files that wait for a free file descriptor; they are read in turn."
+        )
         self.files_open = self._gauge("files_open", "Log files that are open.")
         self.gap_bytes = self._counter("gap_bytes", "Bytes that were deleted before they could be read.")
         self.budget_bytes = self._gauge(

@@ -1,6 +1,5 @@
 """Putting over real HTTP: the bytes on the wire, and what each answer becomes."""
 
-import gzip
 import time
 
 import orjson
@@ -24,7 +23,7 @@ def events(*messages: str, at_ms: int | None = None) -> list[bytes]:
 
 async def test_the_body_is_made_of_our_bytes_and_signed():
     batch = [b'[{"timestamp":1,', b'"message":"spaces  and \\u00e9 kept as written"}]']
-    async with scripted_endpoint() as endpoint, client_of(endpoint) as client:
+    async with scripted_endpoint() as endpoint, client_of(endpoint, compression="none") as client:
         await client.put(HERE, batch, token="49", entity={"keyAttributes": {"Type": "Service", "Name": "falco"}})
 
     [request] = endpoint.requests
@@ -52,54 +51,6 @@ async def test_the_same_batch_goes_out_as_the_same_bytes_each_time(compression: 
     assert all(request.signature_is_valid(endpoint.url, "local") for request in endpoint.requests)
 
 
-async def test_a_compressed_body_says_so_and_holds_the_batch():
-    batch = events("x" * 10_000)
-    async with scripted_endpoint() as endpoint, client_of(endpoint, compression="gzip") as client:
-        await client.put(HERE, batch)
-
-    [request] = endpoint.requests
-    assert request.headers["Content-Encoding"] == "gzip"
-    assert len(request.body) < 1000
-    assert orjson.loads(gzip.decompress(request.body))["logEvents"] == orjson.loads(b"".join(batch))
-
-
-async def test_a_compressed_batch_arrives():
-    async with EmbeddedCloudWatch() as cloudwatch, client_of(cloudwatch, compression="gzip") as client:
-        await client.create(HERE)
-        await client.put(HERE, events("one", "två"))
-
-        assert [event.message.decode() for event in cloudwatch.events("falco")] == ["one", "två"]
-
-
-@pytest.mark.parametrize("refusal", [
-    Answer.error("SerializationException", message="not JSON"),
-    Answer(415, b"", "text/html"),
-    Answer(400, b"", "text/html"),
-])  # fmt: skip
-async def test_an_endpoint_that_refuses_compressed_bodies_gets_them_plain_from_then_on(refusal: Answer, caplog):
-    batch = events("one", "two")
-    async with scripted_endpoint(refusal) as endpoint, client_of(endpoint, compression="gzip") as client:
-        await client.put(HERE, batch)
-        await client.put(HERE, batch)
-
-    compressed, *plain = endpoint.requests
-    assert compressed.headers["Content-Encoding"] == "gzip"
-    assert [orjson.loads(request.body)["logEvents"] for request in plain] == [orjson.loads(b"".join(batch))] * 2
-    assert not any("Content-Encoding" in request.headers for request in plain)
-    assert [record.message for record in caplog.records] == ["compressed put refused, plain ones are taken"]
-
-
-@pytest.mark.parametrize("page", [Answer(200, b"<html>log in</html>", "text/html"), Answer(404, b"", "text/html")])
-async def test_what_a_proxy_says_of_any_request_is_no_refusal_of_compressed_bodies(page: Answer):
-    batch = events("one")
-    async with scripted_endpoint(page) as endpoint, client_of(endpoint, compression="gzip") as client:
-        with pytest.raises(Unavailable):
-            await client.put(HERE, batch)
-        await client.put(HERE, batch)
-
-    assert [request.headers.get("Content-Encoding") for request in endpoint.requests] == ["gzip", "gzip"]
-
-
 @pytest.mark.parametrize("status", [300, 304, 404])
 async def test_an_answer_that_is_neither_success_nor_an_error_of_aws_is_tried_again(status: int):
     async with scripted_endpoint(Answer(status, b"{}")) as endpoint, client_of(endpoint) as client:
@@ -107,17 +58,6 @@ async def test_an_answer_that_is_neither_success_nor_an_error_of_aws_is_tried_ag
             await client.put(HERE, events("one"))
 
     assert refusal.value.reason == "unexpected"
-
-
-async def test_a_batch_that_is_refused_plain_as_well_is_the_batchs_own_fault():
-    refusal = Answer.error("InvalidParameterException")
-    async with scripted_endpoint(refusal, refusal) as endpoint, client_of(endpoint, compression="gzip") as client:
-        with pytest.raises(Invalid):
-            await client.put(HERE, events("bad"))
-        await client.put(HERE, events("good"))
-
-    encodings = [request.headers.get("Content-Encoding") for request in endpoint.requests]
-    assert encodings == ["gzip", None, "gzip"]
 
 
 async def test_rejected_indices_inside_a_200_are_reported():

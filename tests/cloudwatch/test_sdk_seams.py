@@ -1,5 +1,6 @@
 """The undocumented parts of the SDK that we use: which part a new version breaks, and the fallback for each."""
 
+import gzip
 import inspect
 import time
 
@@ -170,7 +171,8 @@ async def test_a_scripted_endpoint_sees_the_same_body_from_both_ways(monkeypatch
             await client.put(HERE, batch, token="49")
 
     direct, ordinary = endpoint.requests
-    assert orjson.loads(direct.body) == orjson.loads(ordinary.body)
+    # The SDK's own call sends plain bodies only.
+    assert orjson.loads(gzip.decompress(direct.body)) == orjson.loads(ordinary.body)
     assert ordinary.signature_is_valid(endpoint.url, "local")
 
 

@@ -18,14 +18,33 @@ ROOT = Path(__file__).parents[2]
 STACK = Stack(ROOT / "manifests/aws/stack.yaml", AgentIdentity="none")
 
 COMMANDS = {"fields", "filter", "stats", "sort", "dedup", "limit"}
-WORDS = {"as", "by", "and", "or", "in", "asc", "desc", "ispresent", "count", "count_distinct", "latest"}
+WORDS = {
+    "as",
+    "by",
+    "and",
+    "or",
+    "in",
+    "asc",
+    "desc",
+    "ispresent",
+    "count",
+    "count_distinct",
+    "latest",
+    "sum",
+    "strlen",
+}
 WORDS |= {"now", "toMillis"}
 """Keywords of the query language (CloudWatch Logs Insights language reference, read 2026-11)."""
 
-OF_INSIGHTS = {"@timestamp", "@ingestionTime"}
+OF_INSIGHTS = {"@timestamp", "@ingestionTime", "@message"}
 OF_LATER_HEARTBEATS = {"output_fields.falco.state"}
 """The first heartbeat is sent before the agent has looked for Falco."""
-OF_ENRICHED_ALERTS = {"kubernetes.namespace_name", "kubernetes.pod_name", "kubernetes.workload_name"}
+OF_ENRICHED_ALERTS = {
+    "kubernetes.namespace_name",
+    "kubernetes.pod_name",
+    "kubernetes.workload_name",
+    "kubernetes.container_image",
+}
 """Only alerts about a pod have these fields. The tests of enrichment check their names."""
 
 

@@ -27,6 +27,7 @@ QUESTIONS = [
     "How far behind is delivery?",
     "What is limiting delivery?",
     "What is Falco seeing?",
+    "What costs money?",
     "Is Falco healthy?",
     "How much CPU and memory does the agent use?",
 ]
@@ -51,6 +52,7 @@ def expressions(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
             text = target["expr"].replace("$__rate_interval", "5m").replace("$__range", "3h")
+            text = text.replace("$price", "0.5")
             yield panel["title"], re.sub(r"\$\w+", ".*", text)
 
 
@@ -92,7 +94,7 @@ def test_legends_and_queries_name_the_node_and_not_the_address(dashboard: dict[s
 def test_a_user_can_choose_the_cluster_and_the_node(dashboard: dict[str, Any]):
     names = [variable["name"] for variable in dashboard["templating"]["list"]]
 
-    assert names == ["datasource", "job", "cluster", "node"]
+    assert names == ["datasource", "job", "cluster", "node", "price"]
     for title, expression in ((p["title"], t["expr"]) for p in dashboard["panels"] for t in p.get("targets", [])):
         assert 'cluster=~"$cluster", node=~"$node"' in expression, title
 
@@ -140,6 +142,7 @@ def test_every_metric_is_on_the_dashboard_or_in_the_list_of_exceptions(dashboard
         "falcowatch_backpressure_active": "the share of time is shown instead",
         "falcowatch_checkpoint_age_seconds": "errors are shown instead",
         "falcowatch_entity_rejected": "rarely used",
+        "falcowatch_seal_head": "a digest that falcowatch audit compares",
         "falcowatch_kube_watch_restarts": "a restart every few minutes is normal",
     }
     shown = " ".join(expression for _, expression in expressions(dashboard))

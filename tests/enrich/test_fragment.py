@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.pod_metadata import FIELDS
 from agent.core.values import Fragment, PodKey
 from agent.enrich.fragment import alert_fragment, pod_fragment, unknown_fragment
 from agent.enrich.pod import Selection, decode_pod
@@ -45,6 +46,35 @@ def test_a_known_pod_is_described_under_fluent_bits_names():
             "annotations": {"team": "blü"},
         }
     }
+
+
+def test_only_the_wanted_fields_are_in_the_fragment_and_labels_stay():
+    pod = decode_pod(orjson.dumps(pod_object("web-1", uid="u1", labels={"app": "web"})), Selection(["*"], []))
+
+    fragment = pod_fragment(pod, pod.containers[0], container_id("u1"), wanted={"pod_name", "host"})
+
+    assert spliced(fragment) == {"kubernetes": {"pod_name": "web-1", "host": "node-1", "labels": {"app": "web"}}}
+
+
+def test_without_any_wanted_field_nothing_is_appended():
+    pod = decode_pod(orjson.dumps(pod_object("web-1")), Selection([], []))
+
+    assert pod_fragment(pod, None, None, wanted=frozenset()) == Fragment(b"", b"", "hit")
+    assert alert_fragment(PodKey("shop", "web-1", None, None), wanted=frozenset()) == Fragment(b"", b"", "hit")
+
+
+def test_an_unknown_pod_is_marked_also_when_its_only_field_is_not_wanted():
+    fragment = unknown_fragment(PodKey(None, None, None, "ab" * 6), "miss", wanted={"pod_name"})
+
+    assert spliced(fragment) == {"kubernetes": {"status": "unknown"}}
+
+
+def test_the_names_of_the_fields_are_those_that_a_known_pod_can_have():
+    pod = decode_pod(orjson.dumps(pod_object("web-1", uid="u1")), Selection([], []))
+
+    fields = spliced(pod_fragment(pod, pod.containers[0], container_id("u1")))["kubernetes"]
+
+    assert tuple(fields) == FIELDS
 
 
 def test_left_out_labels_are_counted_in_the_fragment():

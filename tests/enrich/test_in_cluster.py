@@ -24,7 +24,8 @@ PROGRAM = """
 import asyncio, sys, time
 from agent.core.values import PodKey
 from agent.enrich.factory import build_enricher, probe
-from agent.settings.model import Enrich, Settings
+from agent.settings.enrich import Enrich
+from agent.settings.model import Settings
 from agent.telemetry.metrics import Telemetry
 
 async def main(mode, node):

@@ -12,7 +12,8 @@ from agent.core.values import PodKey
 from agent.enrich.enricher import AlertOnly, PodEnricher
 from agent.enrich.factory import build_enricher, probe
 from agent.errors import KubernetesError
-from agent.settings.model import Enrich, Settings
+from agent.settings.enrich import Enrich
+from agent.settings.model import Settings
 from agent.telemetry.metrics import Telemetry
 from tests.enrich.objects import pod_object
 
@@ -104,6 +105,48 @@ async def test_a_missing_or_invalid_file_is_logged_once_and_tried_again(tmp_path
 )
 def test_the_mode_selects_the_source_of_pods(enrich, kind):
     assert type(build_enricher(Settings(enrich=enrich), Telemetry("test"))) is kind
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {},
+            {
+                "namespace_name": "shop",
+                "pod_name": "web-1",
+                "pod_id": "web-1-uid",
+                "host": "node-1",
+                "container_name": "web",
+                "container_image": "docker.io/library/nginx:1.27",
+                "workload_name": "web",
+                "labels": {"app": "web"},
+            },
+        ),
+        (
+            {"fields": ["pod_name", "workload_*"], "labels": ["*", "!app"]},
+            {
+                "pod_name": "web-1",
+                "workload_kind": "Deployment",
+                "workload_name": "web",
+                "labels": {"pod-template-hash": "7d4b9c6f5"},
+            },
+        ),
+    ],
+)
+async def test_the_settings_decide_what_is_appended_to_an_alert(tmp_path, settings, expected):
+    path = tmp_path / "pods.json"
+    path.write_bytes(orjson.dumps({"kind": "List", "items": [pod_object("web-1", uid="web-1-uid")]}))
+    enricher = build_enricher(Settings(enrich=Enrich(file=path, **settings)), Telemetry("test"))
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(enricher.run())
+        await enricher.appear([WEB], 1.0)
+        fragment = enricher.fragment(WEB, NOW_MS)
+        task.cancel()
+
+    assert fragment is not None
+    assert orjson.loads(b"{" + fragment.plain[1:] + b"}") == {"kubernetes": expected}
 
 
 async def test_the_check_names_the_number_of_pods_in_the_file_or_the_error(tmp_path):

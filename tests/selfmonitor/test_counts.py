@@ -14,6 +14,7 @@ from agent.core.processing.result import ProcessingResult
 from agent.core.values import Lane
 from agent.selfmonitor.counts import Counts
 from agent.telemetry import Telemetry
+from agent.telemetry.metrics import LARGEST_RULE_COUNT
 
 MIB = 1024 * 1024
 
@@ -49,3 +50,27 @@ def test_names_from_outside_take_bounded_memory(make: Callable[[str], Kind], nam
     assert len(generate_latest(telemetry.registry)) < MIB // 4
     assert counts.alerts.total() == names
     assert telemetry.total("alerts_total") == names
+
+
+def test_billed_bytes_are_counted_by_rule_and_beyond_the_bound_together() -> None:
+    telemetry = Telemetry("1")
+    counts = Counts(telemetry)
+    kinds = [kind(f"rule {number}") for number in range(LARGEST_RULE_COUNT + 2)]
+
+    for _ in range(2):
+        counts.add(
+            ProcessingResult(seen=Counter(dict.fromkeys(kinds, 1)), billed_bytes=Counter(dict.fromkeys(kinds, 100)))
+        )
+
+    assert telemetry.value("alert_bytes_total", rule="rule 0") == 200
+    assert telemetry.value("alert_bytes_total", rule="other") == 400
+    assert telemetry.total("alert_bytes_total") == 200 * len(kinds)
+
+
+def test_a_rule_whose_alerts_are_filtered_costs_nothing() -> None:
+    telemetry = Telemetry("1")
+
+    Counts(telemetry).add(ProcessingResult(seen=Counter({kind("quiet"): 5})))
+
+    assert telemetry.value("alerts_by_rule_total", rule="quiet") == 5
+    assert telemetry.value("alert_bytes_total", rule="quiet") == 0

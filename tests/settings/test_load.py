@@ -226,6 +226,10 @@ def test_a_section_that_is_not_a_mapping_is_reported_even_when_the_environment_s
             "tail: [",
             "{file}: is not valid YAML at line 1, column 8 (expected the node content, but found '<stream end>')",
         ),
+        (
+            "enrich:\n  labels:\n    - '*'\n    - !team\n",
+            '{file}: is not valid YAML at line 4, column 7 (a text that begins with "!" must be in quotes)',
+        ),
         (b"cluster_name: \xff", "{file}: is not valid YAML (it contains characters that are not UTF-8 text)"),
         ("tail: {}\nhttp: {}\ntail: {}\n", "{file}: is not valid YAML at line 3, column 1 (key 'tail' appears twice)"),
     ],

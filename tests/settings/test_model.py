@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from agent.core.pod_metadata import DEFAULT_FIELDS, DEFAULT_LABELS
 from agent.errors import SettingsError
 from agent.settings import Settings, load_settings
 
@@ -32,7 +33,8 @@ DOCUMENTED = {
     "falco.drop_rules": [],
     "falco.other_lines": "ship",
     "enrich.mode": "auto",
-    "enrich.labels": ["*"],
+    "enrich.fields": [*DEFAULT_FIELDS],
+    "enrich.labels": [*DEFAULT_LABELS],
     "enrich.annotations": [],
     "enrich.wait_seconds": 1.0,
     "enrich.keep_deleted_seconds": 3600,

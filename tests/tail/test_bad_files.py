@@ -1,9 +1,9 @@
 """What one file does to the agent concerns that file alone: I/O errors, odd names, too many files, defects."""
 
+import asyncio
 import errno
 import os
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -15,7 +15,7 @@ from agent.tail.edge import Edge
 from agent.tail.names import printable
 from agent.tail.tracked_file import TrackedFile
 from agent.telemetry import Telemetry
-from tests.tail.following import POD, UID, Container, following, plain_alert
+from tests.tail.following import POD, UID, Container, Following, following, plain_alert
 
 BAD_NAME = os.fsdecode(b"caf\xe9")
 
@@ -131,35 +131,6 @@ def test_a_path_is_printable_text() -> None:
     assert printable(BAD_NAME) == "caf\\xe9"
 
 
-@pytest.fixture
-def few_descriptors() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 100, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@pytest.mark.usefixtures("few_descriptors")
-async def test_more_logs_than_descriptors_leave_a_reserve_and_are_a_problem(tmp_path: Path) -> None:
-    logs = [tmp_path / f"{number}.log" for number in range(150)]
-    for number, path in enumerate(logs):
-        path.write_bytes(plain_alert(number))
-    async with following(None, paths=[f"{tmp_path}/*.log"]) as seen:
-        await seen.until(lambda: seen.reader.problem)
-        problem = seen.reader.problem
-        spare = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
-        for descriptor in spare:
-            os.close(descriptor)
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        await seen.until(lambda: len(seen.payloads) == 150)
-        await seen.until(lambda: seen.reader.problem is None)
-
-    assert problem is not None
-    assert "file descriptor" in problem
-
-
 def test_the_limit_of_open_files_is_raised_to_the_hard_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
@@ -203,6 +174,46 @@ async def test_a_chunk_that_cannot_be_delivered_is_read_again(tmp_path: Path, mo
         await seen.until(lambda: seen.numbers == [1, 2])
         await seen.until(lambda: all(file.ledger.committed == file.end for file in seen.reader.files))
         assert seen.telemetry.value("defects_total", part="file") == 2
+
+
+async def test_the_books_balance_while_a_chunk_is_delivered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first chunk is in flight when the second one fails: both are read again."""
+    monkeypatch.setattr("agent.tail.edge.FIRST_DELAY_SECONDS", 0.1)
+    container = Container(tmp_path)
+    container.write(1, 2)
+
+    def balance(seen: Following) -> float:
+        settled = sum(len(chunk.records) - chunk.entry.pending for chunk in seen.chunks)
+        return seen.telemetry.value("records_read_total") - settled - seen.reader.in_flight
+
+    async with following(tmp_path, settles=False) as seen:
+        await seen.until(lambda: seen.numbers == [1, 2])
+        seen.refuse = 2
+        container.write(3, 4, 5)
+        while len(seen.numbers) < 7:
+            assert balance(seen) == 0
+            await asyncio.sleep(0.001)
+        assert balance(seen) == 0
+        assert seen.reader.in_flight == 7
+        seen.settle()
+        assert balance(seen) == 0
+        assert seen.reader.in_flight == 0
+
+    assert seen.numbers == [1, 2, 1, 2, 3, 4, 5]
+
+
+async def test_urgent_records_that_the_urgent_scan_could_not_deliver_are_read_in_order(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.write(*(f'{{"priority":"Critical","n":{number}}}' for number in range(2000)))
+    async with following(tmp_path, settles=False, budget_bytes=300_000, express_bytes=1000) as seen:
+        seen.refuse = 1
+        await seen.until(lambda: not seen.refuse)
+        seen.settle()
+        await seen.until(lambda: len(set(seen.payloads)) == 2000)
+        await seen.until(lambda: seen.reader.in_flight == 0)
+        assert seen.telemetry.value("records_read_total") == len(seen.payloads)
 
 
 @pytest.mark.parametrize("defect", [RuntimeError("a defect"), OSError(errno.EIO, "an error")])

@@ -218,3 +218,83 @@ async def test_a_log_that_is_being_compressed_is_waited_for(tmp_path: Path, monk
 
     assert sorted(second.payloads) == sorted(plain_alert(number)[:-1] for number in range(2, 501))
     assert not second.gaps
+
+
+@pytest.mark.parametrize("packed_by", ["gz", "bz2", "xz", "zst"])
+async def test_an_archive_that_a_pattern_names_itself_is_read_once(tmp_path: Path, packed_by: str) -> None:
+    archive = tmp_path / f"falco.log.1.{packed_by}"
+    archive.write_bytes(COMPRESS[packed_by](b"".join(map(plain_alert, range(100)))))
+    os.utime(archive, (1000, 1000))
+    (tmp_path / "falco.log").write_bytes(plain_alert(100))
+    async with following(None, paths=[f"{tmp_path}/falco.log*"]) as seen:
+        await seen.until(lambda: len(seen.payloads) == 101)
+        await seen.until(lambda: len(list(seen.reader.files)) == 1)
+        for _ in range(5):
+            await seen.looks(1)
+            assert [file.path.name for file in seen.reader.files] == ["falco.log"]
+
+    assert not seen.gaps
+
+
+@pytest.mark.parametrize("packed_by", ["gz", "xz"])
+async def test_what_was_written_just_before_copytruncate_is_read_from_the_archive_after_a_kill(
+    tmp_path: Path, packed_by: str
+) -> None:
+    """All that was seen is settled; the last records were written, copied and truncated away between two looks."""
+    path = tmp_path / "falco.log"
+    path.write_bytes(plain_alert(1))
+    async with following(None, paths=[str(path)]) as first:
+        await first.until(lambda: len(first.payloads) == 1)
+        os.truncate(path, 0)
+        await first.looks(3)
+    archive = tmp_path / f"falco.log.1.{packed_by}"
+    archive.write_bytes(COMPRESS[packed_by](b"".join(map(plain_alert, (1, 2, 3)))))
+    os.utime(archive, (1000, 1000))
+
+    async with following(None, paths=[str(path)], positions=first.reader.positions()) as second:
+        await second.until(lambda: len(second.payloads) == 2)
+        await second.looks(3)
+
+    assert second.payloads == [plain_alert(number)[:-1] for number in (2, 3)]
+    assert not [*first.gaps, *second.gaps]
+
+
+async def test_the_bytes_of_a_log_that_is_waited_for_are_lag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a kill, an archive that was made a moment ago may still be written, so it is not read yet."""
+    path = tmp_path / "falco.log"
+    path.write_bytes(plain_alert(1))
+    async with following(None, paths=[str(path)]) as first:
+        await first.until(lambda: len(first.payloads) == 1)
+    text = path.read_bytes() + b"".join(map(plain_alert, range(2, 500)))
+    packed = tmp_path / "falco.log.1.gz"
+    packed.write_bytes(gzip.compress(text))
+    path.write_bytes(b"")
+
+    async with following(None, paths=[str(path)], positions=first.reader.positions()) as second:
+        await second.looks(2)
+        assert not second.payloads
+        assert second.reader.waiting_bytes == len(text) - len(plain_alert(1))
+        monkeypatch.setattr("agent.tail.last_writes.COPYING_SECONDS", 0.0)
+        await second.until(lambda: len(second.payloads) == 498)
+        await second.looks()
+        assert second.reader.waiting_bytes == 0
+
+
+async def test_a_log_that_is_deleted_while_it_is_waited_for_is_a_gap(tmp_path: Path) -> None:
+    path = tmp_path / "falco.log"
+    path.write_bytes(plain_alert(1))
+    async with following(None, paths=[str(path)]) as first:
+        await first.until(lambda: len(first.payloads) == 1)
+        os.truncate(path, 0)
+        await first.until(lambda: not any(file.unread for file in first.reader.files))
+        await first.looks(3)
+    packed = tmp_path / "falco.log.1.gz"
+    packed.write_bytes(gzip.compress(plain_alert(1) + b"".join(map(plain_alert, range(2, 500)))))
+
+    async with following(None, paths=[str(path)], positions=first.reader.positions()) as second:
+        await second.looks(2)
+        assert not second.payloads
+        packed.unlink()
+        await second.until(lambda: second.gaps)
+
+    assert [(gap.why, gap.at_least) for gap in second.gaps] == [("deleted before it could be opened", True)]

@@ -1,8 +1,11 @@
 """The first start, the next start, and files that have disappeared in between."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from tests.tail.following import Container, compress, following, plain_alert
 
@@ -142,3 +145,69 @@ async def test_a_root_that_is_not_there_is_a_problem_until_it_is(tmp_path: Path)
         Container(tmp_path / "pods").write(1)
         await seen.until(lambda: seen.numbers == [1])
         assert seen.reader.problem is None
+
+
+async def test_nothing_is_read_before_the_checkpoint_holds_which_files_are_skipped(tmp_path: Path) -> None:
+    """A crash before the first checkpoint: the next start would skip what was rotated in the meantime."""
+    live, old = tmp_path / "falco.log", tmp_path / "falco.log.1"
+    old.write_bytes(plain_alert(1))
+    os.utime(old, (1000, 1000))
+    live.write_bytes(plain_alert(2))
+    async with following(None, paths=[str(live)]) as first:
+        first.reader.saves.has_loop = True
+        await first.until(first.reader.saves.wanted.is_set)
+        await first.looks(3)
+        assert not first.payloads
+        waiting, on_disk = first.reader.saves.begin(), first.reader.positions()
+        first.reader.saves.end(waiting)
+        await first.until(lambda: first.payloads == [plain_alert(2)[:-1]])
+
+    live.rename(tmp_path / "falco.log.2")
+    live.write_bytes(plain_alert(3))
+    async with following(None, paths=[str(live)], positions=on_disk) as second:
+        await second.until(lambda: len(second.payloads) == 2)
+        await second.looks(2)
+
+    assert second.payloads == [plain_alert(2)[:-1], plain_alert(3)[:-1]]
+
+
+async def test_positions_of_archives_that_stay_on_disk_are_bounded_and_no_archive_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.tail.settled_files.MOST_KEPT", 5)
+    monkeypatch.setattr("agent.tail.known_files.FORGET_EVERY_SECONDS", 0.0)
+    live = tmp_path / "falco.log"
+    live.write_bytes(plain_alert(100))
+
+    def shift() -> None:
+        """As logrotate does: every archive gets the next number."""
+        for path in sorted(tmp_path.glob("falco.log.*"), key=lambda path: -int(path.suffix[1:])):
+            path.rename(path.with_suffix(f".{int(path.suffix[1:]) + 1}"))
+
+    for number in range(40, 0, -1):
+        archive = tmp_path / f"falco.log.{number}"
+        archive.write_bytes(plain_alert(number))
+        os.utime(archive, (2000 - number, 2000 - number))
+    async with following(None, paths=[str(live)]) as first:
+        await first.until(lambda: len(first.payloads) == 1)
+        await first.until(lambda: len(first.reader.positions()) <= 6)
+        for number in range(101, 111):
+            shift()
+            live.rename(tmp_path / "falco.log.1")
+            live.write_bytes(plain_alert(number))
+            while plain_alert(number)[:-1] not in first.payloads:
+                await first.looks(1)
+        monkeypatch.setattr("agent.tail.file_state.LATE_SECONDS", 0.0)
+        await first.until(lambda: len(list(first.reader.files)) == 1)
+        await first.looks(3)
+        assert len(first.reader.positions()) <= 7
+
+    live.rename(tmp_path / "falco.log.0")
+    live.write_bytes(plain_alert(111))
+    async with following(None, paths=[str(live)], positions=first.reader.positions()) as second:
+        await second.until(lambda: second.payloads)
+        await second.looks(3)
+
+    assert first.payloads == [plain_alert(number)[:-1] for number in range(100, 111)]
+    assert second.payloads == [plain_alert(111)[:-1]]
+    assert not [*first.gaps, *second.gaps]

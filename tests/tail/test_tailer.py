@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.tail.tailer import CHUNK_BYTES
+from agent.tail.chunks import CHUNK_BYTES
 from agent.tail.types import Chunk
 from tests.tail.following import UID, Container, following, plain_alert
 

@@ -17,9 +17,11 @@ PROMISED = (
     "records_in_flight",
     "alerts_total{priority,source}",
     "alerts_by_rule_total{rule}",
+    "alert_bytes_total{rule}",
     "lag_bytes",
     "lag_seconds",
     "files_open",
+    "files_waiting",
     "gap_bytes_total",
     "budget_bytes",
     "budget_used_bytes",
@@ -62,6 +64,7 @@ def touch_every_label(telemetry: Telemetry) -> None:
 def test_every_promised_metric_exists_with_its_labels():
     telemetry = Telemetry("1.2.3")
     touch_every_label(telemetry)
+    telemetry.alert_bytes.add("x", 1)
 
     labels_of = {
         sample.name: set(sample.labels) - {"le", "version"}
@@ -80,6 +83,8 @@ def test_both_expositions_parse_and_hold_the_same_values():
     telemetry = Telemetry("1.2.3")
     touch_every_label(telemetry)
     telemetry.alert_latency.observe_many("urgent", [1_000, 2_000], 2_000)
+    telemetry.alert_bytes.add('a "rule"', 1_500)
+    telemetry.alert_bytes.add('a "rule"', 500)
     telemetry.records_read.inc(7)
 
     plain = list(parse(generate_latest(telemetry.registry).decode()))
@@ -95,6 +100,7 @@ def test_both_expositions_parse_and_hold_the_same_values():
 
     assert ours(plain) == ours(opened)
     assert ours(plain)["falcowatch_records_read_total", frozenset()] == 7
+    assert ours(plain)["falcowatch_alert_bytes_total", frozenset({("rule", 'a "rule"')})] == 2_000
     assert ours(plain)["falcowatch_alert_latency_seconds_count", frozenset({("lane", "urgent")})] == 2
 
 

@@ -78,6 +78,41 @@ ROWS = (
         ),
     ),
     Row(
+        "What costs money?",
+        (
+            Panel(
+                "Dollars a month by rule",
+                "If the selected time range went on for 30 days, at `$ per GB` of ingestion. Each agent counts a "
+                "limited number of rules by name, the rest as `other`.",
+                [
+                    Query(
+                        f"topk(15, sum by (rule) (rate(falcowatch_alert_bytes_total{{{OURS}}}[$__range])))"
+                        " * 2592000 / 1e9 * $price"
+                    )
+                ],
+                unit="currencyUSD",
+                kind="table",
+                width=12,
+                height=8,
+                hidden_columns=("Time",),
+            ),
+            Panel(
+                "Bytes billed by rule",
+                "Bytes of the shipped alerts as CloudWatch bills them: each event and 26 more.",
+                [
+                    Query(
+                        f"topk(10, sum by (rule) (rate(falcowatch_alert_bytes_total{{{OURS}}}[$__rate_interval])))",
+                        "{{rule}}",
+                    )
+                ],
+                unit="Bps",
+                width=12,
+                height=8,
+                stacked=True,
+            ),
+        ),
+    ),
+    Row(
         "Is Falco healthy?",
         (
             stat(

@@ -37,7 +37,7 @@ def dashboard() -> dict[str, Any]:
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": [_datasource(), *_variables()]},
+        "templating": {"list": [_datasource(), *_variables(), _price()]},
         "annotations": {"list": [_firing_alerts()]},
         "links": [],
         "panels": list(_panels()),
@@ -196,6 +196,19 @@ def _variables() -> list[dict[str, Any]]:
         _variable("cluster", 'falcowatch_build_info{job=~"$job"}'),
         _variable("node", 'falcowatch_build_info{job=~"$job", cluster=~"$cluster"}'),
     ]
+
+
+def _price() -> dict[str, Any]:
+    """What the user pays, with the price of us-east-1 and the class STANDARD of June 2026."""
+    price = {"text": "0.50", "value": "0.50"}
+    return {
+        "name": "price",
+        "label": "$ per GB",
+        "type": "textbox",
+        "query": price["value"],
+        "current": price,
+        "options": [{**price, "selected": True}],
+    }
 
 
 def _variable(name: str, metric: str) -> dict[str, Any]:

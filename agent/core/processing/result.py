@@ -32,6 +32,7 @@ class Oversized:
     size: int
     """The size of the whole record in bytes. `payload` may be only its head."""
     digest: str
+    """As the event states it: of the record's text, or of the whole record if `payload` is only its head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class ProcessingResult:
     spans: dict[Lane, Span] = field(default_factory=_empty_spans)
     seen: Counter[Kind] = field(default_factory=Counter)
     """The number of alerts of each kind, with those that were filtered."""
+    billed_bytes: Counter[Kind] = field(default_factory=Counter)
+    """The bytes of the alerts of each kind that ship, as CloudWatch bills them: each message and its overhead."""
     filtered: Counter[str] = field(default_factory=Counter)
     """The number of records that are settled without being shipped, by reason."""
     enriched: Counter[str] = field(default_factory=Counter)
@@ -79,6 +82,7 @@ class ProcessingResult:
             mine = self.spans[lane]
             mine.extend(span.timestamps, span.texts, span.appended, span.ends, span.sizes, span.offsets)
         self.seen += other.seen
+        self.billed_bytes += other.billed_bytes
         self.filtered += other.filtered
         self.enriched += other.enriched
         for key, waiting in other.unknown.items():

@@ -55,6 +55,11 @@ class Splitter:
         """The offset up to which the file was fed."""
         return self.offset + len(self._rest) if self._overlong is None else self._overlong_end
 
+    @property
+    def held_bytes(self) -> int:
+        """How much memory the unfinished line holds."""
+        return len(self._rest) if self._overlong is None else self._overlong.held_bytes
+
     def feed(self, data: bytes, now: float) -> SplitLines:
         """The lines that end in `data`."""
         ended = None

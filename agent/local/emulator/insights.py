@@ -10,27 +10,34 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cmp_to_key
 from itertools import islice
+from math import prod
 from typing import Protocol
 
 import orjson
 
 from agent.local.emulator.insights_syntax import (
     And,
+    Arithmetic,
     Command,
     Comparison,
     Dedup,
     Expression,
+    Field,
     Fields,
     Filter,
     In,
     IsPresent,
+    Length,
     Like,
     Limit,
     Not,
     Now,
+    Number,
     Or,
+    Product,
     Sort,
     Stats,
+    Sum,
     parse,
 )
 
@@ -98,9 +105,7 @@ def _leaves(prefix: str, value: object) -> Iterable[tuple[str, object]]:
 def _step(command: Command, now: float) -> Step:
     match command:
         case Fields(columns):
-            return lambda rows: [
-                {**row, **{shown: row[name] for name, shown in columns if name in row}} for row in rows
-            ]
+            return lambda rows: [{**row, **_computed(columns, row)} for row in rows]
         case Filter(expression):
             holds = _condition(expression, now)
             return lambda rows: [row for row in rows if holds(row)]
@@ -112,6 +117,31 @@ def _step(command: Command, now: float) -> Step:
             return lambda rows: _sorted(rows, name, descending)
         case Limit(number):
             return lambda rows: rows[:number]
+
+
+def _computed(columns: Iterable[tuple[Arithmetic, str]], row: Row) -> Row:
+    return {shown: value for expression, shown in columns if (value := _value(expression, row)) is not None}
+
+
+def _value(expression: Arithmetic, row: Row) -> object:
+    """None where a field is missing or is no number."""
+    match expression:
+        case Number(value):
+            return value
+        case Field(name):
+            return row.get(name)
+        case Length(name):
+            return len(str(row[name])) if name in row else None
+        case Sum(parts):
+            return _folded(sum, parts, row)
+        case Product(parts):
+            return _folded(prod, parts, row)
+
+
+def _folded(fold: Callable[[list[float]], float], parts: Sequence[Arithmetic], row: Row) -> float | None:
+    values = [_value(part, row) for part in parts]
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return fold(numbers) if len(numbers) == len(values) else None
 
 
 def _condition(expression: Expression, now: float) -> Callable[[Row], bool]:

@@ -72,9 +72,39 @@ Expression = Comparison | In | Like | IsPresent | Not | And | Or
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """`strlen` of a field: its characters."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    parts: tuple["Arithmetic", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    parts: tuple["Arithmetic", ...]
+
+
+Arithmetic = Number | Field | Length | Sum | Product
+
+
+@dataclass(frozen=True, slots=True)
 class Fields:
-    columns: tuple[tuple[str, str], ...]
-    """Each field, and the name under which it is shown."""
+    columns: tuple[tuple[Arithmetic, str], ...]
+    """Each field or computed value, and the name under which it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +193,40 @@ class _Parser:
                 return found
             self._sign("|")
 
-    def _column(self) -> tuple[str, str]:
+    def _column(self) -> tuple[Arithmetic, str]:
+        value = self._sum()
+        if self._word("as"):
+            return value, self._name()
+        if isinstance(value, Field):
+            return value, value.name
+        raise _malformed(f"a computed value needs a name: write `as` before {self._rest()!r}")
+
+    def _sum(self) -> Arithmetic:
+        parts = [self._product()]
+        while self._is_sign("+"):
+            parts.append(self._product())
+        return parts[0] if len(parts) == 1 else Sum(tuple(parts))
+
+    def _product(self) -> Arithmetic:
+        parts = [self._operand()]
+        while self._is_sign("*"):
+            parts.append(self._operand())
+        return parts[0] if len(parts) == 1 else Product(tuple(parts))
+
+    def _operand(self) -> Arithmetic:
+        if self._is_sign("("):
+            inner = self._sum()
+            self._sign(")")
+            return inner
+        if self._peek() == "number":
+            return Number(float(self._take("number")))
         name = self._name()
-        return name, self._name() if self._word("as") else name
+        if name.lower() != "strlen":
+            return Field(name)
+        self._sign("(")
+        length = Length(self._name())
+        self._sign(")")
+        return length
 
     def _aggregate(self) -> Aggregate:
         function = self._name().lower()

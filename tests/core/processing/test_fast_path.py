@@ -36,6 +36,7 @@ def facts(result: ProcessingResult) -> object:
     return (
         {lane: (span.timestamps, span.messages, span.sizes, span.offsets) for lane, span in result.spans.items()},
         {(kind.priority, kind.source, kind.rule): seen for kind, seen in result.seen.items()},
+        {(kind.priority, kind.source, kind.rule): size for kind, size in result.billed_bytes.items()},
         +result.filtered, +result.enriched, result.unknown, result.notices, result.oversized,
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Where each record goes: its lane, its bytes, its id, or the reason for which it is not shipped."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -86,6 +87,28 @@ def test_a_line_of_no_format_is_wrapped_without_stream_and_time() -> None:
         {"log": "torn", "stream": "unknown", "falcowatch": {"id": "f:0", "node": "n"}}
     ]
     assert result.spans[Lane.OTHER].timestamps == [NOW_MS]
+
+
+def test_the_billed_bytes_of_each_rule_are_those_of_its_events() -> None:
+    lines = [alert(rule=rule, output="x" * size) for size in (1, 50, 3000) for rule in ("A", "B", "A")]
+    learned = Processor(Policy(), node="n")
+
+    # The first chunk takes the slow path, because its kinds are not known yet. The others take the fast path.
+    for chosen in (lines, lines, lines[:1]):
+        records = records_of(*chosen)
+        result = learned.process(records, file="f", line_format=Cri(), now_ms=NOW_MS, find=find)
+        span = result.spans[Lane.ROUTINE]
+        expected: Counter[str] = Counter()
+        for message, size in zip(span.messages, span.sizes, strict=True):
+            expected[orjson.loads(message)["rule"]] += size + 26
+
+        assert {kind.rule: size for kind, size in result.billed_bytes.items()} == expected
+
+
+def test_an_alert_that_waits_for_its_pod_is_not_billed_yet() -> None:
+    waiting = alert(output_fields={"k8s.pod.name": "unknown", "k8s.ns.name": "a"})
+
+    assert process(waiting).billed_bytes == {}
 
 
 def test_the_result_names_pods_that_are_not_known_yet() -> None:
@@ -357,8 +380,39 @@ def test_a_text_over_cloudwatch_s_limit_becomes_a_smaller_one_too() -> None:
 
     assert events(result, Lane.OTHER)[0]["truncated"] == {
         "size": len(orjson.dumps({"log": line.decode(), "stream": "stdout", "time": STAMP.decode()})),
-        "sha256": result.oversized[0].digest,
+        "sha256": sha256(line).hexdigest(),
     }
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"rule":"R","priority":"Notice","output":"' + b"x" * LARGEST_MESSAGE_BYTES + b'"}', b"x" * 1_100_000]
+)
+def test_a_shortened_event_states_the_digest_of_the_record_s_text(text: bytes) -> None:
+    result = process(text.replace(b"xx", b"\xff\xfe", 1) + b" \t\n")
+
+    (event,) = [event for lane in Lane for event in events(result, lane)]
+    written = text.replace(b"xx", "\ufffd\ufffd".encode(), 1)
+    assert event["truncated"]["sha256"] == sha256(written).hexdigest() == result.oversized[0].digest
+
+
+@pytest.mark.parametrize("line", [b"x" * 65_537 + b"\n", b"\xff" * 30_000])
+def test_the_event_of_a_long_record_with_a_defect_states_the_digest_of_its_text(line: bytes) -> None:
+    result = process(unusual=UnusualRecord(line, 9, line, Mark(defect=ZeroDivisionError())))
+
+    (event,) = events(result, Lane.URGENT)
+    text = line.rstrip().replace(b"\xff", "\ufffd".encode())
+    assert event["falcowatch"]["sha256"] == sha256(text).hexdigest()
+    assert event["size"] == len(text)
+
+
+def test_the_event_of_a_record_with_a_defect_states_no_digest_while_its_text_is_in_the_event() -> None:
+    line = b"x" * 65_536 + b" " * 200_000
+    result = process(unusual=UnusualRecord(line, 9, line, Mark(defect=ZeroDivisionError())))
+
+    (event,) = events(result, Lane.URGENT)
+    assert "sha256" not in event["falcowatch"]
+    assert event["log"].rstrip() == "x" * 65_536
+    assert event["size"] == 65_536
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -385,3 +439,16 @@ def test_a_pod_with_more_annotations_than_fit_beside_an_alert_does_not_keep_it_f
 
     assert all(size <= LARGEST_MESSAGE_BYTES for size in result.spans[Lane.ROUTINE].sizes)
     assert [event["rule"] for event in events(result, Lane.ROUTINE)] == ["R", "R"]
+
+
+def test_an_alert_that_fits_without_its_pod_is_not_shortened() -> None:
+    plain = b',"kubernetes":{"annotations":"' + b"x" * LARGEST_MESSAGE_BYTES + b'"}'
+    fat = Fragment(plain, escaped(plain.decode()), "hit")
+
+    result = Processor(Policy(), node="n").process(
+        records_of(alert()), file="f", line_format=Cri(), now_ms=NOW_MS, find=lambda key, time_ms: fat
+    )
+
+    (event,) = events(result, Lane.ROUTINE)
+    assert "truncated" not in event
+    assert not result.oversized

@@ -74,6 +74,30 @@ def test_fields_can_be_renamed():
     assert row["read"] == 7
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("output_fields.books.read", 7),
+        ("output_fields.books.read + 26", 33),
+        ("output_fields.books.read + 3 * 2", 13),
+        ("(output_fields.books.read + 3) * 0.5", 5),
+        ("strlen(hostname) * 2", 2),
+    ],
+)
+def test_a_field_can_be_computed(expression: str, expected: float):
+    (row,) = run_query(f'fields {expression} as value | filter rule = "Falcowatch: heartbeat"', EVENTS)
+
+    assert row["value"] == expected
+
+
+@pytest.mark.parametrize("expression", ["missing + 1", "strlen(missing)", "rule * 2"])
+def test_a_value_cannot_be_computed_from_a_missing_field_or_a_text(expression: str):
+    rows = run_query(f"fields {expression} as value", EVENTS)
+
+    assert len(rows) == len(EVENTS)
+    assert not any("value" in row for row in rows)
+
+
 def test_only_the_first_two_hundred_fields_of_an_event_are_discovered():
     row = row_of(event(0, **{f"field{number}": number for number in range(MAX_FIELDS + 50)}))
 
@@ -81,7 +105,18 @@ def test_only_the_first_two_hundred_fields_of_an_event_are_discovered():
     assert f"field{MAX_FIELDS}" not in row
 
 
-@pytest.mark.parametrize("query", ["", "parse @message", "filter rule ~ 1", "stats median(x)", "filter (rule = 1"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "parse @message",
+        "filter rule ~ 1",
+        "stats median(x)",
+        "filter (rule = 1",
+        "fields strlen(rule)",
+        "fields rule +",
+    ],
+)
 def test_a_query_with_unknown_syntax_is_refused(query: str):
     with pytest.raises(ServiceError, match="MalformedQueryException"):
         run_query(query, EVENTS)
