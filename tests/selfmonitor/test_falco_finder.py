@@ -124,7 +124,7 @@ def test_a_log_behind_a_link_that_is_not_allowed_is_unreadable_with_the_setting(
     (container(tmp_path) / "0.log").symlink_to(docker / "x-json.log")
 
     [falco] = find(tmp_path, sources=(source(tmp_path),)).falcos
-    assert falco.unreadable == f"is a link to {docker / 'x-json.log'}, which tail.follow_links_into does not allow"
+    assert falco.unreadable == f"it is a link to {docker / 'x-json.log'}, which tail.follow_links_into does not allow"
 
     finder = FalcoFinder(Tail.model_validate({"root": tmp_path / "pods", "follow_links_into": [docker]}))
     [falco] = finder.find([(source(tmp_path), 1.0)], [], 1000.0).falcos
