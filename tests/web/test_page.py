@@ -256,3 +256,10 @@ def test_where_the_logs_cannot_be_listed_the_page_does_not_claim_that_there_is_n
 
     assert "Unknown: the log files cannot be listed." in words
     assert "No Falco" not in words
+
+
+def test_the_first_request_to_a_stream_is_no_missing_request():
+    words = words_of(page_of(replace(CALM, puts={"accepted": 3, "missing": 2})))
+
+    assert "Streams created on first use 2" in words
+    assert "missing" not in words
