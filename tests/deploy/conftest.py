@@ -1,19 +1,22 @@
 """Fixtures of all deployment tests: real helm and kubectl, which run offline with an empty home directory.
 
 The fixtures `helm` and `kubectl` are functions that take arguments and return a finished process. They do not raise if
-the program fails. If helm or kubectl cannot be found or fetched, the test skips and says why. `documents` splits a YAML
-stream into objects. `validate_strictly` checks objects against the schemas of the Kubernetes API.
+the program fails. If helm or kubectl cannot be found or fetched, the test skips and says why. `aws` makes clients of a
+local moto server. `documents` splits a YAML stream into objects. `validate_strictly` checks objects against the schemas
+of the Kubernetes API.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 import yaml
+from moto.server import ThreadedMotoServer
 
 from tools.binaries import MissingTool, find, helm_environment
 
@@ -26,6 +29,27 @@ KUBERNETES_VERSIONS = ("1.25", "1.37")
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return _runner("helm", tmp_path_factory.mktemp("helm-home"))
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Any]:
+    """A function that returns a client of an AWS service. The clients talk to a local moto server."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    session = botocore.session.get_session()
+
+    def client(service: str) -> Any:
+        return session.create_client(
+            service,
+            region_name="ap-south-1",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
+            aws_secret_access_key="made-up",
+        )
+
+    yield client
+    server.stop()
 
 
 @pytest.fixture(scope="session")

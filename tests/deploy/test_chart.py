@@ -130,6 +130,8 @@ def test_the_memory_limit_is_derived_from_the_budget_unless_it_is_set(helm):
     assert limit() == "192Mi"
     assert limit("--set", f"config.memory_budget_bytes={64 * MEBIBYTE}") == "384Mi"
     assert limit("--set", f"config.memory_budget_bytes={2 * MEBIBYTE + 1}") == "137Mi"
+    for size in ("64MiB", "64Mi", "0.0625 GiB", "67108864B"):
+        assert limit("--set-string", f"config.memory_budget_bytes={size}") == "384Mi"
     assert limit("--set", "resources.limits.memory=1Gi") == "1Gi"
 
 

@@ -8,11 +8,12 @@ count records.
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import cast
 
 import orjson
 
 from agent.core.batching.limits import EVENT_OVERHEAD_BYTES, LARGEST_MESSAGE_BYTES
-from agent.core.processing.alert import Alert, NotAnAlert, decode_leniently
+from agent.core.processing.alert import Alert, NotAnAlert, OutputFields, decode_leniently
 from agent.core.processing.context import ChunkContext, ProcessorContext
 from agent.core.processing.dedup import Draft
 from agent.core.processing.event_time import EventTime, event_time
@@ -114,9 +115,9 @@ class SlowPath:
 
     def _wait(self, alert: Alert, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
         """Leaves the record out of this result: it is processed again when its pod is known, or late."""
-        if alert.output_fields is not None:
-            waiting = self._result.unknown.setdefault(alert.output_fields.key(), Records())
-            add_record(waiting, payload, offset, line, mark)
+        fields = cast(OutputFields, alert.output_fields)  # an alert without them never waits
+        waiting = self._result.unknown.setdefault(fields.key(), Records())
+        add_record(waiting, payload, offset, line, mark)
 
     def _message(self, payload: bytes, offset: int, pod: bytes, tail: bytes) -> bytes:
         """The alert's bytes, with the pod and the agent's object appended. If it is too big, a smaller event."""

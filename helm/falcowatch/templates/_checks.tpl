@@ -24,7 +24,7 @@ removes the default. */}}
 {{- $effective := include "falcowatch.effective" . | fromJson -}}
 {{- $drain := $effective.drain_seconds -}}
 {{- $grace := .Values.terminationGracePeriodSeconds -}}
-{{- if ge (float64 $drain) (float64 $grace) -}}
+{{- if ge (include "falcowatch.seconds" $drain | float64) (float64 $grace) -}}
 {{- fail (printf "config.drain_seconds (%v) must be less than terminationGracePeriodSeconds (%v); otherwise kubelet kills the agent before it has drained" $drain $grace) -}}
 {{- end -}}
 {{- if not $effective.http.port -}}

@@ -120,7 +120,7 @@ it starts. The chart cannot see the content of an existing ConfigMap. */}}
 {{/* The memory limit: 128 MiB for the program with enrichment, plus four times the bytes in flight. They exist as read,
 as events, as request bodies and in the buffers of connections. */}}
 {{- define "falcowatch.resources" -}}
-{{- $budget := int64 (include "falcowatch.effective" . | fromJson).memory_budget_bytes -}}
+{{- $budget := include "falcowatch.bytes" (include "falcowatch.effective" . | fromJson).memory_budget_bytes | int64 -}}
 {{- $limit := printf "%dMi" (add 128 (div (add (mul 4 $budget) 1048575) 1048576)) -}}
 {{- $resources := deepCopy .Values.resources -}}
 {{- if not (hasKey $resources.limits "memory") -}}

@@ -128,6 +128,18 @@ TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
+def test_the_standing_of_a_committed_entry_is_noted_until_reading_begins_anew() -> None:
+    noted: list[Standing] = []
+    ledger = Ledger(note_standing=noted.append)
+    first, second = (Standing(0, end, 1, {}, "digest") for end in (10, 20))
+
+    ledger.enter(10, 1, standing=first).settle(1)
+    ledger.detach()
+    ledger.enter(20, 1, standing=second).settle(1)
+
+    assert (noted, ledger.committed) == ([first], 20)
+
+
 def test_what_settles_behind_a_record_that_cannot_be_sent_takes_bounded_memory() -> None:
     ledger = Ledger()
     stuck = ledger.enter(10, 1)

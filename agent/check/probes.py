@@ -141,7 +141,7 @@ async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[P
         difference = (
             f"{found.setting} is {found.actual}, but {found.configured} is configured; the agent changes nothing"
         )
-        yield Probe("log group settings", True, difference)
+        yield Probe("log group settings", False, difference, required=False)
 
 
 async def _exact_resume(settings: CloudWatch, client: LogsClient, stream: Destination) -> Probe:
