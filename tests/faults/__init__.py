@@ -9,5 +9,5 @@
 A scenario is a value: a seed, a way to write and rotate, what happens to the agent, and the faults of CloudWatch. The
 same seed makes the same choices, but the machine's clock and scheduler are real, so two runs are not identical. The
 proof at the end of a scenario: every written record has arrived or lies in an announced gap, no id belongs to two
-records, and the counters on /metrics balance.
+records, and the counters on /metrics balance. The audit proves the stored events, and an independent verifier agrees.
 """

@@ -6,7 +6,7 @@ STEPS = (Step(3, Act.FAIL, "throttling"), Step(5, Act.KILL, "kill -9"), Step(5.5
 
 
 def test_each_step_is_given_once_when_its_second_has_come():
-    schedule = Schedule(reversed(STEPS))
+    schedule = Schedule(STEPS[::-1])
 
     assert [*schedule.due(2.9)] == []
     assert [step.text for step in schedule.due(5.1)] == ["throttling", "kill -9"]

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from agent.audit.kinds import Kind
 from tests.faults.audit import audit_stored
-from tests.faults.isolation.stage import MAX_PEAK_BYTES, noting_peaks
+from tests.faults.isolation.stage import MAX_PEAK_BYTES, noting_peaks, sealing
+
+SEAL_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -44,6 +46,8 @@ class IsolationScenario:
     """Second argument of the function, such as the kind of a fault."""
     quick: bool = False
     """Played by `make test` too."""
+    sealed: bool = True
+    """The agents seal each second, so that the audit proves the events. False: heartbeats disturb the scenario."""
     audit_finds: frozenset[Kind] = frozenset()
     """Problems that the audit has to find, because the scenario causes them on purpose."""
 
@@ -55,7 +59,7 @@ class IsolationScenario:
     async def play(self, place: Path) -> Result:
         """Every scenario bounds the memory of its agents, and the audit proves the events that it has stored."""
         arguments = () if self.variant is None else (self.variant,)
-        with noting_peaks() as peaks:
+        with noting_peaks() as peaks, sealing(SEAL_SECONDS if self.sealed else 0):
             result = await self.function(place, *arguments)
         result.problems += await audit_stored(place, expected=self.audit_finds)
         if peaks:

@@ -39,6 +39,7 @@ _CGROUPS = (
 )
 _numbers = itertools.count()
 _peaks: ContextVar[list[int]] = ContextVar("peaks")
+_heartbeat: ContextVar[str] = ContextVar("heartbeat")
 
 Fault = Mapping[str, object]
 
@@ -52,6 +53,16 @@ def noting_peaks() -> Iterator[list[int]]:
         yield peaks
     finally:
         _peaks.reset(token)
+
+
+@contextlib.contextmanager
+def sealing(seconds: float) -> Iterator[None]:
+    """The agents that start during the block seal this often. 0: never, and send no heartbeats."""
+    token = _heartbeat.set(f"{seconds:g}")
+    try:
+        yield
+    finally:
+        _heartbeat.reset(token)
 
 
 class Stage:
@@ -112,7 +123,8 @@ class Stage:
         with log_path.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "agent.cli", "run"),
-                env=environment(self.place, self.endpoint, **settings) | dict(variables or {}),
+                env=environment(self.place, self.endpoint, **({"heartbeat_seconds": _heartbeat.get("0")} | settings))
+                | dict(variables or {}),
                 stderr=output,
                 preexec_fn=prepare,
             )
