@@ -16,6 +16,7 @@ import orjson
 
 from agent.local.emulator import EmbeddedCloudWatch
 from tests.faults.isolation.result import Result
+from tests.faults.isolation.stored_seals import SEAL
 from tests.faults.writers import moment
 
 
@@ -57,7 +58,7 @@ def alert_lines(numbers: Iterable[int], **options: Any) -> list[bytes]:
 
 @dataclass(slots=True)
 class Arrivals:
-    """What CloudWatch has stored."""
+    """What CloudWatch has stored, without the seals, which the audit reads."""
 
     counts: dict[int, int] = field(default_factory=dict)
     """Number of an alert → how many times it arrived as an alert."""
@@ -98,6 +99,8 @@ async def arrivals(place: Path, group: str = "falco") -> Arrivals:
     gap_ids: set[str] = set()
     async with EmbeddedCloudWatch(place / "cloudwatch") as stored:
         for event in stored.events(group):
+            if SEAL in event.message:
+                continue
             entry = _decoded(event.message)
             found.events.append(entry)
             found.by_stream[event.stream] = found.by_stream.get(event.stream, 0) + 1

@@ -70,10 +70,14 @@ class IsolationScenario:
 
 
 def variants(
-    function: Callable[..., Awaitable[Result]], names: Iterable[str], *, quick: Collection[str] = ()
+    function: Callable[..., Awaitable[Result]],
+    names: Iterable[str],
+    *,
+    quick: Collection[str] = (),
+    audit_finds: frozenset[Kind] = frozenset(),
 ) -> list[IsolationScenario]:
     """One scenario for each variant. Those in `quick` are played by `make test` too."""
-    return [IsolationScenario(function, name, name in quick) for name in names]
+    return [IsolationScenario(function, name, name in quick, audit_finds=audit_finds) for name in names]
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -25,6 +25,7 @@ import aiohttp
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.faults.isolation.stored_seals import StoredSeals
 from tests.process.driver import POD, Agent, environment
 
 PATIENCE_SECONDS = 60.0
@@ -75,6 +76,7 @@ class Stage:
         self.live.parent.mkdir(parents=True, exist_ok=True)
         self._agent: Agent | None = None
         self._peak_bytes = 0
+        self._seals = StoredSeals(place / "cloudwatch")
 
     @property
     def agent(self) -> Agent:
@@ -170,13 +172,15 @@ class Stage:
             return found
 
     async def arrived(self, stream: str) -> int:
-        """Number of events in the stream, such as `node-a` or `node-a/urgent`, in all groups."""
+        """Number of events in the stream, such as `node-a` or `node-a/urgent`, in all groups, without the seals."""
         groups = (await self.statistics())["groups"]
-        return sum(streams.get(stream, {}).get("events", 0) for streams in groups.values())
+        events: int = sum(streams.get(stream, {}).get("events", 0) for streams in groups.values())
+        return events - self._seals.of(stream)
 
     async def all_arrived(self) -> int:
         groups = (await self.statistics())["groups"]
-        return sum(one["events"] for streams in groups.values() for one in streams.values())
+        events: int = sum(one["events"] for streams in groups.values() for one in streams.values())
+        return events - self._seals.total()
 
     async def metrics(self) -> dict[str, float]:
         """The values on /metrics, each summed over its labels."""

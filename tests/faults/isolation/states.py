@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from agent.audit.kinds import Kind
 from tests.faults.isolation.arrivals import alert_lines, arrivals, numbered_alert
 from tests.faults.isolation.result import IsolationScenario, Result, variants
 from tests.faults.isolation.stage import Stage, stage
@@ -163,9 +164,16 @@ async def _arrived(node: Stage, count: int, seconds: float = 20.0) -> bool:
 
 
 SCENARIOS: tuple[IsolationScenario, ...] = (
-    *variants(a_damaged_checkpoint_loses_nothing_without_a_gap, ("torn", "empty", "of wrong types")),
+    *variants(
+        a_damaged_checkpoint_loses_nothing_without_a_gap,
+        ("torn", "empty", "of wrong types"),
+        audit_finds=frozenset({Kind.CHAIN_RESTARTED}),
+    ),
     IsolationScenario(a_checkpoint_of_a_newer_version_is_refused_with_a_sentence),
-    IsolationScenario(a_state_directory_that_was_replaced_is_noticed),
+    IsolationScenario(
+        a_state_directory_that_was_replaced_is_noticed,
+        audit_finds=frozenset({Kind.CHAIN_RESTARTED, Kind.HEARTBEAT_FORGED}),
+    ),
     *variants(a_signal_drains_the_agent, ("SIGTERM", "SIGINT", "SIGHUP")),
     IsolationScenario(one_file_under_two_names_is_shipped_once_or_refused),
     IsolationScenario(check_never_prints_a_password_of_a_url),
