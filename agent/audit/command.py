@@ -1,6 +1,7 @@
 """The command `falcowatch audit`: the order of its work.
 
 Exit codes: 0 proved; 1 not proved, or the audit could not be done; 2 wrong arguments; 3 proved as far as the data goes.
+With `--accept-running`, 3 becomes 0 if only the edges of the chosen time are open.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ async def _audit(options: AuditOptions, settings: Settings, progress_to: Console
                 macs = kms if secret is None else KeyFileMacs(secret)
                 nodes.append(audit_node(history, until_ms, macs=macs, heads=heads, advance=advance))
         sources = options.groups or tuple(map(str, options.files))
-        return AuditResult(sources, options.from_ms, until_ms, nodes, store.events, store.other_events)
+        return AuditResult(
+            sources, options.from_ms, until_ms, nodes, store.events, store.other_events, options.accept_running
+        )
 
 
 async def _events(
