@@ -61,8 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-running",
         action="store_true",
-        help="end with 0 instead of 3 if nothing is open but what a running node and the chosen time always leave open; "
-        "for an audit on a schedule",
+        help="for a schedule: end with 0 instead of 3 if only the edges of the chosen time are open, because nodes run",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
