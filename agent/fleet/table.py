@@ -62,7 +62,7 @@ def _cells(node: Node, now_ms: int) -> Iterator[Text]:
 
 def _findings(fleet: Fleet) -> Iterator[Text]:
     if fleet.missing:
-        yield Text(f"{fleet.missing} nodes are missing: fewer are there than --expected says", style="red")
+        yield Text(f"missing: {fleet.missing} fewer than --expected says", style="red")
     for node in fleet.nodes:
         for finding in node.findings:
             style = "red" if finding.needs_a_person else "yellow"
@@ -72,8 +72,9 @@ def _findings(fleet: Fleet) -> Iterator[Text]:
 def _totals(fleet: Fleet, window: str) -> Text:
     heard = sum(not node.gone for node in fleet.nodes)
     totals = fleet.totals
+    nodes = "node" if heard == 1 else "nodes"
     return Text(
-        f"{heard} nodes heard in the last {window}: {totals['read']:,} read, {totals['shipped']:,} shipped, "
+        f"{heard} {nodes} heard in the last {window}: {totals['read']:,} read, {totals['shipped']:,} shipped, "
         f"{totals['filtered']:,} filtered, {totals['rejected']:,} rejected, {totals['gaps']:,} gaps, "
         f"{totals['syscall_drops']:,} missed system calls"
     )

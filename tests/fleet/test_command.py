@@ -68,7 +68,7 @@ async def test_each_node_is_a_line_and_a_node_without_falco_needs_a_person(tmp_p
         await two.terminate()
 
     assert await fleet("--expected", "2") == 1
-    assert "2 nodes are missing" in capsys.readouterr().out
+    assert "missing: 2 fewer than --expected says" in capsys.readouterr().out
 
 
 async def test_nobody_heard_and_nobody_expected_needs_a_person(cloudwatch, aws, capsys):
