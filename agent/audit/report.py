@@ -46,6 +46,12 @@ class AuditResult:
         return next(weight for weight in Weight if weight in weights)
 
     @property
+    def misses_events(self) -> bool:
+        """Some problem may disappear when older events are read, too."""
+        kinds = {kind for node in self.nodes for kind in node.findings.counts}
+        return bool(kinds & {Kind.COUNT_DIFFERS, Kind.DIGEST_DIFFERS})
+
+    @property
     def exit_code(self) -> int:
         code = _EXIT_CODES[self.weight]
         return 0 if code == 3 and self.accept_running and self._only_edges_are_open else code
