@@ -84,8 +84,7 @@ def test_the_page_about_the_proof_explains_every_finding():
 
 
 def test_the_page_about_the_proof_lists_what_is_accepted():
-    (sentence,) = re.findall(
-        r"edges of the chosen time: (.*?)\. Without", (ROOT / "docs/proof.md").read_text(), re.DOTALL
-    )
+    page = (ROOT / "docs/proof.md").read_text()
+    (sentence,) = re.findall(r"edges of the chosen time: (.*?)\. Without", page, re.DOTALL)
 
     assert set(re.findall(r"`([^`]+)`", sentence)) == {kind.title for kind in EXPECTED_OF_RUNNING_NODES}
