@@ -101,7 +101,11 @@ async def _audit(options: AuditOptions, settings: Settings, progress_to: Console
                 if kms is not None:
                     await kms.verify(history)
                 macs = kms if secret is None else KeyFileMacs(secret)
-                nodes.append(audit_node(history, until_ms, macs=macs, heads=heads, advance=advance))
+                nodes.append(
+                    audit_node(
+                        history, until_ms, macs=macs, heads=heads, seals_from_ms=options.from_ms or 0, advance=advance
+                    )
+                )
         sources = options.groups or tuple(map(str, options.files))
         return AuditResult(
             sources, options.from_ms, until_ms, nodes, store.events, store.other_events, options.accept_running

@@ -51,3 +51,36 @@ async def test_an_old_alert_that_was_deleted_is_still_missed(cloudwatch, clock, 
 
     assert code == 1
     assert "1 event missing: the seal states 6 in the segment, there are 5" in capsys.readouterr().out
+
+
+async def test_a_node_that_left_before_the_chosen_time_is_no_problem(cloudwatch, clock, capsys):
+    """Its last events are in the hour before the chosen time, which the audit reads too, and its seals are not."""
+    gone, well = Node("node-gone"), Node("node-well", seed=1)
+    gone.write(3)
+    gone.read(3)
+    gone.leave()
+    from_ms = gone.now_ms + 1_000
+    well.now_ms = from_ms + 60_000
+    well.leave()
+    await put(cloudwatch, clock, gone.events)
+    await put(cloudwatch, clock, [event for event in well.events if event.time_ms >= from_ms])
+
+    window = ["--from", stamp(from_ms), "--to", stamp(well.now_ms + 2 * HOUR_MS), "--accept-running"]
+    code = await asyncio.to_thread(main, ["audit", "--group", GROUP, *window])
+
+    printed = capsys.readouterr().out
+    assert "node-gone: open: before the data (3)" in printed
+    assert code == 0, printed
+
+
+async def test_events_of_the_chosen_time_without_a_seal_stay_a_problem(cloudwatch, clock, capsys):
+    node = Node()
+    node.write(3)
+    node.read(3)
+    await put(cloudwatch, clock, [event for event in node.events if b"heartbeat" not in event.message])
+
+    window = ["--from", stamp(START_MS), "--to", stamp(node.now_ms + DAY_MS), "--accept-running"]
+    code = await asyncio.to_thread(main, ["audit", "--group", GROUP, *window])
+
+    assert code == 1
+    assert "problem: no seals" in capsys.readouterr().out
