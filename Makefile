@@ -109,8 +109,9 @@ release-notes: $(VENV)/development ## print a release's section of the changelog
 
 ##@ Measure and stress
 # The memory benchmark alone writes 10 GB below TMPDIR.
-benchmarks: $(VENV)/development ## run every benchmark, then write docs/benchmarks.md: PEER='--peer NAME=COMMAND' for catch_up
-	$(BIN)/python -m benchmarks.catch_up $(PEER)
+benchmarks: $(VENV)/development ## run every benchmark, then write docs/benchmarks.md: PEERS='tenzir syslog-ng' compares with them
+	@test -z "$(PEERS)" || $(BIN)/python -m benchmarks.install_peers $(PEERS)
+	$(BIN)/python -m benchmarks.catch_up $(addprefix --with ,$(PEERS)) $(PEER)
 	for name in latency memory scale start fleet; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(BIN)/python -m benchmarks.report
 

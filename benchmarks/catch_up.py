@@ -1,9 +1,10 @@
 """CPU time for each alert when the agent catches up with a full log file and the sink accepts everything.
 
 The agent does its whole job in a separate process: CRI lines of about 1 KB, decoding, pod metadata, PutLogEvents with
-TLS, without TLS, and with plain bodies. All CPU time from the start to the end of the process is counted. Each
-round also measures the baseline and, with `--peer NAME=COMMAND`, other log shippers on the same file and the same sink.
-The results are medians over the rounds.
+TLS, without TLS, without seals, and with plain bodies. All CPU time from the start to the end of the process is counted.
+Each round also measures the baseline and other log shippers on the same file and the same sink: `--with NAME` for those
+of `known_peers`, `--peer NAME=COMMAND` for any other. A peer that cannot trust the sink's certificate is measured
+without TLS, like the agent in the same round. The results are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,11 @@ from typing import Any
 from benchmarks.alerts import log_path, pod_list, write_log, write_metadata
 from benchmarks.baseline import baseline
 from benchmarks.image import as_in_the_image
+from benchmarks.known_peers import KNOWN_PEERS, MissingPeer, command_of, named
 from benchmarks.processes import META, MIB, Sink, Subject, agent, peer, sink
 from benchmarks.results import arguments, middle, publish
 
 Start = Callable[[Path, Sink], AbstractContextManager[Subject]]
-
-KNOWN_PEERS = ("fluent-bit", "fluent-bit-kubernetes", "fluent-bit-crash-safe")
-"""Log shippers with a configuration in `peers/`. Those without a `--peer` option are reported as absent."""
 
 
 def main() -> None:
@@ -33,11 +33,15 @@ def main() -> None:
     parser.add_argument("--alerts", type=int, metavar="N", help="default: 1,000,000")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds, of which the median is reported; default: 3")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another log shipper")
+    parser.add_argument(
+        "--with", dest="known", action="append", default=[], metavar="NAME",
+        help="a log shipper that benchmarks.install_peers knows: " + ", ".join(known.name for known in KNOWN_PEERS),
+    )  # fmt: skip
     chosen = parser.parse_args()
     alerts = chosen.alerts or (5_000 if chosen.quick else 1_000_000)
     rounds = chosen.rounds or (1 if chosen.quick else 3)
     shippers: dict[str, Start] = {"falcowatch": _ours(), "falcowatch-plain": _ours(cloudwatch__compression="none")}
-    for name, _, command in (each.partition("=") for each in chosen.peer):
+    for name, command in _peers(chosen.known, chosen.peer, parser):
         shippers[name] = _peer(name, command)
 
     with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)):
@@ -51,8 +55,12 @@ def main() -> None:
         line_bytes = write_log(log, alerts) / alerts
         measured = [row for _ in range(rounds) for row in _round(place, log, alerts, shippers)]
 
-    rows = [_summary(name, "on", measured) for name in shippers] + [_summary("falcowatch", "off", measured)]
-    absent = [name for name in KNOWN_PEERS if name not in shippers]
+    rows = [
+        _summary(name, "on" if tls else "off", measured)
+        for tls in (True, False)
+        for name in _shippers(shippers, tls=tls)
+    ]
+    absent = [known.name for known in KNOWN_PEERS if known.name not in shippers]
     publish(
         "catch_up", f"{alerts:,} alerts, lines of {line_bytes:,.0f} bytes, median of {rounds}", rows, chosen,
         alerts=alerts, line_bytes=line_bytes, absent_peers=", ".join(absent) or "none", rounds=measured,
@@ -63,11 +71,28 @@ def _round(place: Path, log: Path, alerts: int, shippers: dict[str, Start]) -> I
     for tls in (True, False):
         with sink(place, tls=tls) as target:
             baseline_us = baseline(target, [log])
-            # Plain HTTP shows the cost of TLS. AWS does not offer it, so peers are not measured with it.
-            for name, start in shippers.items() if tls else [("falcowatch", shippers["falcowatch"])]:
+            for name in _shippers(shippers, tls=tls):
                 yield {"shipper": name, "tls": "on" if tls else "off", "baseline_us": baseline_us} | _measure(
-                    place, target, start, alerts
+                    place, target, shippers[name], alerts
                 )
+
+
+def _peers(known: list[str], others: list[str], parser: ArgumentParser) -> Iterator[tuple[str, str]]:
+    """Name and command of each peer. Ends the program when one is not there; of `all`, takes those that are there."""
+    for name in [listed.name for listed in KNOWN_PEERS] if known == ["all"] else known:
+        try:
+            yield name, command_of(named(name))
+        except MissingPeer as error:
+            if known != ["all"]:
+                parser.error(str(error))
+    for name, _, command in (each.partition("=") for each in others):
+        yield name, command
+
+
+def _shippers(names: Iterable[str], *, tls: bool) -> list[str]:
+    """Those that are measured with or without TLS. AWS does not offer plain HTTP: the agent shows the cost of TLS."""
+    without = {known.name for known in KNOWN_PEERS if not known.tls}
+    return [name for name in names if (name not in without if tls else name in without or name == "falcowatch")]
 
 
 def _measure(place: Path, target: Sink, start: Start, alerts: int) -> dict[str, Any]:

@@ -27,6 +27,8 @@ HEAD: Final = """\
 
 Each question below has one program, which prints a table and writes its numbers to `benchmarks/results/`.
 `make benchmarks` runs all programs and rewrites this page; `python -m benchmarks.<name>` runs one of them.
+`make benchmarks PEERS='tenzir syslog-ng'` installs these log shippers into `.tools/peers` and measures them too.
+Fluent Bit is in neither PyPI nor Debian: build it, then pass `PEERS=fluent-bit PEER_FLUENT_BIT=/path/to/fluent-bit`.
 With `--quick` a program runs for a few seconds, only to test that it works.
 
 **How to read the numbers.** The machine was shared with other work,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from benchmarks.known_peers import KNOWN_PEERS
 from benchmarks.svg import Axis, Bar, Line, bars, lines
 
 Found = Mapping[str, Any]
@@ -22,12 +23,7 @@ MAX_PEAK_MB: Final = 120.0
 OTHER_COMPRESSION = {"falcowatch-plain": "none", "falcowatch-gzip": "gzip"}
 """The rows of the agent with a setting that is not the default. Until 2026-11 the default was `none`."""
 
-PEER_NOTES: Final[Mapping[str, str]] = {
-    "fluent-bit": "fluent-bit adds no pod metadata, so its events are smaller",
-    "fluent-bit-kubernetes": "fluent-bit-kubernetes adds the metadata of Falco's own pod with its kubernetes filter",
-    "fluent-bit-crash-safe": "fluent-bit-crash-safe also buffers on disk",
-}
-"""For each peer in peers/: which part of the agent's job it does."""
+PEER_NOTES: Final[Mapping[str, str]] = {known.name: known.note for known in KNOWN_PEERS}
 LATENCY_GOALS: Final[Sequence[Mapping[str, float]]] = (
     {"p99_ms": 50.0},
     {"p50_ms": 150.0, "puts_a_second": 5.0},
@@ -94,10 +90,12 @@ def _catch_up_verdict(found: Found) -> Iterator[Judgement]:
     yield _judged("CPU time for each alert with TLS", ours["us_per_alert"], MAX_US, "µs")
     yield _judged("compared with the baseline", ours["us_per_alert"] / ours["baseline_us"], MAX_OF_THE_BASELINE, "×")
     yield _judged("peak memory", ours["peak_mb"], MAX_PEAK_MB, "MB")
+    plain = next(row for row in found["rows"] if row["shipper"] == "falcowatch" and row["tls"] == "off")
     for row in found["rows"]:
-        if not row["shipper"].startswith("falcowatch") and row["tls"] == "on":
-            times = row["us_per_alert"] / ours["us_per_alert"]
-            label = f"alerts per CPU second compared with {row['shipper']} in the same run"
+        if not row["shipper"].startswith("falcowatch"):
+            times = row["us_per_alert"] / (ours if row["tls"] == "on" else plain)["us_per_alert"]
+            without = "" if row["tls"] == "on" else ", both without TLS"
+            label = f"alerts per CPU second compared with {row['shipper']} in the same run{without}"
             yield _judged(label, times, MIN_TIMES_A_PEER, "×", at_least=True)
             if row["shipper"] in PEER_NOTES:
                 yield Judgement(f"{PEER_NOTES[row['shipper']]} (benchmarks/peers).")

@@ -17,4 +17,4 @@ def test_a_quick_run_writes_a_table_and_json(tmp_path):
     written = orjson.loads((tmp_path / "catch_up.json").read_bytes())
     assert written["quick"]
     assert all(row.keys() >= COLUMNS for row in written["rows"])
-    assert written["absent_peers"] == "fluent-bit, fluent-bit-kubernetes, fluent-bit-crash-safe"
+    assert written["absent_peers"] == "fluent-bit, fluent-bit-kubernetes, fluent-bit-crash-safe, tenzir, syslog-ng"

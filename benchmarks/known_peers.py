@@ -1,0 +1,105 @@
+"""The log shippers with a configuration in `peers/`: where each comes from, and how it is started.
+
+A program is looked for in this order: the environment variable of the peer, `.tools/peers` (install_peers.py), PATH.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+PEERS: Final = Path(__file__).parent.parent / ".tools" / "peers"
+CONFIGURATIONS: Final = Path(__file__).parent / "peers"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeer:
+    """One log shipper in one configuration."""
+
+    name: str
+    program: str
+    command: str
+    """The command line: {program} and {here}, the directory of the configurations, are filled in."""
+    tls: bool
+    """Whether it can be told to trust the sink's certificate. If not, it is measured over plain HTTP."""
+    comes_from: str
+    """Where `install_peers` gets it. Empty: it must be installed by hand."""
+    note: str
+    """Which part of the agent's job it does."""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that names the program."""
+        return f"PEER_{self.program.upper().replace('-', '_')}"
+
+
+_SYSLOG_NG: Final = (
+    """sh -c 'exec "$0" -F --no-caps -f "$1" -R "$STATE/persist" -p "$STATE/pid" -c "$STATE/control"' """
+    "{program} {here}/syslog-ng.conf"
+)
+"""Its files for a running instance are named on the command line only. STATE is set in the environment of each peer."""
+
+KNOWN_PEERS: Final = (
+    KnownPeer(
+        "fluent-bit", "fluent-bit", "{program} -c {here}/fluent-bit.conf", True, "",
+        "fluent-bit adds no pod metadata, so its events are smaller",
+    ),
+    KnownPeer(
+        "fluent-bit-kubernetes", "fluent-bit", "{program} -c {here}/fluent-bit-kubernetes.conf", True, "",
+        "fluent-bit-kubernetes adds the metadata of Falco's own pod with its kubernetes filter",
+    ),
+    KnownPeer(
+        "fluent-bit-crash-safe", "fluent-bit", "{program} -c {here}/fluent-bit-crash-safe.conf", True, "",
+        "fluent-bit-crash-safe also buffers on disk",
+    ),
+    KnownPeer(
+        "tenzir", "tenzir", "{program} -f {here}/tenzir.tql", False, "PyPI: tenzir",
+        "tenzir adds no pod metadata and keeps no offsets over a restart",
+    ),
+    KnownPeer(
+        "syslog-ng", "syslog-ng", _SYSLOG_NG, False,
+        "Debian: syslog-ng-core, syslog-ng-mod-http",
+        "syslog-ng adds no pod metadata and does not sign its requests, so CloudWatch would refuse them",
+    ),
+)  # fmt: skip
+
+
+class MissingPeer(Exception):
+    """A peer is unknown or its program is not installed. The message says how to get it."""
+
+
+def named(name: str) -> KnownPeer:
+    for known in KNOWN_PEERS:
+        if known.name == name:
+            return known
+    names = ", ".join(known.name for known in KNOWN_PEERS)
+    raise MissingPeer(
+        f"{name}: has no configuration in benchmarks/peers, which has {names}. To measure another log shipper, "
+        f"install it and pass PEER='--peer {name}=COMMAND'; its configuration finds the variables LOGS, STATE, HOST "
+        "and PORT in its environment"
+    )
+
+
+def command_of(known: KnownPeer, environment: Mapping[str, str] = os.environ) -> str:
+    """The command line of an installed peer. Raises MissingPeer."""
+    program = environment.get(known.variable) or _installed(known) or shutil.which(known.program)
+    if program is None:
+        remedy = (
+            f"run `python -m benchmarks.install_peers {known.name}`"
+            if known.comes_from
+            else "neither PyPI nor Debian has it: build or install it yourself"
+        )
+        raise MissingPeer(
+            f"{known.name}: {known.program} is not installed; {remedy}, "
+            f"or set {known.variable}=/path/to/{known.program}"
+        )
+    return known.command.format(program=program, here=CONFIGURATIONS)
+
+
+def _installed(known: KnownPeer) -> str | None:
+    path = PEERS / known.program / "run"
+    return str(path) if path.exists() else None
