@@ -26,7 +26,8 @@ class KnownPeer:
 
     name: str
     title: str
-    """Its name in a table for readers."""
+    variant: str
+    """What its configuration adds to or leaves out of the peer's usual work; empty: nothing."""
     program: str
     command: str
     """The command line: {program} and {here}, the directory of the configurations, are filled in."""
@@ -57,27 +58,27 @@ _FALCOS_OWN: Final = "of Falco's own pod"
 
 KNOWN_PEERS: Final = (
     KnownPeer(
-        "fluent-bit-kubernetes", "Fluent Bit, kubernetes filter", "fluent-bit",
+        "fluent-bit-kubernetes", "Fluent Bit", "kubernetes filter", "fluent-bit",
         "{program} -c {here}/fluent-bit-kubernetes.conf", True, "", _FALCOS_OWN,
         "fluent-bit-kubernetes adds the metadata of Falco's own pod with its kubernetes filter",
     ),
     KnownPeer(
-        "fluent-bit-crash-safe", "Fluent Bit, buffer on disk", "fluent-bit",
+        "fluent-bit-crash-safe", "Fluent Bit", "buffer on disk", "fluent-bit",
         "{program} -c {here}/fluent-bit-crash-safe.conf", True, "", _FALCOS_OWN,
         "fluent-bit-crash-safe also buffers on disk",
     ),
     KnownPeer(
-        "fluent-bit", "Fluent Bit, no metadata", "fluent-bit",
+        "fluent-bit", "Fluent Bit", "no metadata", "fluent-bit",
         "{program} -c {here}/fluent-bit.conf", True, "", "",
         "fluent-bit adds no pod metadata, so its events are smaller",
     ),
     KnownPeer(
-        "tenzir", "Tenzir, no metadata", "tenzir",
+        "tenzir", "Tenzir", "", "tenzir",
         "{program} -f {here}/tenzir.tql", False, "PyPI: tenzir", "",
         "tenzir adds no pod metadata and keeps no offsets over a restart", "version | write_json",
     ),
     KnownPeer(
-        "syslog-ng", "syslog-ng, no metadata", "syslog-ng",
+        "syslog-ng", "syslog-ng", "", "syslog-ng",
         _SYSLOG_NG, False, "Debian: syslog-ng-core, syslog-ng-mod-http", "",
         "syslog-ng adds no pod metadata and does not sign its requests, so CloudWatch would refuse them",
     ),

@@ -1,0 +1,194 @@
+"""The agent beside other log shippers: the first table and the first picture of docs/benchmarks.md.
+
+The numbers of a peer come from the newest stored run that measured it, and its CPU time is compared with that of the
+agent in the same run. What no stored run has measured is shown as not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benchmarks.known_peers import KNOWN_PEERS, KnownPeer
+from benchmarks.svg import Panel, panels
+
+Found = Mapping[str, Any]
+
+OURS: Final = "falcowatch"
+NOT_MEASURED: Final = "not measured here"
+PICTURE: Final = "comparison.svg"
+FIRST_DEFAULTS: Final = "compression none, no seals"
+"""The defaults of the agent on the day of the runs that do not state them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Alerts of one part of `benchmarks.losses`."""
+
+    lost: int
+    written: int
+    twice: int
+
+    def __str__(self) -> str:
+        twice = f"; {self.twice:,} sent twice" if self.twice else ""
+        return f"{self.lost:,} of {self.written:,}{twice}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One row. A value is None when no stored run has it."""
+
+    title: str
+    metadata: str
+    times: float | None = None
+    """CPU time as a multiple of the agent's in the same run."""
+    us: float | None = None
+    peak_mb: float | None = None
+    wire_bytes: float | None = None
+    kills: Loss | None = None
+    outage: Loss | None = None
+    runs: tuple[int, ...] = ()
+    """The numbers of the runs that measured it."""
+
+
+class Runs:
+    """The stored runs of `catch_up` and `losses`, and the numbers of those that a row came from."""
+
+    def __init__(self, results: Mapping[str, Found]) -> None:
+        self._results = results
+        self.used: list[tuple[str, Found]] = []
+
+    def row(self, program: str, shipper: str) -> tuple[Found, Found, int] | None:
+        """The newest run of the program with this shipper, the shipper's row in it, and the number of the run."""
+        for found in self._newest_first(program):
+            for row in found["rows"]:
+                if row["shipper"] == shipper:
+                    return found, row, self._number(program, found)
+        return None
+
+    def _newest_first(self, program: str) -> list[Found]:
+        of_it = [found for name, found in self._results.items() if name == program or name.startswith(f"{program}-")]
+        return sorted(of_it, key=lambda found: str(_date(found)), reverse=True)
+
+    def _number(self, program: str, found: Found) -> int:
+        entry = (program, found)
+        if entry not in self.used:
+            self.used.append(entry)
+        return self.used.index(entry) + 1
+
+
+def section(results: Mapping[str, Found]) -> tuple[Sequence[Mapping[str, str]], list[str]]:
+    """The rows of the table, and a sentence about each run."""
+    runs = Runs(results)
+    rows = [_cells(row) for row in compared(runs)]
+    return rows, [_about(number, *run) for number, run in enumerate(runs.used, 1)]
+
+
+def picture(results: Mapping[str, Found]) -> Mapping[str, str]:
+    rows = compared(Runs(results))
+    if rows[0].us is None:
+        return {}
+    drawn = (
+        Panel("CPU time an alert", "Falcowatch = 1", [row.times for row in rows], digits=1),
+        Panel("memory at most", "MB", [row.peak_mb for row in rows]),
+        Panel("on the wire an alert", "bytes", [row.wire_bytes for row in rows]),
+        Panel("lost by kill -9", "alerts", [_lost(row.kills) for row in rows], is_loss=True),
+        Panel("lost in an outage", "alerts", [_lost(row.outage) for row in rows], is_loss=True),
+    )
+    title = "The same alerts, the same sink, the same machine. Shorter is better."
+    return {PICTURE: panels(title, [row.title for row in rows], drawn)}
+
+
+def compared(runs: Runs) -> list[Compared]:
+    """The agent, then each known peer."""
+    return [
+        _compared(runs, OURS, "Falcowatch", "of the pod in the alert"),
+        *(_compared(runs, known.name, _title(runs, known), known.metadata or "none") for known in KNOWN_PEERS),
+    ]
+
+
+def _compared(runs: Runs, name: str, title: str, metadata: str) -> Compared:
+    cost, losses = runs.row("catch_up", name), runs.row("losses", name)
+    values: dict[str, Any] = {}
+    if cost is not None:
+        found, row, _ = cost
+        beside = next(
+            each for each in found["rows"] if (each["shipper"], each["tls"]) == (OURS, row["tls"])
+        )  # the agent with TLS or without it, like the peer
+        values |= {
+            "times": row["us_per_alert"] / beside["us_per_alert"],
+            "us": row["us_per_alert"],
+            "peak_mb": row["peak_mb"],
+            "wire_bytes": row["wire_bytes"],
+        }
+    if losses is not None:
+        _, row, _ = losses
+        values["kills"] = Loss(row["lost_by_kills"], row["written"], row["sent_twice_after_kills"])
+        values["outage"] = Loss(row["lost_by_outage"], row["written_in_outage"], row["sent_twice_after_outage"])
+    return Compared(title, metadata, runs=tuple(run[2] for run in (cost, losses) if run is not None), **values)
+
+
+def _title(runs: Runs, known: KnownPeer) -> str:
+    """The peer's name with the version that was measured."""
+    measured = runs.row("catch_up", known.name) or runs.row("losses", known.name)
+    version = measured[0].get("versions", {}).get(known.name, "") if measured else ""
+    return f"{known.title} {version}".strip() + (f", {known.variant}" if known.variant else "")
+
+
+def _cells(row: Compared) -> Mapping[str, str]:
+    cpu = NOT_MEASURED
+    if row.us is not None:
+        cpu = f"{row.us:.1f} µs" if row.title == "Falcowatch" else f"{row.times:.1f} × ({row.us:.1f} µs)"
+    name = f"**{row.title}**" if row.title == "Falcowatch" else row.title
+    return {
+        "log shipper": name,
+        "CPU time an alert": cpu,
+        "memory at most": NOT_MEASURED if row.peak_mb is None else f"{row.peak_mb:.0f} MB",
+        "on the wire an alert": NOT_MEASURED if row.wire_bytes is None else f"{row.wire_bytes:,.0f} bytes",
+        "lost by kill -9": str(row.kills or NOT_MEASURED),
+        "lost in an outage": str(row.outage or NOT_MEASURED),
+        "pod metadata": row.metadata,
+        "run": ", ".join(map(str, row.runs)) or "none",
+    }
+
+
+def _about(number: int, program: str, found: Found) -> str:
+    setting = found["setting"]
+    parts = [f"`benchmarks.{program}` on {_date(found)}", f"{setting.get('machine', 'unknown')}"]
+    parts.append(f"{setting['cores']} cores")
+    sentences = [f"**Run {number}:** {', '.join(parts)}. {found['title'][0].upper()}{found['title'][1:]}."]
+    sentences.append(f"Falcowatch had its defaults of that day: {found.get('defaults', FIRST_DEFAULTS)}.")
+    sentences += _without_tls(program, found)
+    if found["quick"]:
+        sentences.append("It was a quick run: these numbers show that the program works, and nothing else.")
+    if (load := setting.get("load", 0.0)) > setting["cores"] / 2:
+        sentences.append(
+            f"**The machine was busy with other work (load average {load:g}): times are longer than on an idle one. "
+            "Compare the ratios.**"
+        )
+    return " ".join(sentences)
+
+
+def _without_tls(program: str, found: Found) -> Iterator[str]:
+    if program != "catch_up":
+        return
+    plain = [row["shipper"] for row in found["rows"] if row["tls"] == "off" and row["shipper"] != OURS]
+    with_tls = [row["shipper"] for row in found["rows"] if row["tls"] == "on" and not row["shipper"].startswith(OURS)]
+    if plain:
+        ours = next(row for row in found["rows"] if (row["shipper"], row["tls"]) == (OURS, "off"))
+        yield (
+            f"{' and '.join(plain)} cannot trust the sink's certificate and ran without TLS, "
+            f"beside Falcowatch without TLS ({ours['us_per_alert']:.1f} µs)."
+        )
+    if with_tls:
+        ours = next(row for row in found["rows"] if (row["shipper"], row["tls"]) == (OURS, "on"))
+        yield f"Falcowatch used {ours['us_per_alert']:.1f} µs with TLS."
+
+
+def _date(found: Found) -> Any:
+    return found.get("date", found["setting"].get("date", "an unknown day"))
+
+
+def _lost(loss: Loss | None) -> float | None:
+    return None if loss is None else float(loss.lost)
