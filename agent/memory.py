@@ -18,13 +18,25 @@ would search for cycles all the time. Cycles come only with exceptions, and from
 def keep_freed_memory() -> None:
     """Makes glibc reuse the megabytes of one batch for the next one, instead of returning them to the kernel.
 
+    Threads share one heap: the agent uses few, and each heap of its own would keep what its thread has freed.
     Does nothing where there is no mallopt (musl).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        m_mmap_threshold, m_trim_threshold = -3, -1  # malloc.h
+        m_mmap_threshold, m_trim_threshold, m_arena_max = -3, -1, -8  # malloc.h
         mallopt(m_mmap_threshold, 8 * MIB)
         mallopt(m_trim_threshold, 32 * MIB)
+        mallopt(m_arena_max, 1)
+
+
+def return_freed_memory() -> None:
+    """Returns to the kernel what is free now: the start needs memory that is not needed again (0.8 MB, 2026-11).
+
+    Does nothing where there is no malloc_trim (musl).
+    """
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from agent.pipeline import Pipeline
 from agent.selfmonitor.chain import chain_of
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.duplicates import DuplicatePublisher
+from agent.selfmonitor.enrichment_watch import EnrichmentWatch
 from agent.selfmonitor.falco_finder import FalcoFinder, restarts_known
 from agent.selfmonitor.falco_watch import FalcoWatch, look_interval
 from agent.selfmonitor.gaps import GapAnnouncer
@@ -74,6 +76,7 @@ class Parts:
     notices: Notices
     liveness: Liveness
     falco_watch: FalcoWatch
+    enrichment_watch: EnrichmentWatch
     duplicates: DuplicatePublisher
     pipeline: Pipeline
     reading: Reading
@@ -118,11 +121,13 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         counts=counts,
         telemetry=telemetry,
     )
+    moved = asyncio.Event()
     outbox = Outbox(
         shipper.accept,
         budget,
         node=settings.node_name,
         cluster=settings.cluster_name,
+        changed=moved.set,
     )
     dead_letters.announce = partial(announce_lost, outbox)
     gaps = GapAnnouncer(outbox, telemetry)
@@ -151,6 +156,8 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         restored.positions,
         matcher=UrgentMatcher(settings.falco.urgent_priority) if settings.falco.express_bytes else None,
         express_bytes=settings.falco.express_bytes,
+        urgent_bytes=partial(shipper.held_bytes, Lane.URGENT),
+        moved=moved,
         unshipped=restored.seal.unshipped if restored.seal is not None else {},
     )
     reader = Reader(reading, restored)
@@ -169,13 +176,13 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         )
     silent_seconds, missing_seconds = settings.falco.silent_seconds, settings.falco.missing_seconds
     liveness = Liveness(silent_seconds, restarts_known(restored.positions))
-    tail = settings.tail
+    finder = FalcoFinder(settings.tail)
     falco_watch = FalcoWatch(
         reader=reader,
         pods=enricher.living if isinstance(enricher, PodEnricher) else tuple,
-        finder=FalcoFinder(tail),
+        finder=finder,
         liveness=liveness,
-        node=NodeFalco(silent_seconds, missing_seconds),
+        node=NodeFalco(silent_seconds, missing_seconds, finder.selected_by),
         version=lambda: notices.version,
         telemetry=telemetry,
         publish=outbox.publish,
@@ -198,6 +205,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         notices=notices,
         liveness=liveness,
         falco_watch=falco_watch,
+        enrichment_watch=EnrichmentWatch(lambda: enricher.problem, outbox.publish),
         duplicates=duplicates,
         pipeline=pipeline,
         reading=reading,

@@ -80,8 +80,7 @@ class Pipeline:
             for key, waiting in result.unknown.items():
                 size_bytes = _held_bytes(waiting)
                 self._budget.adjust(size_bytes)
-                release = partial(self._convey_late, chunk, waiting, size_bytes)
-                self._pod_wait.hold(key, Held(len(waiting), size_bytes, release))
+                self._pod_wait.hold(key, Held(chunk, waiting, size_bytes, partial(self._convey_late, chunk)))
             with self._telemetry.defects.contained("enrichment"):
                 await self._pod_wait.make_room()
 

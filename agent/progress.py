@@ -1,6 +1,7 @@
 """The save loop: writes the committed offsets and the pending own events to the checkpoint.
 
-The loop looks four times a second and writes only when something has moved, plus once in thirty seconds in any case.
+The loop waits until something may have moved. Then it looks four times a second, and writes when something has moved,
+until every file is read to its end and settled. In any case it writes once in thirty seconds.
 With exact resume, each save also lets the journal drop the batches that the checkpoint now covers. A disk that refuses
 the checkpoint is counted and reported, and shipping goes on: a crash then resends what was shipped since the last save.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -40,18 +40,22 @@ class Progress:
         checkpoint: Checkpoint,
         journal: Journal | None,
         telemetry: Telemetry,
+        *,
+        moved: asyncio.Event,
         saved: Callable[[str | None], None],
         seal: Callable[[], SealState | None] = lambda: None,
     ) -> None:
-        """`journal`: None when resume is `at_least_once`. `saved` is called after each save: None, or why it failed.
+        """`journal`: None when resume is `at_least_once`. `moved` is set when there may be something to save.
 
-        `seal`: what the checkpoint keeps for the seals.
+        `saved` is called after each save: with None, or with the reason why it failed. `seal`: what the checkpoint
+        keeps for the seals.
         """
         self._reader = reader
         self._outbox = outbox
         self._checkpoint = checkpoint
         self._journal = journal
         self._telemetry = telemetry
+        self._moved = moved
         self._saved = saved
         self._saves = reader.saves
         self._seal = seal
@@ -60,18 +64,32 @@ class Progress:
 
     async def run(self) -> None:
         """Saves whenever something has moved, until cancelled."""
+        clock = asyncio.get_running_loop().time
         last: object = None
         self._saves.has_loop = True
         saved_at = -SAVE_ANYHOW_SECONDS
         while True:
-            is_wanted = await self._wait()
+            await self._until_moved(saved_at + SAVE_ANYHOW_SECONDS - clock())
+            is_wanted = await self._until_wanted()
+            if not self._reader.is_busy:
+                self._moved.clear()
             current = (self._reader.progress, self._outbox.pending)
-            if not is_wanted and current == last and time.monotonic() - saved_at < SAVE_ANYHOW_SECONDS:
+            if not is_wanted and current == last and clock() - saved_at < SAVE_ANYHOW_SECONDS:
                 continue
             if await self.save():
-                last, saved_at = current, time.monotonic()
+                last, saved_at = current, clock()
+            else:
+                self._moved.set()
 
-    async def _wait(self) -> bool:
+    async def _until_moved(self, most_seconds: float) -> None:
+        """Waits at most this long."""
+        try:
+            async with asyncio.timeout(most_seconds):
+                await self._moved.wait()
+        except TimeoutError:
+            return
+
+    async def _until_wanted(self) -> bool:
         """Waits until the next look. Returns whether a tailer waits for a save."""
         try:
             async with asyncio.timeout(SAVE_SECONDS):

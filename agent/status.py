@@ -6,13 +6,14 @@ runs, and records move. An outage of CloudWatch is no reason to restart a fleet,
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
+from agent.core.falco_state import FalcoState
 from agent.core.values import Lane
+from agent.flow.ticks import next_tick
 from agent.parts import Parts
 from agent.tail.descriptor_turns import REMEDY
 from agent.tail.reader import Reader
@@ -50,7 +51,7 @@ class Status:
             # Contained here, not by a restart: a pause of the looks would look like an event loop that does not run.
             with self._parts.telemetry.defects.contained("selfmonitor"):
                 self.look(time.monotonic())
-            await asyncio.sleep(LOOK_SECONDS)
+            await next_tick(LOOK_SECONDS)
 
     def look(self, now: float) -> None:
         """Measures for how long records wait though no put was acknowledged, refused or timed out."""
@@ -131,7 +132,8 @@ class Status:
         """A node without Falco is no reason to take the agent out of service, so this probe is not required."""
         view = self._parts.falco_watch.view
         if view is not None:
-            yield Probe("falco", not view.is_blind, f"{view.state.value}: {view.detail}", required=False)
+            is_fine = not view.is_blind and view.state is not FalcoState.SILENT
+            yield Probe("falco", is_fine, f"{view.state.value}: {view.detail}", required=False)
 
     def books(self) -> Books:
         pipeline, shipper = self._parts.pipeline.counts, self._parts.shipper.counts

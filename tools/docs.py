@@ -1,9 +1,8 @@
-"""Generates docs/configuration.md from the settings model, docs/metrics.md from the agent's declared metrics, and
-docs/appended.md.
+"""Generates the reference pages of docs/: configuration, metrics, events, appended keys, chart and command line.
 
 `python -m tools.docs` writes the pages. With --check it writes nothing, names each page that is out of date, and exits
-0 or 1. The texts in the tables come from agent/settings/model.py and agent/telemetry/metrics.py. This module holds only
-the text around the tables.
+0 or 1. The texts of configuration.md and metrics.md come from agent/settings/model.py and agent/telemetry/metrics.py;
+this module holds only the text around their tables. tools/appended.py and tools/reference make the other pages.
 """
 
 from __future__ import annotations
@@ -21,9 +20,13 @@ from pydantic.fields import FieldInfo
 
 from agent.settings import Settings
 from agent.settings.load import PREFIX
+from agent.settings.units import bytes_of, seconds_of
 from agent.telemetry import Telemetry
 from tools import ROOT
 from tools.appended import appended
+from tools.reference.chart import chart
+from tools.reference.cli import cli
+from tools.reference.events import events
 
 DOCS = ROOT / "docs"
 MIB = 1024 * 1024
@@ -38,10 +41,13 @@ Without that option it is the value of `FALCOWATCH_CONFIG`.
 Without either it is `/etc/falcowatch/config.yaml`, if that file exists.
 An environment variable `FALCOWATCH_<SECTION>__<KEY>` overrides the same key of the file.
 Write lists and maps in a variable as JSON. If a key can be unset, an empty variable unsets it.
+A size is a number of bytes or a text such as `16MiB`, `16Mi` or `16MB` (1 MiB is 1,048,576 bytes, 1 MB is 1,000,000).
+A duration is a number of seconds or a text such as `500ms`, `30s`, `5m`, `1h30m` or `1d`.
 An unknown key is an error, in the file and in the environment.
 Credentials are not configured here: the agent takes them from the AWS credentials chain ([iam.md](iam.md)).
 
-`falcowatch check` prints the effective value of every key and the source of each value.
+`falcowatch check` prints the keys that differ from their defaults, and the source of each value.
+With `--all` it prints every key.
 If the configuration has errors, it prints all of them and exits with code 2.
 In the Helm chart, these keys go below `config`. In `manifests/agent`, they go into `config.yaml`.
 
@@ -110,7 +116,14 @@ def metrics() -> str:
     return METRICS_HEAD + "\n" + "\n".join(lines) + "\n"
 
 
-PAGES = {"configuration.md": configuration, "metrics.md": metrics, "appended.md": appended}
+PAGES = {
+    "configuration.md": configuration,
+    "metrics.md": metrics,
+    "events.md": events,
+    "appended.md": appended,
+    "chart.md": chart,
+    "cli.md": cli,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -147,7 +160,10 @@ def _table(model: type[BaseModel], prefix: str) -> str:
 
 
 def _type(field: FieldInfo) -> str:
-    return _type_name(field.annotation)
+    validators = {getattr(each, "func", None) for each in field.metadata}
+    if bytes_of in validators:
+        return "size"
+    return "duration" if seconds_of in validators else _type_name(field.annotation)
 
 
 def _type_name(annotation: Any) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from agent.cloudwatch.connection import Connection, Connector
 from agent.cloudwatch.credentials import renewed
 from agent.cloudwatch.error_map import FOREIGN_ERRORS
-from agent.errors import PutError
+from agent.errors import PutError, shortened
 
 STS_SECONDS = 5.0
 
@@ -51,9 +51,9 @@ async def _arn(connection: Connection) -> tuple[str | None, str | None]:
             if not _is_aws(connection.client.meta.endpoint_url) and _is_aws(sts.meta.endpoint_url):
                 # The keys for an endpoint that is not AWS's may be invented, so AWS is not asked about them.
                 return None, "cloudwatch.endpoint_url is not AWS, and AWS_ENDPOINT_URL_STS names no STS beside it"
-            return str((await sts.get_caller_identity())["Arn"]), None
+            return shortened(str((await sts.get_caller_identity())["Arn"])), None
     except (*FOREIGN_ERRORS, PutError) as error:
-        return None, f"STS: {error or type(error).__name__}"
+        return None, f"STS: {shortened(str(error)) or type(error).__name__}"
 
 
 def _masked(access_key: str) -> str:

@@ -18,6 +18,7 @@ from agent.cloudwatch.connection import Connector
 from agent.cloudwatch.groups import Drift, Groups, check_names
 from agent.cloudwatch.kms import sign
 from agent.cloudwatch.put_body import put_body
+from agent.cloudwatch.response_check import token_or_none
 from agent.core.values import Destination, PutReply
 from agent.errors import PutError
 from agent.settings.model import CloudWatch
@@ -26,6 +27,8 @@ from agent.settings.seal import KmsAlgorithm
 __all__ = ["CallerIdentity", "Drift", "LogsClient", "open_cloudwatch"]
 
 _PAGE_EVENTS = 10_000
+_MOST_EMPTY_PAGES = 200
+"""Pages in a row without an event before the stream counts as read to its end."""
 
 _ENTITY_ERRORS = frozenset(
     {
@@ -120,7 +123,8 @@ class LogsClient:
     async def read_back(self, destination: Destination, start_ms: int, end_ms: int) -> AsyncIterator[tuple[int, str]]:
         """The stream's events with `start_ms <= timestamp < end_ms`, oldest first. Raises PutError."""
         asked: dict[str, str] = {}
-        while True:
+        empty_pages = 0
+        while empty_pages < _MOST_EMPTY_PAGES:
             page = await self._connector.call(
                 "GetLogEvents",
                 f"{destination.group} {destination.stream}",
@@ -132,8 +136,10 @@ class LogsClient:
                 limit=_PAGE_EVENTS,
                 **asked,
             )
+            empty_pages = 0 if page.get("events") else empty_pages + 1
             for event in page.get("events", ()):
-                yield event["timestamp"], event["message"]
+                if isinstance(event.get("message"), str):
+                    yield event.get("timestamp", start_ms), event["message"]
             # An empty page need not be the last one: the last page repeats the token of the request.
             token = page.get("nextForwardToken")
             if token is None or token == asked.get("nextToken"):
@@ -172,6 +178,6 @@ def _put_reply(reply: Mapping[str, Any]) -> PutReply:
         too_old_end=rejected.get("tooOldLogEventEndIndex"),
         expired_end=rejected.get("expiredLogEventEndIndex"),
         too_new_start=rejected.get("tooNewLogEventStartIndex"),
-        next_token=reply.get("nextSequenceToken") or reply.get("expectedSequenceToken"),
+        next_token=token_or_none(reply.get("nextSequenceToken") or reply.get("expectedSequenceToken")),
         entity_error=None if error is None else error if error in _ENTITY_ERRORS else "other",
     )

@@ -26,7 +26,7 @@ from agent.cloudwatch.error_map import FOREIGN_ERRORS, code_of, put_error, witho
 from agent.cloudwatch.http_session import BoundedSession, bound_credential_endpoints
 from agent.cloudwatch.put_request import OPERATION, GuardedPuts, SessionRecorder, open_puts
 from agent.cloudwatch.response_check import NotAnAnswer, check_answers_of
-from agent.errors import Refused, SettingsError, Unavailable
+from agent.errors import Refused, SettingsError, Unavailable, shortened
 from agent.settings.model import CloudWatch
 from agent.settings.no_proxy import exempt_from_proxy
 
@@ -35,9 +35,6 @@ KEEPALIVE_SECONDS = 15.0
 """AWS closes an idle connection after 20 s (measured 2026-11). We close it earlier, so no put meets a closed one."""
 MOST_CONNECTIONS = 512
 """More than the shipper opens, which bounds its requests itself: a put must never wait behind requests that hang."""
-
-_MOST_SHOWN = 300
-"""Characters of an odd answer that a message quotes."""
 
 _UNREADABLE = (TypeError, ValueError, AttributeError, KeyError, RecursionError)
 """What the SDK raises for answers with values of the wrong type, or nested too deeply."""
@@ -88,6 +85,8 @@ class Connector:
         session = AioSession(session_vars=_REGION)
         self.region = _region(settings, session)
         self._models = session.get_component("data_loader")
+        self._first_session: AioSession | None = session
+        """For the first connection: to make another session takes 20 ms."""
 
     async def call(self, operation: str, target: str, *, tolerate: str = "", **parameters: object) -> Mapping[str, Any]:
         """The reply; for the error code `tolerate`, the fields of the error. Raises PutError.
@@ -122,7 +121,7 @@ class Connector:
             raise put_error(error, operation=operation, target=target) from without_body(error)
         except (NotAnAnswer, *_UNREADABLE) as error:
             raise Unavailable(
-                f"{operation} for {target}: {str(error)[:_MOST_SHOWN]}, which is not CloudWatch Logs; "
+                f"{operation} for {target}: {shortened(str(error))}, which is not CloudWatch Logs; "
                 "check cloudwatch.endpoint_url and HTTPS_PROXY",
                 reason="unexpected",
             ) from without_body(error)
@@ -140,7 +139,7 @@ class Connector:
                     raise Unavailable(f"no credentials within {seconds:g} s", reason="credentials") from error
                 except _UNREADABLE as error:
                     raise Refused(
-                        f"the AWS client cannot be opened: {str(error)[:_MOST_SHOWN]}; "
+                        f"the AWS client cannot be opened: {shortened(str(error))}; "
                         "check the AWS_* variables and ~/.aws/config",
                         reason="settings",
                     ) from without_body(error)
@@ -164,7 +163,7 @@ class Connector:
             await connection.close_when_idle()
 
     async def _opened(self) -> Connection:
-        session = AioSession(session_vars=_REGION)
+        session, self._first_session = self._first_session or AioSession(session_vars=_REGION), None
         # Parsing the models blocks the loop for about 150 ms (measured 2026-11), so later sessions share them.
         session.register_component("data_loader", self._models)
         session.set_config_variable("region", self.region)

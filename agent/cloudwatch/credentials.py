@@ -18,7 +18,7 @@ from aiobotocore import credentials as sdk_credentials
 from botocore import exceptions as sdk
 
 from agent.cloudwatch.error_map import FOREIGN_ERRORS, put_error, without_body
-from agent.errors import Denied, PutError, Unavailable
+from agent.errors import Denied, PutError, Unavailable, shortened
 from agent.settings.model import CloudWatch
 
 ROLE_SESSION_NAME: Final = "falcowatch"
@@ -138,7 +138,7 @@ def _credentials_error(error: Exception, *, provider: str | None) -> PutError:
         if not isinstance(cause, Denied):
             return Unavailable(f"credentials from {shown} are not available now: {cause}", reason="credentials")
         return Denied(f"credentials from {shown} were refused: {cause}; {remedy}", reason=cause.reason)
-    said = str(error) or type(error).__name__
+    said = shortened(str(error)) or type(error).__name__
     return Denied(f"credentials from {shown} cannot be used: {said}; {remedy}", reason="credentials")
 
 

@@ -6,9 +6,9 @@ sentence that names the variable, before the first request.
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -70,8 +70,9 @@ def _bundles(environment: Mapping[str, str]) -> Iterator[str]:
         if not path:
             continue
         try:
-            # Also a directory of certificates can be loaded.
-            ssl.create_default_context().load_verify_locations(**{"capath" if os.path.isdir(path) else "cafile": path})  # noqa: PTH112
+            # A context without the certificates of the system, which take 40 ms to load. A directory can be loaded too.
+            place = "capath" if Path(path).is_dir() else "cafile"
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{place: path})
         except ssl.SSLError:
             yield f"{name}: {path!r} holds no certificate"
         except (OSError, ValueError) as error:

@@ -14,12 +14,26 @@ import aiohttp
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
 
-from agent.errors import Denied, Invalid, Missing, PutError, Refused, Throttled, Unavailable, Unread, WrongToken
+from agent.cloudwatch.response_check import token_or_none
+from agent.errors import (
+    Denied,
+    Invalid,
+    Missing,
+    PutError,
+    Refused,
+    Throttled,
+    Unavailable,
+    Unread,
+    WrongToken,
+    shortened,
+)
 
 FOREIGN_ERRORS = (sdk.ClientError, sdk.BotoCoreError, ResponseParserError, TimeoutError)
 """The errors that a call through the SDK raises for faults of the network or of the endpoint."""
 
-_MAX_QUOTED = 300
+_LONGEST_CODE = 100
+"""Characters of an unknown error code that a message quotes. The codes of AWS are shorter."""
+
 _E = TypeVar("_E", bound=BaseException)
 _Kind = type[Throttled | Unavailable | Denied | Missing | Invalid | Refused]
 
@@ -75,6 +89,8 @@ BY_CODE: dict[str, tuple[_Kind, str]] = {
     "RequestEntityTooLargeException": (Invalid, "too_large"),
     # The maximum of a resource, never a rate: botocore lists it as throttling and would retry it at once.
     "LimitExceededException": (Refused, "quota"),
+    # For example FilterLogEvents on a group of the class INFREQUENT_ACCESS.
+    "InvalidOperationException": (Refused, "unsupported"),
 }
 
 # Only for answers without a known code: a load balancer or a proxy answered instead of AWS.
@@ -98,6 +114,7 @@ _REMEDIES: dict[tuple[_Kind, str], str] = {
     (Denied, "identity_token"): "check the role's trust policy and the cluster's OIDC provider",
     (Missing, "missing"): "it is created when cloudwatch.create is true",
     (Refused, "quota"): "a limit of the account is reached: raise it in Service Quotas, or remove what is unused",
+    (Refused, "unsupported"): "the log group does not support this operation: check the group's class",
     (Unavailable, "tls"): "the certificate is not trusted: set AWS_CA_BUNDLE, or repair the endpoint's certificate",
     (Unavailable, "dns"): "the name does not resolve: check cloudwatch.region, the endpoint and the node's DNS",
     (Unavailable, "proxy"): "a proxy refuses the connection, not IAM: check HTTPS_PROXY and NO_PROXY",
@@ -154,12 +171,12 @@ def _from_answer(error: Any, *, target: str) -> PutError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     asked = f"{error.operation_name} for {target}"
     if code == "InvalidSequenceTokenException":
-        expected = error.response.get("expectedSequenceToken")
+        expected = token_or_none(error.response.get("expectedSequenceToken"))
         return WrongToken(f"{asked}: the endpoint enforces sequence tokens", expected=expected)
     kind, reason = BY_CODE.get(code) or _by_status(status)
     # The message about an invalid batch may quote the batch, and the text of an alert never goes into our log.
-    said = "" if kind is Invalid else str(error.response.get("Error", {}).get("Message") or "")[:_MAX_QUOTED]
-    shown = f"HTTP {status}" if code in ("", str(status)) else f"{code} (HTTP {status})"
+    said = "" if kind is Invalid else shortened(str(error.response.get("Error", {}).get("Message") or ""))
+    shown = f"HTTP {status}" if code in ("", str(status)) else f"{shortened(code, _LONGEST_CODE)} (HTTP {status})"
     return kind(f"{asked}: {shown}{f', {said!r}' if said else ''}{_remedy(kind, reason)}", reason=reason)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.cloudwatch.connection import Connector
 from agent.core.values import Destination
-from agent.errors import Denied, Invalid, Missing, Refused
+from agent.errors import Denied, Invalid, Missing, Refused, shortened
 from agent.settings.model import CloudWatch
 
 log = logging.getLogger(__name__)
@@ -129,10 +129,16 @@ def _differences(settings: CloudWatch, found: Mapping[str, Any]) -> list[Drift]:
         ("kms_key_id", settings.kms_key_id, found.get("kmsKeyId", "none")),
     )
     return [
-        Drift(setting, str(configured), str(actual))
+        Drift(setting, _text(configured), shortened(_text(actual)))
         for setting, configured, actual in compared
         if configured is not None and configured != actual and not _names_same_key(setting, configured, actual)
     ]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "not set"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _names_same_key(setting: str, configured: object, actual: object) -> bool:

@@ -12,8 +12,12 @@ from typing import Any, Final
 
 import orjson
 
+from agent.errors import shortened
+
 _ERROR_FIELDS: Final = ("__type", "code", "Code", "message", "Message", "expectedSequenceToken")
 _REPLY_FIELDS: Final = ("nextSequenceToken", "rejectedLogEventsInfo", "rejectedEntityInfo")
+_LONGEST_TOKEN: Final = 4096
+"""Characters of a sequence token. Those of CloudWatch Logs have 56."""
 _INDICES: Final = ("tooOldLogEventEndIndex", "tooNewLogEventStartIndex", "expiredLogEventEndIndex")
 
 
@@ -33,7 +37,12 @@ def check_answer(response_dict: dict[str, Any], **_: object) -> None:
         return
     kind = response_dict["headers"].get("content-type", "no content type")
     if "json" not in kind or (body and not (body.startswith(b"{") and body.endswith(b"}"))):
-        raise NotAnAnswer(f"answered {status} with {len(body)} bytes of {kind}")
+        raise NotAnAnswer(f"answered {status} with {len(body)} bytes of {shortened(kind, 100)}")
+
+
+def token_or_none(token: object) -> str | None:
+    """The sequence token, unless it cannot be one: the next request would carry it."""
+    return token if isinstance(token, str) and len(token) <= _LONGEST_TOKEN else None
 
 
 def parsed_reply(answer: Mapping[str, Any]) -> Mapping[str, Any]:

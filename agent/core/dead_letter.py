@@ -22,7 +22,8 @@ class DeadLetter:
     """The timestamp of the event, as it was or would have been put."""
     size: int
     digest: str
-    """SHA-256 of the message. An event with the reason `truncated` names the same digest."""
+    """SHA-256 of the message. The shortened event names the digest of the record's text instead: without whitespace at
+    its end, and with U+FFFD for each byte that is not UTF-8."""
     message: bytes
     """The whole original text."""
 

@@ -19,6 +19,11 @@ NAME_LABEL: Final = "app.kubernetes.io/name"
 IMAGES: Final = frozenset({"falco", "falco-no-driver", "falco-debian"})
 """Last part of the names of Falco's images (falcosecurity/falco, its older variants), in any registry or mirror."""
 
+HELPERS: Final = frozenset(
+    {"falco-driver-loader", "falcoctl-artifact-install", "falcoctl-artifact-follow", "artifact-operator"}
+)
+"""Names of the other containers in the pods of Falco's chart and of the Falco Operator."""
+
 HELM_HOOK: Final = "helm.sh/hook"
 """Annotation of a pod that Helm starts; `test` in its value marks a pod of `helm test`."""
 
@@ -59,6 +64,12 @@ def recognise_directory(pod: str, containers: Iterable[str]) -> str:
     if FALCO in containers:
         return f"container {FALCO}"
     return f"pod name {FALCO}-*" if owner_name(pod) == FALCO and pod != FALCO else ""
+
+
+def main_container(containers: Iterable[str]) -> str:
+    """The container in which Falco runs, of the pod of a directory; empty: its name cannot be known yet."""
+    mains = sorted(set(containers) - HELPERS)
+    return FALCO if FALCO in mains else next(iter(mains), "")
 
 
 def falco_container(containers: Iterable[tuple[str, str]]) -> str:

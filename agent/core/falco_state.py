@@ -1,10 +1,11 @@
 """Decides whether Falco on this node is read: one state for each Falco, and the worst of them for the node. Pure.
 
     reading    its log is read, and its alerts are JSON
-    text       its log is read, but its alerts are text: nobody can query or enrich them
     silent     it is selected, but has written nothing for `falco.silent_seconds`, or has no log at all
-    elsewhere  it runs on this node, but the settings `tail.*` do not select it: none of its alerts is read
-    none       no Falco was found on this node
+    text       its log is read, but its alerts are text: rules and pods cannot be queried
+    elsewhere  it runs on this node, but none of its alerts is read: the settings `tail.*` do not select it, or its log
+               cannot be opened
+    none       no Falco was found on this node, or the log root cannot be listed
 
 In the states text, elsewhere and none the node is blind. `NodeFalco.look` takes what was found and the time, and
 returns a change when the node has been blind for `missing_seconds`, and when that has ended. A node whose last Falco
@@ -23,13 +24,18 @@ from agent.core.falco_output import Format
 STARTING_SECONDS: Final = 60.0
 """A pod younger than this may have no log yet: its image is being pulled, its driver is being loaded."""
 
+BY_GLOBS: Final = "tail.namespace, tail.pod and tail.container"
+
+MOST_NAMED: Final = 5
+"""Falcos named in one sentence. Anybody who can create pods can make many that look like Falco."""
+
 
 class FalcoState(StrEnum):
     """From the best to the worst."""
 
     READING = "reading"
-    TEXT = "text"
     SILENT = "silent"
+    TEXT = "text"
     ELSEWHERE = "elsewhere"
     NONE = "none"
 
@@ -53,6 +59,8 @@ class FoundFalco:
     """The settings to change so that its log is read; empty: it is read."""
     because: str = ""
     """Why it is Falco, if the settings do not select it."""
+    unreadable: str = ""
+    """Why its log cannot be opened; empty: it can."""
     is_movable: bool = False
     """Its owner may start the next pod on another node: a Deployment, but not a DaemonSet."""
 
@@ -81,6 +89,8 @@ class FalcoView:
     blind_seconds: float
     announced: bool
     """The node has been blind for `falco.missing_seconds`."""
+    unlistable: str = ""
+    """Why the log root cannot be listed, so that nobody knows which Falcos there are; empty: it can."""
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -99,12 +109,13 @@ class NodeFalco:
     """Remembers since when the node is blind, and whether that was announced.
 
     `silent_seconds`: 0: no Falco ever counts as silent. `missing_seconds`: 0: nothing is announced, and a node without
-    Falco is not blind.
+    Falco is not blind. `selected_by`: the settings that select what is read, for people.
     """
 
-    def __init__(self, silent_seconds: float, missing_seconds: float) -> None:
+    def __init__(self, silent_seconds: float, missing_seconds: float, selected_by: str = BY_GLOBS) -> None:
         self._silent_seconds = silent_seconds
         self._missing_seconds = missing_seconds
+        self._selected_by = selected_by
         self._is_expected = True
         """A node without Falco is a fault."""
         self._blind_since: float | None = None
@@ -113,14 +124,17 @@ class NodeFalco:
         self.view: FalcoView | None = None
         """None: nobody has looked yet."""
 
-    def look(self, found: Sequence[FoundFalco], now: float) -> FalcoChange | None:
-        """The view is up to date afterwards. Returns a change to be announced."""
+    def look(self, found: Sequence[FoundFalco], now: float, unlistable: str = "") -> FalcoChange | None:
+        """The view is up to date afterwards. Returns a change to be announced.
+
+        `unlistable`: why the log root cannot be listed; then `found` is empty, and the node is blind.
+        """
         if found:
             self._is_expected = not all(each.is_movable for each in found)
         pods = tuple(sorted((self._judged(each, now) for each in found), key=_worst_first))
         state = pods[0].state if pods else FalcoState.NONE
         is_blind = state in _BLIND and (
-            state is not FalcoState.NONE or (self._is_expected and self._missing_seconds > 0)
+            state is not FalcoState.NONE or (self._missing_seconds > 0 and (self._is_expected or bool(unlistable)))
         )
         before = self._blind_since
         self._blind_since = (now if before is None else before) if is_blind else None
@@ -129,10 +143,11 @@ class NodeFalco:
         self.view = FalcoView(
             state,
             pods,
-            _sentence(pods, self._is_expected),
+            unlistable or self._sentence(pods),
             is_blind,
             blind_seconds if is_blind else 0.0,
             self._announced is not None,
+            unlistable,
         )
         return FalcoChange(self.view, blind_seconds) if change else None
 
@@ -154,6 +169,8 @@ class NodeFalco:
 
     def _state_of(self, found: FoundFalco, now: float) -> tuple[FalcoState, str]:
         name, quiet_seconds = found.name, max(0.0, now - found.wrote_at)
+        if found.unreadable:
+            return FalcoState.ELSEWHERE, f"{name} is Falco, but its log cannot be opened: {found.unreadable}"
         if found.to_read:
             because = f" ({found.because})" if found.because else ""
             return FalcoState.ELSEWHERE, f"{name} is Falco{because}, but is not read; set {found.to_read}"
@@ -168,19 +185,21 @@ class NodeFalco:
         version = f", version {found.version}" if found.version else ""
         return FalcoState.READING, f"{name} is read{version}"
 
+    def _sentence(self, pods: Sequence[FalcoPod]) -> str:
+        if not pods and not self._is_expected:
+            return (
+                "no Falco is on this node now; the last one left with its Deployment, which may run it on another node"
+            )
+        if not pods:
+            return (
+                f"no Falco was found on this node; install it, or set {self._selected_by}, "
+                "or set falco.missing_seconds to 0 for nodes that have none"
+            )
+        is_fine = pods[0].state is FalcoState.READING
+        details = [pod.detail for pod in pods if is_fine or pod.state is not FalcoState.READING]
+        more = [f"and {len(details) - MOST_NAMED} more"] if len(details) > MOST_NAMED else []
+        return "; ".join(details[:MOST_NAMED] + more)
+
 
 def _worst_first(pod: FalcoPod) -> tuple[int, str]:
     return -_SEVERITY[pod.state], pod.name
-
-
-def _sentence(pods: Sequence[FalcoPod], is_expected: bool) -> str:
-    if not pods and not is_expected:
-        return "no Falco is on this node now; the last one left with its Deployment, which may run it on another node"
-    if not pods:
-        return (
-            "no Falco was found on this node; install it, or set tail.namespace, tail.pod and tail.container, "
-            "or set falco.missing_seconds to 0 for nodes that have none"
-        )
-    if pods[0].state is FalcoState.READING:
-        return "; ".join(pod.detail for pod in pods)
-    return "; ".join(pod.detail for pod in pods if pod.state is not FalcoState.READING)

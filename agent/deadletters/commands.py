@@ -2,6 +2,9 @@
 
 A dead letter goes to the group and stream it was meant for. It arrives when its cause is gone, for example a retention
 that was too short or a wrong clock. A dead letter that is refused again, or is too large to go whole, is kept.
+
+Most dead letters are events that the agent made. Those of records that were shortened or had a defect are the bytes of
+the log file, which may be forged: with keys that only the agent writes, they ship wrapped and marked.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+import orjson
 
 from agent.core.batching.batch import Batch
 from agent.core.batching.limits import LARGEST_MESSAGE_BYTES
@@ -19,6 +24,7 @@ from agent.core.batching.pending import PendingSpans
 from agent.core.batching.rejected import rejected
 from agent.core.batching.span import Span
 from agent.core.dead_letter import DeadLetter
+from agent.core.processing.reserved import reserved_in
 from agent.core.values import Destination, PutReply
 from agent.deadletters.replay import replay
 from agent.deadletters.store import DeadLetterStore, read_dead_letters
@@ -26,6 +32,9 @@ from agent.errors import Invalid, Missing, StateError
 
 DIRECTORY = "dead-letters"
 """Below the state directory."""
+
+AS_WRITTEN: Final = frozenset({"truncated", "defect"})
+"""The reasons of dead letters that hold the bytes of a log file, and not an event of the agent."""
 
 
 class Sink(Protocol):
@@ -90,7 +99,7 @@ async def _put(sink: Sink, destination: Destination, dead_letters: list[DeadLett
     """Puts the dead letters in batches and returns those that were refused."""
     span = Span()
     for number, dead_letter in enumerate(dead_letters):
-        span.append(dead_letter.timestamp_ms, dead_letter.message.decode(errors="replace").encode(), number)
+        span.append(dead_letter.timestamp_ms, _message(dead_letter), number)
     waiting = PendingSpans()
     waiting.add(span)
     refused: list[DeadLetter] = []
@@ -114,6 +123,16 @@ async def _put_batch(sink: Sink, destination: Destination, batch: Batch) -> list
     return [
         _number(batch, position) for start, stop, _ in rejected(reply, batch.events) for position in range(start, stop)
     ]
+
+
+def _message(dead_letter: DeadLetter) -> bytes:
+    text = dead_letter.message.decode(errors="replace")
+    forged = reserved_in(dead_letter.message) if dead_letter.reason in AS_WRITTEN else []
+    is_wrapped_already = dead_letter.reason == "truncated" and forged == ["log"]
+    if not forged or is_wrapped_already:
+        return text.encode()
+    identity = f"{dead_letter.file}:{dead_letter.offset}"
+    return orjson.dumps({"log": text, "stream": "unknown", "falcowatch": {"id": identity, "forged": forged}})
 
 
 def _number(batch: Batch, position: int) -> int:

@@ -51,11 +51,11 @@ def _forget_partial_imports() -> None:
 
 try:
     with _empty_packages() as client:
-        from kubernetes_asyncio.client.api_client import ApiClient
         from kubernetes_asyncio.client.configuration import Configuration
 
-        # kubernetes_asyncio.config imports these two names from the package, which is empty here.
-        vars(client).update(ApiClient=ApiClient, Configuration=Configuration)
+        # kubernetes_asyncio.config imports these two names from the package, which is empty here. Only functions that
+        # the agent does not call use ApiClient, whose module loads multiprocessing (0.8 MB, 2026-11).
+        vars(client).update(ApiClient=object, Configuration=Configuration)
         from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
         from kubernetes_asyncio.config.incluster_config import SERVICE_TOKEN_FILENAME
 except (ImportError, AttributeError, KeyError) as error:

@@ -1,7 +1,9 @@
 """Holds records whose pod is not known yet, until the pod appears or their time is up.
 
 A record waits alone: the other records of its chunk, and the chunks behind it, go on. Records are held by pod, one task
-for each pod. What is held is bounded in bytes and pods: beyond the bound, the records that waited longest go first.
+for each pod. Records of one chunk whose waiting ends at the same time are released together, so that a flood of
+unknown pods costs one pass for each chunk and not one for each pod. What is held is bounded in bytes and pods: beyond
+the bound, the records that waited longest go first.
 Only before the first list of pods, when no pod is known, reading waits instead, at most as long as a record may wait.
 At the end of the agent `release_all` lets everything go at once.
 """
@@ -9,10 +11,11 @@ At the end of the agent `release_all` lets everything go at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core.reading.records import Records
 from agent.core.values import PodKey
 from agent.enrich.factory import Enricher
 from agent.telemetry.defects import Defects
@@ -25,10 +28,12 @@ MOST_PODS: Final = 4096
 class Held:
     """Records of one chunk that are about one pod."""
 
-    records: int
+    chunk: object
+    """Records with the same chunk may be released together."""
+    records: Records
     size_bytes: int
-    release: Callable[[], Awaitable[None]]
-    """Ships the records with what is known of the pod by then."""
+    release: Callable[[Records, int], Awaitable[None]]
+    """Ships records of the chunk, of this size in all, with what is known of their pods by then."""
 
 
 class PodWait:
@@ -40,6 +45,9 @@ class PodWait:
         self._held: dict[PodKey, list[Held]] = {}
         self._new: asyncio.Queue[PodKey] = asyncio.Queue()
         self._released = asyncio.Event()
+        self._due: list[PodKey] = []
+        """Pods whose records are to be released."""
+        self._some_due = asyncio.Event()
         self.records = 0
         """Records that are held now."""
         self.size_bytes = 0
@@ -50,6 +58,7 @@ class PodWait:
         for key in self._held:
             self._new.put_nowait(key)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._release_due(), name="due pods")
             while True:
                 tasks.create_task(self._wait_for(await self._new.get()), name="pod")
 
@@ -61,12 +70,23 @@ class PodWait:
                     await self._released.wait()
         except TimeoutError:
             return
-        while self._is_full:
-            await self._release(next(iter(self._held)))
+        if self._is_full:
+            await self._release(self._too_many())
 
     @property
     def _is_full(self) -> bool:
         return self.size_bytes >= self._limit_bytes or len(self._held) >= MOST_PODS
+
+    def _too_many(self) -> list[PodKey]:
+        """The pods that have waited longest, as many as have to go."""
+        pods, size_bytes, too_many = len(self._held), self.size_bytes, list[PodKey]()
+        for key, waiting in self._held.items():
+            if size_bytes < self._limit_bytes and pods < MOST_PODS:
+                break
+            too_many.append(key)
+            pods -= 1
+            size_bytes -= sum(held.size_bytes for held in waiting)
+        return too_many
 
     def hold(self, key: PodKey, held: Held) -> None:
         """Takes the records over. Never waits, so that what exists already is always held."""
@@ -75,25 +95,41 @@ class PodWait:
             waiting = self._held[key] = []
             self._new.put_nowait(key)
         waiting.append(held)
-        self.records += held.records
+        self.records += len(held.records)
         self.size_bytes += held.size_bytes
 
     async def release_all(self) -> None:
         """Lets everything go, as it is known now."""
-        for key in list(self._held):
-            await self._release(key)
+        await self._release([*self._held])
 
     async def _wait_for(self, key: PodKey) -> None:
         with self._defects.contained("enrichment"):
             await self._enricher.appear([key], self._wait_seconds)
-        await self._release(key)
+        self._due.append(key)
+        self._some_due.set()
 
-    async def _release(self, key: PodKey) -> None:
-        for held in self._held.pop(key, ()):
-            self.records -= held.records
-            self.size_bytes -= held.size_bytes
+    async def _release_due(self) -> None:
+        while True:
+            await self._some_due.wait()
+            # The other pods whose time is up in this pass of the event loop come along.
+            await asyncio.sleep(0)
+            self._some_due.clear()
+            due, self._due = self._due, []
+            await self._release(due)
+
+    async def _release(self, keys: Iterable[PodKey]) -> None:
+        by_chunk: dict[int, list[Held]] = {}
+        for key in keys:
+            for held in self._held.pop(key, ()):
+                self.records -= len(held.records)
+                self.size_bytes -= held.size_bytes
+                by_chunk.setdefault(id(held.chunk), []).append(held)
+        for together in by_chunk.values():
+            records = Records()
+            for held in together:
+                records.extend(held.records)
             with self._defects.contained("record"):
-                await held.release()
+                await together[0].release(records, sum(held.size_bytes for held in together))
         # A new event, so that a waiter that finds no room waits for the next release.
         self._released.set()
         self._released = asyncio.Event()

@@ -31,6 +31,8 @@ class Budget:
         self._waiters: deque[_Waiter] = deque()
         self._waited_seconds = 0.0
         self._waiting_since = 0.0
+        self._unserved_since = 0.0
+        """When a waiter without `reserved` was served, or began to wait alone."""
 
     async def acquire(self, amount: int, *, reserved: bool = False) -> None:
         """Waits until `amount` fits. Waiters are served in order, those with `reserved` before the others."""
@@ -41,6 +43,8 @@ class Budget:
         granted = loop.create_future()
         if not self.has_waiters:
             self._waiting_since = loop.time()
+        if not reserved and not self._waiters:
+            self._unserved_since = loop.time()
         waiter = _Waiter(amount, reserved, granted)
         queue = self._reserved_waiters if reserved else self._waiters
         queue.append(waiter)
@@ -71,6 +75,11 @@ class Budget:
         return bool(self._reserved_waiters or self._waiters)
 
     @property
+    def waiting_seconds(self) -> float:
+        """For how long waiters without `reserved` have waited and none of them was served."""
+        return asyncio.get_running_loop().time() - self._unserved_since if self._waiters else 0.0
+
+    @property
     def waited_seconds(self) -> float:
         """The total time during which at least one waiter was waiting."""
         now = asyncio.get_running_loop().time() if self.has_waiters else self._waiting_since
@@ -88,6 +97,8 @@ class Budget:
             if not self._fits(waiter.amount, waiter.reserved):
                 return
             queue.popleft()
+            if not waiter.reserved:
+                self._unserved_since = asyncio.get_running_loop().time()
             self.used_bytes += waiter.amount
             waiter.granted.set_result(None)
             self._note_waiting()

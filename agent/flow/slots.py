@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Hashable
 from typing import Final
 
 GIVE_WAY_SECONDS: Final = 1.0
@@ -17,9 +19,10 @@ _SHORTEST_SECONDS: Final = 0.001
 class Slots:
     """Slots for requests: halved when they are throttled, one more after each round of successful requests.
 
-    Urgent requests always have one slot of their own, and may use every slot that is free. A slow or refused urgent
-    request costs the others nothing. After a throttled one the others pause for a bounded time, because all requests
-    use up the same quota.
+    Each stream has one slot of its own, so a stream whose requests hang delays no other stream: in the urgent lane
+    always, in the others while nothing is throttled, because all requests use up the same quota. Urgent requests may
+    also use every slot that is free. A slow or refused urgent request costs the others nothing. After a throttled one
+    the others pause for a bounded time.
     """
 
     def __init__(self, most: int) -> None:
@@ -27,6 +30,8 @@ class Slots:
         self._limit = float(most)
         self.used = 0
         self.urgent_used = 0
+        self._used_by: Counter[tuple[bool, Hashable]] = Counter()
+        """Slots of each stream, apart for urgent requests."""
         self._paused_until = 0.0
         self._pauses_again_at = 0.0
         self._changed = asyncio.Event()
@@ -36,16 +41,20 @@ class Slots:
         """Slots that are allowed now."""
         return max(1, int(self._limit))
 
-    async def acquire(self, *, urgent: bool) -> None:
+    async def acquire(self, *, urgent: bool, stream: Hashable = None) -> None:
         """Waits for a slot. The caller releases it."""
-        while not self._free(urgent):
+        while not self._free(urgent, stream):
             await self._next_change(0.0 if urgent else self._pause_seconds())
         self.used += 1
         self.urgent_used += urgent
+        self._used_by[urgent, stream] += 1
 
-    def release(self, *, urgent: bool) -> None:
+    def release(self, *, urgent: bool, stream: Hashable = None) -> None:
         self.used -= 1
         self.urgent_used -= urgent
+        self._used_by[urgent, stream] -= 1
+        if not self._used_by[urgent, stream]:
+            del self._used_by[urgent, stream]
         self._announce()
 
     def succeeded(self) -> None:
@@ -64,11 +73,14 @@ class Slots:
             self._paused_until = now + GIVE_WAY_SECONDS
             self._pauses_again_at = now + GIVE_WAY_EVERY_SECONDS
 
-    def _free(self, urgent: bool) -> bool:
+    def _free(self, urgent: bool, stream: Hashable) -> bool:
+        has_own_slot = (urgent, stream) not in self._used_by
         if urgent:
-            return self.urgent_used == 0 or self.used < self._most
+            return has_own_slot or self.used < self._most
+        if self._pause_seconds():
+            return False
         others = self.used - self.urgent_used
-        return not self._pause_seconds() and others < min(self.limit, max(1, self._most - 1))
+        return others < min(self.limit, max(1, self._most - 1)) or (has_own_slot and self.limit == self._most)
 
     def _pause_seconds(self) -> float:
         remaining = self._paused_until - asyncio.get_running_loop().time() if self._paused_until else 0.0

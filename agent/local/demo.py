@@ -68,9 +68,8 @@ async def demonstrate(options: DemoOptions) -> None:
             player = Player(place / "pods")
             run = DemoRun(options, cloudwatch, player)
             async with _agent(place, cloudwatch.url, pods) as (process, url):
-                view.announce(
-                    f"agent's status page {url}/   its metrics {url}/metrics   embedded CloudWatch {cloudwatch.url}"
-                )
+                for line in introduction(url, cloudwatch.url):
+                    view.announce(line)
                 with view:
                     await run.play(view, url)
                 process.send_signal(signal.SIGTERM)
@@ -83,6 +82,17 @@ async def demonstrate(options: DemoOptions) -> None:
             raise DemoFailed(
                 "not every alert arrived as it was written; run the demo with --keep DIR to keep all files"
             )
+
+
+def introduction(agent_url: str, cloudwatch_url: str) -> list[str]:
+    """The lines before the live view. Each fits into 80 columns, so that a terminal does not break a URL."""
+    return [
+        f"status page          {agent_url}/",
+        f"metrics              {agent_url}/metrics",
+        f"embedded CloudWatch  {cloudwatch_url}",
+        "The alerts were captured from a real Falco. One is its notice of missed system",
+        "calls, so the status page shows that: it is captured, too, and nothing is lost.",
+    ]
 
 
 class DemoRun:
@@ -110,10 +120,11 @@ class DemoRun:
                 if missing := due - len(self._player.digests):
                     await asyncio.to_thread(self._player.play, missing)
                 self._receive()
-                await self._fetch_status(session, agent_url)
                 self._elapsed_seconds = time.monotonic() - began
+                done = self._comparison.arrived == self._options.target
+                await self._fetch_status(session, agent_url, at_once=done)
                 view.show(self._progress())
-                if self._comparison.arrived == self._options.target:
+                if done:
                     return
                 if self._comparison.arrived > seen:
                     seen, progressed = self._comparison.arrived, now
@@ -147,8 +158,8 @@ class DemoRun:
         latest = [alert for message in messages[-LATEST_ALERTS:] if (alert := _latest_alert(message))]
         self._latest_alerts.extend(latest)
 
-    async def _fetch_status(self, session: aiohttp.ClientSession, agent_url: str) -> None:
-        if self._elapsed_seconds < self._next_status_at:
+    async def _fetch_status(self, session: aiohttp.ClientSession, agent_url: str, *, at_once: bool) -> None:
+        if self._elapsed_seconds < self._next_status_at and not at_once:
             return
         self._next_status_at = self._elapsed_seconds + STATUS_SECONDS
         # The status is only displayed. The proof compares files with events and does not need it.
@@ -167,7 +178,6 @@ class DemoRun:
             elapsed_seconds=now,
             rate_written=self._rates["written"].update(written, now),
             rate_arrived=self._rates["arrived"].update(comparison.arrived, now),
-            lag_bytes=status.get("lag_bytes", 0),
             puts=puts,
             put_rate=self._rates["puts"].update(puts, now),
             backpressure=bool(status.get("backpressure")),
@@ -182,7 +192,8 @@ def _latest_alert(message: bytes) -> LatestAlert | None:
         return None
     pod = alert.get("kubernetes", {})
     name = f"{pod['namespace_name']}/{pod['pod_name']}" if "pod_name" in pod and "namespace_name" in pod else ""
-    return LatestAlert(alert["time"][11:19], alert["priority"], alert["rule"], name)
+    rule = f"{alert['rule']} (captured)" if alert.get("source") == "internal" else alert["rule"]
+    return LatestAlert(alert["time"][11:19], alert["priority"], rule, name)
 
 
 def _next_steps(kept: Path | None) -> list[tuple[str, str]]:

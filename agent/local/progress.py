@@ -36,12 +36,16 @@ class DemoProgress:
     rate_written: float = 0.0
     """Alerts a second, over the window of `Rate`."""
     rate_arrived: float = 0.0
-    lag_bytes: int = 0
     puts: int = 0
     put_rate: float = 0.0
     backpressure: bool = False
     latest_alerts: Sequence[LatestAlert] = ()
     """Newest last."""
+
+    @property
+    def under_way(self) -> int:
+        """Alerts that are written and have not arrived."""
+        return max(0, self.written - self.arrived)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from agent.local.closing import harmless, proof_lines, proof_of
 from agent.local.progress import LATEST_ALERTS, DemoProgress, Outcome
-from agent.web.figures import count, duration, size
+from agent.web.figures import count, duration
 
 FRAMES_PER_SECOND: Final = 4
 MAX_PROOF_WIDTH: Final = 110
@@ -110,7 +110,7 @@ def line_of(progress: DemoProgress) -> str:
         f"{progress.elapsed_seconds:5.0f} s  "
         f"written {count(progress.written)} ({count(progress.rate_written)}/s)  "
         f"arrived {count(progress.arrived)} of {count(progress.target)} ({count(progress.rate_arrived)}/s)  "
-        f"not yet shipped {size(progress.lag_bytes)}  requests {count(progress.puts)}  "
+        f"under way {count(progress.under_way)}  requests {count(progress.puts)}  "
         f"duplicates {count(progress.duplicates)}" + ("  reading is paused" if progress.backpressure else "")
     )
 
@@ -146,7 +146,7 @@ def _bars(progress: DemoProgress) -> Table:
 def _figures(progress: DemoProgress) -> Text:
     figures = Text()
     for name, value, note in (
-        ("not yet shipped", size(progress.lag_bytes), ""),
+        ("under way", count(progress.under_way), ""),
         ("requests", count(progress.puts), f"({progress.put_rate:.1f}/s)"),
         ("duplicates", count(progress.duplicates), ""),
     ):

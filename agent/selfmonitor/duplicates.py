@@ -6,7 +6,6 @@ unsettled until CloudWatch has acknowledged the event, so a crash before that re
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -15,6 +14,7 @@ import orjson
 
 from agent.core.processing.dedup import Deduplicator, Group
 from agent.core.values import Fragment, Lane, PodKey
+from agent.flow.ticks import next_tick
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.events import OwnEvent, timestamp
 from agent.telemetry.defects import Defects
@@ -43,7 +43,7 @@ class DuplicatePublisher:
     async def run(self) -> None:
         """Publishes the groups whose minute is over, once a second; until cancelled."""
         while self._deduplicator is not None:
-            await asyncio.sleep(LOOK_SECONDS)
+            await next_tick(LOOK_SECONDS)
             self.publish()
 
     def publish(self, *, at_once: bool = False) -> None:

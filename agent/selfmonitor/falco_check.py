@@ -16,8 +16,9 @@ def look_once(tail: Tail, falco: FalcoRules, found: Found, pods: Sequence[Pod]) 
     """`found`: the log files that the settings select. `pods`: those that the API server knows."""
     now = time.monotonic()
     sources = [(source, now - _quiet_seconds(source)) for source in found]
-    node = NodeFalco(falco.silent_seconds, falco.missing_seconds)
-    node.look(FalcoFinder(tail).find(sources, pods, now).falcos, now)
+    finder = FalcoFinder(tail)
+    node = NodeFalco(falco.silent_seconds, falco.missing_seconds, finder.selected_by)
+    node.look(finder.find(sources, pods, now).falcos, now)
     assert node.view is not None, "the look has just set it"
     return node.view
 

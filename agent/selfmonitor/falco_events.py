@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from agent.core.falco_state import FalcoChange, FalcoState
+from agent.core.falco_state import MOST_NAMED, FalcoChange, FalcoState
 from agent.core.values import Lane
 from agent.selfmonitor.events import OwnEvent, timestamp
 from agent.selfmonitor.liveness import Transition
@@ -77,10 +77,12 @@ def node_event(change: FalcoChange) -> OwnEvent:
     view = change.view
     fields: dict[str, object] = {
         "falco.state": view.state.value,
-        "falco.pods": [pod.name for pod in view.pods],
+        "falco.pods": [pod.name for pod in view.pods[:MOST_NAMED]],
+        "falco.pod_count": len(view.pods),
         "falco.blind_seconds": round(change.blind_seconds, 1),
     }
     if view.is_blind:
-        output = f"{_BLIND[view.state]}, since {change.blind_seconds:.0f} s: {view.detail}"
+        what = "No log can be read on this node" if view.unlistable else _BLIND[view.state]
+        output = f"{what}, since {change.blind_seconds:.0f} s: {view.detail}"
         return OwnEvent("Falco is not read", "Critical", output, fields)
     return OwnEvent("Falco is read", "Notice", f"This node is not blind any more: {view.detail}", fields)

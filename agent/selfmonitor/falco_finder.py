@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.core.falco_pods import TailGlobs, falco_container, settings_to_read
-from agent.core.falco_state import FoundFalco
+from agent.core.falco_state import BY_GLOBS, FoundFalco
 from agent.core.reading.pod_paths import PodDirectory, Selection, parse_log_name, parse_pod_directory
 from agent.enrich.pod import Pod
 from agent.selfmonitor.liveness import Sighting
@@ -40,6 +40,8 @@ class FoundFalcos:
 class FalcoFinder:
     def __init__(self, tail: Tail) -> None:
         self._reads_pods = tail.root is not None
+        self.selected_by = BY_GLOBS if self._reads_pods else "tail.paths"
+        """The settings that select what is read, for people."""
         self._globs = TailGlobs(tail.namespace, tail.pod, tail.container)
         self._selection = Selection(*self._globs)
         self._peek = LogPeek(tail.follow_links_into)
@@ -57,10 +59,21 @@ class FalcoFinder:
             if not pod.is_helm_test and not pod.is_finished:
                 self._add_pod(uid, pod, logs, now, found)
         if self._reads_pods:
-            for unread in self._directories.unread(now):
-                if unread.uid not in known:
-                    found.falcos.append(FoundFalco(unread.name, now, to_read=unread.to_read, because=unread.because))
+            self._add_directories(known, logs, now, found)
         return found
+
+    def _add_directories(
+        self, known: Mapping[str, object], logs: Mapping[str, object], now: float, found: FoundFalcos
+    ) -> None:
+        for unread in self._directories.unread(now):
+            if unread.uid not in known:
+                found.falcos.append(FoundFalco(unread.name, now, to_read=unread.to_read, because=unread.because))
+        if known:
+            return  # a directory of a pod that the API server does not know was left behind
+        for selected in self._directories.selected:
+            if selected.key not in logs:
+                found.sightings.append(Sighting(selected.key, selected.name, 0, selected.changed_at))
+                found.falcos.append(FoundFalco(selected.name, selected.changed_at, has_log=False))
 
     def _add_log(self, key: str, source: Source, wrote_at: float, pod: Pod | None, found: FoundFalcos) -> None:
         output = self._peek.look(source, wrote_at)
@@ -73,7 +86,14 @@ class FalcoFinder:
         is_movable = pod is not None and _is_movable(pod)
         found.sightings.append(Sighting(key, name, _restart(source), wrote_at, is_movable))
         found.falcos.append(
-            FoundFalco(name, wrote_at, format=output.format, version=output.version, is_movable=is_movable)
+            FoundFalco(
+                name,
+                wrote_at,
+                format=output.format,
+                version=output.version,
+                unreadable=self._peek.unreadable(source),
+                is_movable=is_movable,
+            )
         )
 
     def _add_pod(self, uid: str, pod: Pod, logs: Mapping[str, object], now: float, found: FoundFalcos) -> None:

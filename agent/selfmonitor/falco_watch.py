@@ -1,8 +1,8 @@
 """Watches the Falcos of this node: publishes an event when one changes, and when the node has been blind for too long.
 
 Every few seconds this module collects the Falcos that log files, the API server and directory names show
-(`falco_finder`), asks `liveness` and `core.falco_state` what has changed, and publishes each change. It looks only
-while the log root can be listed: an unreadable root would make every Falco look gone.
+(`falco_finder`), asks `liveness` and `core.falco_state` what has changed, and publishes each change. While the log
+root cannot be listed, the node is blind, but no Falco counts as gone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core.falco_state import FalcoState, FalcoView, FoundFalco, NodeFalco
+from agent.core.falco_state import MOST_NAMED, FalcoChange, FalcoState, FalcoView, FoundFalco, NodeFalco
 from agent.enrich.pod import Pod
+from agent.flow.ticks import next_tick
 from agent.selfmonitor.events import OwnEvent
 from agent.selfmonitor.falco_events import node_event, transition_event
 from agent.selfmonitor.falco_finder import FalcoFinder
@@ -51,11 +52,14 @@ class FalcoWatch:
         await asyncio.sleep(min(FIRST_LOOK_SECONDS, self.look_seconds))
         while True:
             self.look(time.monotonic())
-            await asyncio.sleep(self.look_seconds)
+            await next_tick(self.look_seconds)
 
     def look(self, now: float) -> None:
         """Looks once and publishes each change."""
-        if not self.reader.looked or self.reader.problem is not None:
+        if not self.reader.looked:
+            return
+        if self.reader.root_problem is not None:
+            self._announce(self.node.look((), now, unlistable=self.reader.root_problem))
             return
         found = self.finder.find(self.reader.sightings, self.pods(), now)
         self.liveness.forget(found.tests)
@@ -63,7 +67,10 @@ class FalcoWatch:
             event = transition_event(transition)
             log.warning(f"falco {transition.state}", extra={"pod": transition.name, "why": event.output})
             self.publish(event)
-        change = self.node.look(_with_version(found.falcos, self.version()), now)
+        self._announce(self.node.look(_with_version(found.falcos, self.version()), now))
+
+    def _announce(self, change: FalcoChange | None) -> None:
+        """Publishes a change of the node's state, and shows the state in the metrics."""
         if change is not None:
             event = node_event(change)
             log.warning(
@@ -85,7 +92,8 @@ class FalcoWatch:
             return {}
         return {
             "falco.state": view.state.value,
-            "falco.pods": [f"{pod.name} {pod.state.value}" for pod in view.pods],
+            "falco.pods": [f"{pod.name} {pod.state.value}" for pod in view.pods[:MOST_NAMED]],
+            "falco.pod_count": len(view.pods),
             "falco.versions": list(view.versions),
         }
 

@@ -6,13 +6,18 @@ agent. One look reads at most 32 KiB of a log, and only of a log that has grown 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import Final
 
 from agent.core.falco_output import LOOKED_AT_BYTES, Output, output_of
 from agent.tail.safe_open import open_beneath
 from agent.tail.types import Source
+
+PASSING_ERRORS: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EIO})
+"""Errors that do not concern the right to read the log: it has just gone, descriptors are short, the disk fails."""
 
 
 class LogPeek:
@@ -21,6 +26,7 @@ class LogPeek:
     def __init__(self, follow_links_into: Sequence[Path]) -> None:
         self._follow_links_into = follow_links_into
         self._seen: dict[Source, tuple[float, Output]] = {}
+        self._unreadable: dict[Source, str] = {}
 
     def look(self, source: Source, wrote_at: float) -> Output:
         """What the log shows now. `wrote_at`: when it last grew."""
@@ -29,8 +35,11 @@ class LogPeek:
             return known[1]
         try:
             now = output_of(*read_ends(source, self._follow_links_into))
-        except OSError:
+        except OSError as error:
+            if error.errno not in PASSING_ERRORS:
+                self._unreadable[source] = _reason(error)
             return Output() if known is None else known[1]
+        self._unreadable.pop(source, None)
         if known is not None:
             # After a rotation the live file does not have the banner, and may not have an alert yet.
             before = known[1]
@@ -38,10 +47,22 @@ class LogPeek:
         self._seen[source] = wrote_at, now
         return now
 
+    def unreadable(self, source: Source) -> str:
+        """Why the log could not be opened at the last look; empty: it could."""
+        return self._unreadable.get(source, "")
+
     def keep_only(self, sources: Set[Source]) -> None:
         """Forgets the logs that are gone."""
         for gone in self._seen.keys() - sources:
             del self._seen[gone]
+        for gone in self._unreadable.keys() - sources:
+            del self._unreadable[gone]
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "permission denied; run the agent as a user who may read it (in the chart: securityContext.runAsUser)"
+    return error.strerror or str(error)
 
 
 def read_ends(source: Source, follow_links_into: Sequence[Path]) -> tuple[bytes, bytes]:

@@ -34,7 +34,10 @@ Accept = Callable[[Lane, str, Span], None]
 class Outbox:
     """The way out for own events."""
 
-    def __init__(self, accept: Accept, budget: Budget, *, node: str, cluster: str) -> None:
+    def __init__(
+        self, accept: Accept, budget: Budget, *, node: str, cluster: str, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        """`changed` is called whenever `pending` has changed."""
         self._accept = accept
         self._budget = budget
         self._node = node
@@ -42,6 +45,7 @@ class Outbox:
         self._started_ns = time.time_ns()
         self._numbers = itertools.count(1)
         self._pending: dict[str, PendingEvent] = {}
+        self._changed = changed
 
     def publish(self, own_event: OwnEvent) -> str:
         """Ships the event once; a crash before CloudWatch has acknowledged it loses it. Returns its id."""
@@ -61,10 +65,11 @@ class Outbox:
     def hold(self, event: PendingEvent) -> None:
         """Keeps the event in `pending`. It ships only with `send`, when the checkpoint that holds it is on disk."""
         self._pending[event.id] = event
+        self._changed()
 
     def send(self, event: PendingEvent, kind: str, lane: Lane) -> None:
         """Ships an event that was held."""
-        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id))
+        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id, self._changed))
 
     def __contains__(self, event_id: str) -> bool:
         """CloudWatch has not acknowledged the event."""
@@ -101,7 +106,8 @@ class Outbox:
     def _keep(self, event: PendingEvent, kind: str, lane: Lane = Lane.URGENT) -> None:
         if len(self._pending) < MOST_PENDING:
             self._pending[event.id] = event
-        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id))
+            self._changed()
+        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id, self._changed))
 
     def _ship(self, event: PendingEvent, kind: str, lane: Lane, acknowledged: Settles | None) -> None:
         span = Span(acknowledged, own=kind, read_at=time.monotonic())
@@ -113,9 +119,11 @@ class Outbox:
 class _Acknowledgement:
     """Removes one event from the pending ones when CloudWatch has acknowledged it."""
 
-    def __init__(self, pending: dict[str, PendingEvent], event_id: str) -> None:
+    def __init__(self, pending: dict[str, PendingEvent], event_id: str, changed: Callable[[], None]) -> None:
         self._pending = pending
         self._id = event_id
+        self._changed = changed
 
     def settle(self, records: int) -> None:
         self._pending.pop(self._id, None)
+        self._changed()

@@ -10,6 +10,7 @@ from pydantic import Field
 from agent.core.pod_metadata import DEFAULT_FIELDS, DEFAULT_LABELS
 from agent.settings.checks import FieldGlobs, LabelGlobs
 from agent.settings.section import Section
+from agent.settings.units import Duration, Size
 
 LONGEST_SECONDS = 365 * 86_400.0
 
@@ -37,21 +38,21 @@ class Enrich(Section):
         "matches decides. The default leaves out the labels that a controller sets.",
     )
     annotations: LabelGlobs = Field([], description="Globs of the pod annotations to add, like `labels`.")
-    wait_seconds: float = Field(
+    wait_seconds: Duration = Field(
         1.0,
         ge=0,
         le=30,
         description="How long an alert may wait for its pod to become known. The API server usually reports a new pod "
         "within a second.",
     )
-    max_bytes: int = Field(
+    max_bytes: Size = Field(
         4096,
         ge=512,
         le=65_536,
         description="Most bytes of metadata added to one alert, so that metadata never makes an alert too big. Names "
         "of labels and annotations that do not fit are listed under `dropped`.",
     )
-    keep_deleted_seconds: float = Field(
+    keep_deleted_seconds: Duration = Field(
         3600.0,
         ge=0,
         le=LONGEST_SECONDS,

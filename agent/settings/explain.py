@@ -5,6 +5,7 @@ Settings are named as people write them. For an unknown name the most similar kn
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from agent.core.redact import MASK, without_passwords
+from agent.settings.units import duration_text, size_text
 
 LONGEST_VALUE = 120
 SECRETS = frozenset({"cloudwatch.external_id"})
@@ -82,7 +84,9 @@ def unknown_variable(model: type[BaseModel], prefix: str, name: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """The value as a Python literal, without passwords in URLs, and shortened in the middle when it is long."""
+    """The value in quotes if it is text, without passwords in URLs, and shortened in the middle when it is long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     try:
         text = without_passwords(repr(value))
     except (ValueError, RecursionError):
@@ -97,8 +101,18 @@ def _printable_key(dotted: str) -> str:
 
 
 def printable(dotted: str, value: Any) -> str:
-    """The value of a setting for the table of `falcowatch check`, without secrets."""
-    return MASK if value and dotted in SECRETS else without_passwords(str(value))
+    """The value of a setting as people write it, without secrets: `16MiB`, `30s`, `true`, `["*"]`, `not set`."""
+    if value and dotted in SECRETS:
+        return MASK
+    if value is None or value == "":
+        return "not set"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | dict):
+        return without_passwords(json.dumps(value, default=str, ensure_ascii=False))
+    if isinstance(value, int | float) and dotted.endswith(("_bytes", "_seconds")):
+        return size_text(int(value)) if dotted.endswith("_bytes") else duration_text(value)
+    return without_passwords(f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def section_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:

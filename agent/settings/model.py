@@ -37,6 +37,7 @@ from agent.settings.enrich import Enrich
 from agent.settings.explain import WHOLE_SENTENCES
 from agent.settings.seal import Seal
 from agent.settings.section import Section
+from agent.settings.units import Duration, Size
 
 MIB = 1024 * 1024
 LARGEST_BYTES = 1 << 50
@@ -67,22 +68,26 @@ class Tail(Section):
     start_at: Literal["beginning", "end"] = Field(
         "beginning", description="Where to start in a file that was never seen before."
     )
-    scan_seconds: PositiveFloat = Field(
-        1.0, le=60, description="Time between two scans of the directories. Where inotify works, writes wake the agent."
+    scan_seconds: Duration = Field(
+        1.0,
+        gt=0,
+        le=60,
+        description="Time between two scans of the directories. Where inotify works, writes wake the agent.",
     )
-    max_record_bytes: int = Field(
+    max_record_bytes: Size = Field(
         MIB,
         ge=1024,
         le=16 * MIB,
         description="Longest record, after joining partial lines. The default is CloudWatch's limit for one event; a "
         "longer record is shortened.",
     )
-    partial_seconds: PositiveFloat = Field(
+    partial_seconds: Duration = Field(
         30.0,
+        gt=0,
         le=LONGEST_SECONDS,
         description="How long to wait for the last part of a record. After that it ships incomplete and marked.",
     )
-    retain_deleted_bytes: int = Field(
+    retain_deleted_bytes: Size = Field(
         256 * MIB,
         ge=0,
         le=LARGEST_BYTES,
@@ -103,13 +108,13 @@ class FalcoRules(Section):
         "ship",
         description="Lines that are not alerts (Falco's errors, banners): `ship` them wrapped in JSON, or `drop`.",
     )
-    silent_seconds: float = Field(
+    silent_seconds: Duration = Field(
         900.0,
         ge=0,
         le=LONGEST_SECONDS,
         description="When Falco writes nothing for this long, the agent announces it; 0: never.",
     )
-    missing_seconds: float = Field(
+    missing_seconds: Duration = Field(
         300.0,
         ge=0,
         description="When no Falco of this node has been read for this long (there is none, the `tail` settings do not "
@@ -127,7 +132,7 @@ class FalcoRules(Section):
         ["container.id", "proc.name", "fd.name"],
         description="Output fields that must be equal, together with the rule, for two alerts to be identical.",
     )
-    express_bytes: int = Field(
+    express_bytes: Size = Field(
         8 * MIB,
         ge=0,
         le=LARGEST_BYTES,
@@ -162,14 +167,16 @@ class CloudWatch(Section):
         "difference and never changes it.",
     )
     log_class: Literal["STANDARD", "INFREQUENT_ACCESS"] | None = Field(
-        None, description="Class of a log group that the agent creates."
+        None,
+        description="Class of a log group that the agent creates. With `INFREQUENT_ACCESS`, AWS does not say whether "
+        "`resume: exact` can read events back; `falcowatch check` tries it.",
     )
     kms_key_id: str | None = Field(None, max_length=256, description="KMS key of a log group that the agent creates.")
     tags: dict[str, str] = Field({}, max_length=50, description="Tags of a log group that the agent creates.")
     deletion_protection: bool | None = Field(
         None, description="Deletion protection of a log group that the agent creates."
     )
-    linger_seconds: float = Field(
+    linger_seconds: Duration = Field(
         0.5,
         ge=0,
         le=60,
@@ -207,8 +214,11 @@ class CloudWatch(Section):
         "`retention_days`, or more than 2 hours ahead. `adjust`: ship it under the time of its delivery, and say so in "
         "`falcowatch.time`. `reject`: write it to the dead letters.",
     )
-    timeout_seconds: PositiveFloat = Field(
-        30.0, le=300, description="Longest duration of one request, from connecting to the last byte of the answer."
+    timeout_seconds: Duration = Field(
+        30.0,
+        gt=0,
+        le=300,
+        description="Longest duration of one request, from connecting to the last byte of the answer.",
     )
 
 
@@ -242,17 +252,17 @@ class Settings(Section):
     state_dir: SomePath = Field(
         Path("/var/lib/falcowatch"), description="Directory for the checkpoint, the dead letters and the lock file."
     )
-    memory_budget_bytes: int = Field(
+    memory_budget_bytes: Size = Field(
         16 * MIB,
         ge=2 * MIB,
         le=LARGEST_BYTES,
         description="Bytes of records that were read and are not yet acknowledged. This number bounds the agent's "
         "memory.",
     )
-    drain_seconds: float = Field(
+    drain_seconds: Duration = Field(
         30.0, ge=0, le=LONGEST_SECONDS, description="Time to ship the records that were read, after SIGTERM."
     )
-    heartbeat_seconds: float = Field(
+    heartbeat_seconds: Duration = Field(
         300.0,
         ge=0,
         le=LONGEST_SECONDS,

@@ -101,6 +101,8 @@ def _with_text_keys(value: Any) -> Any:
 
 
 def _key_text(key: Hashable) -> str:
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
     try:
         return str(key)
     except ValueError:

@@ -113,11 +113,15 @@ class Deliverer:
         self._occasional = Occasional()
         self._creating = asyncio.Lock()
         self._created_at: dict[Destination, float] = {}
-        self._draining = asyncio.Event()
+        self._draining = False
+        self._waits: set[asyncio.Event] = set()
+        """One for each delivery that waits for its next attempt."""
 
     def drain(self) -> None:
         """Deliveries that wait for their next attempt try now."""
-        self._draining.set()
+        self._draining = True
+        for wait in self._waits:
+            wait.set()
 
     async def deliver(self, queue: StreamQueue, batch: Batch, lease: Lease) -> list[Rejection]:
         """Returns when CloudWatch has accepted the batch, except for the returned events."""
@@ -192,7 +196,7 @@ class Deliverer:
             self._slots.throttled(queue.lane)
         if not isinstance(error, Throttled):  # a throttled account must not get further batches instead
             lease.release()
-        await self._wait(error, backoff_for(rule, queue.lane).seconds(failures.counted, random.random()))
+        await self._wait(queue, error, backoff_for(rule, queue.lane).seconds(failures.counted, random.random()))
         if rule.action is Action.REOPEN and failures.counted % REOPEN_AFTER_DENIALS == 0:
             await self._sink.reopen()
 
@@ -271,21 +275,25 @@ class Deliverer:
             log.info("stream created", extra={"group": destination.group, "stream": destination.stream})
             return None
 
-    async def _wait(self, error: PutError, seconds: float) -> None:
+    async def _wait(self, queue: StreamQueue, error: PutError, seconds: float) -> None:
         condition = self._condition
         condition.last_failed_at = self._monotonic()
         condition.denied = str(error) if isinstance(error, Denied | Refused) else None
         condition.troubled += 1
+        ended = asyncio.Event()
+        if not self._draining:
+            self._waits.add(ended)
+            queue.retries.append(ended)
         try:
-            if self._draining.is_set():
-                await asyncio.sleep(seconds)
-                return
             async with asyncio.timeout(seconds):
-                await self._draining.wait()
+                await ended.wait()
         except TimeoutError:
             return
         finally:
             condition.troubled -= 1
+            self._waits.discard(ended)
+            if ended in queue.retries:
+                queue.retries.remove(ended)
 
     def _note_failure(self, error: PutError, queue: StreamQueue) -> None:
         self._telemetry.retries.labels(error.reason).inc()

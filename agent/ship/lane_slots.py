@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.core.values import Lane
+from agent.core.values import Destination, Lane
 from agent.flow.slots import Slots
 
 HUNG_SECONDS: Final = {Lane.URGENT: 0.5, Lane.ROUTINE: 5.0, Lane.OTHER: 5.0}
@@ -23,11 +23,11 @@ class LaneSlots:
         self.shared = Slots(concurrency)
         self._other = Slots(1)
 
-    async def acquire(self, lane: Lane) -> None:
-        await self._of(lane).acquire(urgent=lane is Lane.URGENT)
+    async def acquire(self, lane: Lane, destination: Destination) -> None:
+        await self._of(lane).acquire(urgent=lane is Lane.URGENT, stream=(lane, destination))
 
-    def release(self, lane: Lane) -> None:
-        self._of(lane).release(urgent=lane is Lane.URGENT)
+    def release(self, lane: Lane, destination: Destination) -> None:
+        self._of(lane).release(urgent=lane is Lane.URGENT, stream=(lane, destination))
 
     def succeeded(self, lane: Lane) -> None:
         if lane is Lane.ROUTINE:
@@ -42,20 +42,21 @@ class LaneSlots:
 
 
 class Lease:
-    """One slot of a lane, held or not."""
+    """One slot for a stream of a lane, held or not."""
 
-    def __init__(self, slots: LaneSlots, lane: Lane, *, held: bool = False) -> None:
+    def __init__(self, slots: LaneSlots, lane: Lane, destination: Destination, *, held: bool = False) -> None:
         self._slots = slots
         self._lane = lane
+        self._destination = destination
         self._held = held
 
     async def acquire(self) -> None:
         """Waits for a slot unless one is held."""
         if not self._held:
-            await self._slots.acquire(self._lane)
+            await self._slots.acquire(self._lane, self._destination)
             self._held = True
 
     def release(self) -> None:
         if self._held:
             self._held = False
-            self._slots.release(self._lane)
+            self._slots.release(self._lane, self._destination)

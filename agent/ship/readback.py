@@ -1,8 +1,9 @@
 """After a crash: asks CloudWatch which of the intended records have arrived. The streams are read in parallel.
 
 GetLogEvents shows an event some moments after PutLogEvents accepted it, so missing records are looked for again for at
-most ARRIVAL_SECONDS. Without the permission to read, or when a stream cannot be read, no record counts as arrived and
-all are sent again. While CloudWatch does not answer, this module waits: no record could be sent either.
+most ARRIVAL_SECONDS. Without the permission to read, or when a stream cannot be read (the class of its group may not
+support it), no record counts as arrived and all are sent again. While CloudWatch does not answer, this module waits: no
+record could be sent either.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ LOOK_SECONDS: Final = 0.5
 
 NEARBY_MS: Final = 1_000
 """Ranges closer than this are read in one call: an account has only ten GetLogEvents calls a second."""
+
+MOST_UNEXPECTED: Final = 10
+"""Answers in a row that no rule explains. Behind them is no outage, in which nothing could be sent either: CloudWatch
+or a proxy refuses GetLogEvents alone, and waiting would keep the agent from reading for ever."""
 
 BACKOFF: Final = Backoff(0.5, 20.0)
 
@@ -80,7 +85,7 @@ async def _look(
     sink: ReadableSink, stream: Destination, start_ms: int, end_ms: int, wanted: Set[RecordId], found: set[RecordId]
 ) -> bool:
     """Adds the wanted records that are in the stream to `found`. False: the stream cannot be read."""
-    failures = 0
+    failures = unexpected = 0
     while True:
         try:
             async for _, message in sink.read_back(stream, start_ms, end_ms):
@@ -90,10 +95,12 @@ async def _look(
         except Missing:
             return False  # without a stream there are no events
         except PutError as error:
-            if not _may_pass(error):
+            unexpected += error.reason == "unexpected"
+            if not _may_pass(error) or unexpected >= MOST_UNEXPECTED:
                 log.error(
                     "records that arrived before the crash cannot be read back and may be sent again; "
-                    "cloudwatch.resume: exact needs the permission logs:GetLogEvents",
+                    "cloudwatch.resume: exact needs the permission logs:GetLogEvents, "
+                    "and a log group whose class supports it",
                     extra={"group": stream.group, "stream": stream.stream, "why": str(error)},
                 )
                 return False

@@ -121,6 +121,10 @@ class Shipper:
         self._deliverer.drain()
         await self._idle.wait()
 
+    def held_bytes(self, lane: Lane) -> int:
+        """What the lane holds of the budget."""
+        return sum(queue.held_bytes for queue in self.queues if queue.lane is lane)
+
     @property
     def slots(self) -> Slots:
         """The slots that routine and urgent requests share."""
@@ -165,7 +169,7 @@ class Shipper:
             await queue.arrived.wait()
             await queue.until_room(HUNG_SECONDS[queue.lane], self._monotonic)
             await self._until_due(queue, pace)
-            await self._slots.acquire(queue.lane)
+            await self._slots.acquire(queue.lane, queue.destination)
             if not queue.filled:
                 pace.spend()
             batch = queue.take()
@@ -191,7 +195,7 @@ class Shipper:
 
     async def _ship(self, queue: StreamQueue, batch: Batch) -> None:
         """Delivers a batch with the slot that was taken for it, and keeps the rejected events as dead letters."""
-        lease = Lease(self._slots, queue.lane, held=True)
+        lease = Lease(self._slots, queue.lane, queue.destination, held=True)
         try:
             if self._journal is not None:
                 await self._write_intent(self._journal, queue, batch)

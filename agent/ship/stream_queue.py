@@ -4,13 +4,15 @@ AWS has ignored sequence tokens since 2023 and accepts parallel puts to one stre
 endpoint still enforces tokens, the stream gets one put at a time, with the token that the endpoint named.
 
 The number of deliveries that may send at the same time is bounded. In the urgent lane a request that hangs leaves its
-place to a new batch, up to MOST_HUNG requests; beyond that, the oldest of them is hedged.
+place to a new batch, up to MOST_HUNG requests; beyond that, the oldest of them is hedged. Whenever the stream accepts
+an urgent batch, the batch that has waited longest for its next attempt is sent at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -49,9 +51,13 @@ class StreamQueue:
         """Set while a whole batch waits, and for ever once the shipper drains."""
         self.under_way: dict[Batch, float] = {}
         """Batches that are taken and not settled → when their oldest record was read."""
+        self.held_bytes = 0
+        """What the queue holds of the budget."""
         self.last_accepted_at = float("-inf")
         """When the stream last accepted an event, in seconds of the monotonic clock."""
         self.entity_refused = False
+        self.retries: deque[asyncio.Event] = deque()
+        """Set one of them, and a batch that waits for its next attempt is sent at once. Longest wait first."""
         self._draining = False
         self._tokens = sequence_tokens
         self._token: str | None = None
@@ -63,6 +69,7 @@ class StreamQueue:
 
     def add(self, span: Span) -> None:
         self.waiting.add(span)
+        self.held_bytes += span.held_bytes
         self.arrived.set()
         self._hurry_if_filled()
 
@@ -92,11 +99,13 @@ class StreamQueue:
 
     def settled(self, batch: Batch) -> None:
         del self.under_way[batch]
+        self.held_bytes -= batch.held_bytes
 
     def replace(self, batch: Batch, *parts: Batch) -> None:
         """The parts of the batch are delivered instead of the batch."""
         oldest = self.under_way.pop(batch)
         self.under_way.update(dict.fromkeys(parts, oldest))
+        self.held_bytes += sum(part.held_bytes for part in parts) - batch.held_bytes
 
     @property
     def records(self) -> int:
@@ -130,6 +139,8 @@ class StreamQueue:
     def note_accepted(self, attempt: Attempt, now: float) -> None:
         """The stream has accepted the attempt; requests that must have got lost before it are sent once more."""
         self.last_accepted_at = now
+        if self.lane is Lane.URGENT and self.retries:
+            self.retries.popleft().set()
         seconds = max(LOST_AFTER_SECONDS, LOST_AFTER_FACTOR * (now - attempt.started_at))
         for other in self._hung:
             if other is not attempt and other.last_request_at < now - seconds:

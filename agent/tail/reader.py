@@ -17,6 +17,7 @@ from typing import Final
 
 from agent.core.proof.segment import Statement
 from agent.errors import DiscoveryError
+from agent.flow.ticks import seconds_to_tick
 from agent.tail.checkpoint import Position, Restored
 from agent.tail.descriptor_turns import DescriptorTurns
 from agent.tail.discovery import Discovery
@@ -80,7 +81,8 @@ class Reader:
                         wait_seconds = min(scan_seconds, soon_seconds)
                         soon_seconds *= 2
                     else:
-                        wait_seconds, soon_seconds = scan_seconds, SOON_SECONDS
+                        now = asyncio.get_running_loop().time()
+                        wait_seconds, soon_seconds = seconds_to_tick(now, scan_seconds), SOON_SECONDS
                     try:
                         async with asyncio.timeout(wait_seconds):
                             await self._scan_now.wait()
@@ -105,6 +107,11 @@ class Reader:
         return self._turns.waiting
 
     @property
+    def root_problem(self) -> str | None:
+        """Why the log root cannot be listed. None: it can."""
+        return self._root_problem
+
+    @property
     def looked(self) -> bool:
         return self.looks > 0
 
@@ -118,6 +125,7 @@ class Reader:
             offsets = tuple(sorted({*known.settled_out_of_order, *settled[file_id]}))
             positions[file_id] = replace(known, settled_out_of_order=offsets)
         self._reading.allowed.set()
+        self._reading.moved.set()
 
     @property
     def files(self) -> Iterator[TrackedFile]:
@@ -130,6 +138,11 @@ class Reader:
             if file.is_same(found):
                 return file.source.root.joinpath(*found.relative)
         return file.path
+
+    @property
+    def is_busy(self) -> bool:
+        """Some open file is not read to its end and settled, or the next scan has to show that it is."""
+        return any(tailer.files for tailer in self._not_idle)
 
     @property
     def in_flight(self) -> int:
@@ -208,6 +221,7 @@ class Reader:
     def _scan(self, inotify: Inotify, tasks: asyncio.TaskGroup) -> None:
         """Looks at what there is, and tells each tailer about its source."""
         self._scan_now.clear()
+        known = len(self._reading.positions)
         changed = inotify.changed_directories()
         if self.looks % CLOSE_SCAN_EVERY == 0 or self._root_problem is not None:
             changed = None  # some file systems report nothing
@@ -233,6 +247,8 @@ class Reader:
         self._known_files.judge(self._tailers)
         release_excess(list(self._not_idle), self._reading)
         self._known_files.forget_positions(self._tailers)
+        if self.is_busy or len(self._reading.positions) != known:
+            self._reading.moved.set()
 
     def _discovered(self, changed: Set[Path] | None) -> Found:
         try:
@@ -265,6 +281,7 @@ class Reader:
             del self._by_directory[tailer.directory]
 
     def _wake(self, directory: Path) -> None:
+        self._reading.moved.set()
         for tailer in self._by_directory.get(directory, ()):
             try:
                 tailer.wake()

@@ -12,7 +12,9 @@ import asyncio
 class Saves:
     """Shared by the tailers, which wait, and the save loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, moved: asyncio.Event) -> None:
+        """`moved` wakes the save loop."""
+        self._moved = moved
         self.wanted = asyncio.Event()
         """Somebody waits for a save."""
         self.has_loop = False
@@ -29,6 +31,7 @@ class Saves:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self.wanted.set()
+        self._moved.set()
         await waiter
 
     def begin(self) -> list[asyncio.Future[None]]:

@@ -161,10 +161,14 @@ class Reading:
     matcher: UrgentMatcher | None = None
     """Finds urgent alerts in a backlog. None: no urgent scan."""
     express_bytes: int = 0
-    """The urgent scan starts when a source has a longer backlog than this."""
+    """The urgent scan starts when a source has a longer backlog than this, or when reading waits for the budget."""
+    urgent_bytes: Callable[[], int] = lambda: 0
+    """What the urgent lane holds of the budget."""
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the urgent scan that has its window in memory."""
-    saves: Saves = field(default_factory=Saves)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something was read or found that the checkpoint may have to hold. The save loop clears it."""
+    saves: Saves = field(init=False)
     """Waited for before the files of a new source are read."""
     partials: PartialBytes = field(init=False)
     """The bytes of partial records in all files."""
@@ -172,4 +176,5 @@ class Reading:
     """Taken for each chunk: a chunk is delivered before the next one is read, and a flood does not starve the loop."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "saves", Saves(self.moved))
         object.__setattr__(self, "partials", PartialBytes(self.budget, self.settings.max_record_bytes))

@@ -2,7 +2,8 @@
 
 One sweep is one task. It goes over all open files of the source, each from where the last sweep or the ordinary
 reading has arrived, up to its last whole line. Urgent alerts use the reserved share of the budget, so they ship
-although the ordinary reading waits. Compressed files are left to the ordinary reading.
+although the ordinary reading waits. `flow.shares` decides when the scan goes ahead, and how much it may take.
+Compressed files are left to the ordinary reading.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 from agent.core.reading.records import Records, without
 from agent.core.reading.scan_ledger import ScanEntry
+from agent.flow.shares import may_scan_ahead, must_scan_ahead
 from agent.tail.tracked_file import TrackedFile
 from agent.tail.types import Reading
 
@@ -41,7 +43,10 @@ class UrgentScan:
 
     def is_due(self) -> bool:
         """Whether a sweep is to be started. A running sweep goes on with bytes that were written in the meantime."""
-        if sum(file.unread for file in self._files) <= self._reading.express_bytes:
+        reading = self._reading
+        unread = sum(file.unread for file in self._files)
+        is_needed = must_scan_ahead(unread, reading.express_bytes, reading.budget.waiting_seconds)
+        if not is_needed or not self._may_take_more:
             return False
         self._wanted = True
         return not self._sweeping
@@ -59,13 +64,18 @@ class UrgentScan:
             self._sweeping = False
 
     async def _scan(self, file: TrackedFile) -> None:
-        while file in self._files and len(file.scan_ledger) < MOST_AHEAD:
+        # When the urgent lane holds its share, this sweep ends. The next look at the source starts another one.
+        while file in self._files and len(file.scan_ledger) < MOST_AHEAD and self._may_take_more:
             # One window in memory for all sources together, however many backlogs there are.
             async with self._reading.scanning:
                 # While this waited, the file may have been closed.
                 if file not in self._files or not await self._scan_window(file):
                     return
             await asyncio.sleep(0)
+
+    @property
+    def _may_take_more(self) -> bool:
+        return may_scan_ahead(self._reading.urgent_bytes(), self._reading.budget.limit_bytes)
 
     async def _scan_window(self, file: TrackedFile) -> bool:
         """Returns whether there may be another window."""

@@ -38,22 +38,22 @@ def worst(findings: Sequence[Finding]) -> Level:
 def blindness(falco: Falco) -> Iterator[Finding]:
     """Whether the agent sees no alert of a Falco on this node, or only alerts as text."""
     view = falco.view
-    if view is None or not view.is_blind:
-        return
+    if view is None or not view.is_blind or view.unlistable:
+        return  # the check `read` tells of a log root that cannot be listed
     what = f"{_sentence(view)} This has lasted {duration(view.blind_seconds)}."
     match view.state:
         case FalcoState.ELSEWHERE:
             is_only = all(pod.state is FalcoState.ELSEWHERE for pod in view.pods)
             headline = "Falco is on this node, but is not read" if is_only else "A Falco on this node is not read"
             remedy = (
-                "Set these values (in the chart: below config) so that its log is read. docs/falco-state.md explains "
-                "the states."
+                "Change this so that its log is read. In the chart, falco.namespace stands for tail.namespace; other "
+                "settings are below config. docs/falco-state.md explains the states."
             )
             yield Finding(Level.TROUBLE, what, remedy, headline)
         case FalcoState.TEXT:
             remedy = (
-                "Set json_output: true in Falco's configuration (in Falco's chart: falco.json_output). Text ships as "
-                "it is; rules, priorities and pods cannot be queried."
+                "In Falco's chart, the value is falco.json_output. The text ships with its priority; rules and pods "
+                "cannot be queried."
             )
             yield Finding(Level.TROUBLE, what, remedy, "Falco prints text, not JSON")
         case _:
@@ -73,7 +73,8 @@ def falco_hints(falco: Falco) -> Iterator[Finding]:
         yield Finding(
             Level.ATTENTION,
             what,
-            "Check that Falco's pod on this node is running: kubectl -n falco get pods -o wide; kubectl -n falco logs.",
+            "Check that Falco's pod on this node is running: kubectl get pods -A -o wide | grep falco. Then read its "
+            "log with kubectl logs.",
             "Falco is silent",
         )
     if falco.syscall_drops:

@@ -62,8 +62,10 @@ class ScriptedEndpoint:
 
 
 @asynccontextmanager
-async def scripted_endpoint(*script: Answer) -> AsyncIterator[ScriptedEndpoint]:
-    endpoint = ScriptedEndpoint(list(script))
+async def scripted_endpoint(
+    *script: Answer, make: type[ScriptedEndpoint] = ScriptedEndpoint
+) -> AsyncIterator[ScriptedEndpoint]:
+    endpoint = make(list(script))
     application = web.Application(client_max_size=16 * 1024 * 1024, handler_args={"auto_decompress": False})
     application.router.add_route("*", "/{path:.*}", endpoint.answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)

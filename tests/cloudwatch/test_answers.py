@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 import pytest
+from aiohttp import web
 
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
 from agent.cloudwatch.http_session import MOST_BODY_BYTES, MOST_PAGE_BYTES
@@ -14,7 +15,7 @@ from agent.core.values import Destination
 from agent.errors import PutError, Unavailable
 from agent.settings.model import CloudWatch
 from tests.cloudwatch.clients import client_of
-from tests.cloudwatch.scripted_endpoint import JSON, Answer, scripted_endpoint
+from tests.cloudwatch.scripted_endpoint import JSON, Answer, ScriptedEndpoint, scripted_endpoint
 from tests.cloudwatch.test_put import events
 
 HERE = Destination("falco", "node-1")
@@ -174,6 +175,30 @@ async def test_a_success_with_values_of_the_wrong_type_is_an_outcome(reply: obje
 
     assert isinstance(failed["put"], Unavailable)
     assert failed["put"].reason == "unexpected"
+
+
+async def test_events_without_a_message_are_left_out_when_a_stream_is_read_back() -> None:
+    page = {"events": [{"timestamp": 1}, {"message": "no time"}, {}], "nextForwardToken": "t"}
+    async with scripted_endpoint() as endpoint, client_of(endpoint) as client:
+        endpoint.otherwise = Answer(200, orjson.dumps(page))
+        found = [event async for event in client.read_back(HERE, 7, 9)]
+
+    assert found == [(7, "no time")] * 2
+
+
+async def test_pages_without_an_end_are_read_up_to_a_bound() -> None:
+    number = iter(range(1_000_000))
+
+    class Endless(ScriptedEndpoint):
+        async def answer(self, request: web.Request) -> web.Response:
+            await request.read()
+            body = orjson.dumps({"events": [], "nextForwardToken": f"t{next(number)}"})
+            return web.Response(body=body, headers={"Content-Type": JSON})
+
+    async with scripted_endpoint(make=Endless) as endpoint, client_of(endpoint) as client:
+        assert [event async for event in client.read_back(HERE, 0, 9)] == []
+
+    assert next(number) == 200
 
 
 @pytest.mark.parametrize("depth", [400, 990, 1020, 1100, 100_000])

@@ -91,6 +91,23 @@ def test_the_expected_token_comes_along():
     assert error.expected == "49"
 
 
+@pytest.mark.parametrize("code", ["AccessDeniedException", "x" * 1_000_000])
+def test_the_words_of_an_answer_take_a_bounded_part_of_a_message(code: str):
+    answer = answered(code)
+    answer.response["Error"]["Message"] = "m" * 1_000_000
+    error = outcome(answer)
+
+    assert len(str(error)) <= 1000
+    assert "falco node-1" in str(error)
+
+
+def test_a_token_that_cannot_be_one_is_not_sent_back():
+    error = outcome(answered("InvalidSequenceTokenException", expectedSequenceToken="t" * 1_000_000))
+
+    assert isinstance(error, WrongToken)
+    assert error.expected is None
+
+
 def test_what_aws_says_of_an_invalid_batch_is_not_repeated():
     assert "said" not in str(outcome(answered("InvalidParameterException")))
     assert "said" in str(outcome(answered("AccessDeniedException")))

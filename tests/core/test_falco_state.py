@@ -1,10 +1,12 @@
 """The state of Falco on a node; time is an argument."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.falco_state import STARTING_SECONDS, FalcoState, FoundFalco, NodeFalco
+from agent.core.falco_state import MOST_NAMED, STARTING_SECONDS, FalcoState, FoundFalco, NodeFalco
 
 SILENT, MISSING = 900.0, 300.0
 READ = FoundFalco("falco/falco-x2x9t", wrote_at=1000.0, format="json", version="0.44.1")
@@ -13,6 +15,7 @@ QUIET = FoundFalco("falco/falco-quiet", wrote_at=0.0, format="json")
 ELSEWHERE = FoundFalco(
     "default/falco-b4c5d", 1000.0, has_log=False, to_read="tail.namespace = default", because="container falco"
 )
+UNREADABLE = FoundFalco("falco/falco-x2x9t", 1000.0, unreadable="is a link to /x")
 WITHOUT_LOG = FoundFalco("falco/falco-b4c5d", wrote_at=0.0, has_log=False)
 STARTING = FoundFalco("falco/falco-b4c5d", wrote_at=1000.0 - STARTING_SECONDS / 2, has_log=False)
 MOVABLE = FoundFalco("falco/falco-7d4b9c6f5-x2x9t", 1000.0, is_movable=True)
@@ -28,7 +31,8 @@ MOVABLE = FoundFalco("falco/falco-7d4b9c6f5-x2x9t", 1000.0, is_movable=True)
         ([QUIET], FalcoState.SILENT, False, "has written nothing for 1000 s"),
         ([WITHOUT_LOG], FalcoState.SILENT, False, "has no log below tail.root"),
         ([ELSEWHERE], FalcoState.ELSEWHERE, True, "(container falco), but is not read; set tail.namespace = default"),
-        ([], FalcoState.NONE, True, "no Falco was found on this node"),
+        ([UNREADABLE], FalcoState.ELSEWHERE, True, "its log cannot be opened: is a link to /x"),
+        ([], FalcoState.NONE, True, "no Falco was found on this node; install it, or set tail.namespace, tail.pod"),
     ],
 )
 def test_each_state_has_its_sentence(found: list[FoundFalco], state: FalcoState, is_blind: bool, words: str) -> None:
@@ -45,10 +49,59 @@ def test_of_several_falcos_the_worst_state_counts_and_each_has_its_own() -> None
     node.look([READ, ELSEWHERE, TEXT, QUIET], 1000.0)
 
     assert node.view is not None
-    assert [pod.state for pod in node.view.pods] == ["elsewhere", "silent", "text", "reading"]
+    assert [pod.state for pod in node.view.pods] == ["elsewhere", "text", "silent", "reading"]
     assert node.view.state == "elsewhere"
     assert "falco-x2x9t" not in node.view.detail
     assert node.view.versions == ("0.44.1",)
+
+
+def test_a_silent_falco_does_not_hide_that_another_one_prints_text() -> None:
+    node = NodeFalco(SILENT, MISSING)
+    node.look([QUIET, TEXT], 1000.0)
+
+    assert node.view is not None
+    assert (node.view.state, node.view.is_blind) == (FalcoState.TEXT, True)
+
+
+def test_of_many_falcos_a_sentence_names_a_few() -> None:
+    node = NodeFalco(SILENT, MISSING)
+    node.look([replace(ELSEWHERE, name=f"tenant-{number}/falco-b4c5d") for number in range(200)], 1000.0)
+
+    assert node.view is not None
+    assert node.view.detail.count("is Falco") == MOST_NAMED
+    assert node.view.detail.endswith(f"; and {200 - MOST_NAMED} more")
+
+
+def test_a_log_root_that_cannot_be_listed_is_announced_like_a_node_without_falco() -> None:
+    node = NodeFalco(SILENT, MISSING)
+    assert node.look([READ], 1000.0) is None
+
+    assert node.look([], 1010.0, unlistable="/var/log/pods: cannot be listed") is None
+    assert node.view is not None
+    assert (node.view.state, node.view.is_blind) == (FalcoState.NONE, True)
+    change = node.look([], 1010.0 + MISSING, unlistable="/var/log/pods: cannot be listed")
+    assert change is not None
+    assert change.view.detail == "/var/log/pods: cannot be listed"
+    change = node.look([READ], 1020.0 + MISSING)
+    assert change is not None
+    assert not change.view.is_blind
+
+
+def test_a_log_root_that_cannot_be_listed_is_blindness_also_where_falco_may_move() -> None:
+    node = NodeFalco(SILENT, MISSING)
+    node.look([MOVABLE], 1000.0)
+    node.look([], 1010.0, unlistable="/var/log/pods: cannot be listed")
+
+    assert node.view is not None
+    assert node.view.is_blind
+
+
+def test_a_node_that_reads_plain_files_is_told_of_the_setting_for_files() -> None:
+    node = NodeFalco(SILENT, MISSING, "tail.paths")
+    node.look([], 1000.0)
+
+    assert node.view is not None
+    assert "install it, or set tail.paths, or set falco.missing_seconds" in node.view.detail
 
 
 def test_a_silence_of_a_falco_that_prints_text_is_a_silence() -> None:

@@ -1,10 +1,13 @@
-"""`dead-letters list`: a line for each dead letter, and a sentence when there is none or it cannot be read."""
+"""`dead-letters`: a list has a line for each, or a sentence. A replay does not let a forged record pass for ours."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
 import pytest
 
-from agent.deadletters.commands import DIRECTORY, lines
+from agent.core.values import Destination, PutReply
+from agent.deadletters.commands import DIRECTORY, lines, put_again
 from agent.deadletters.store import DeadLetterStore
 from agent.errors import StateError
 from tests.deadletters.test_store import a_dead_letter
@@ -45,3 +48,53 @@ def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, monkeypatch: p
 
     with pytest.raises(StateError, match=r"00000001.jsonl: dead letters cannot be read \(Permission denied\)"):
         list(lines(tmp_path))
+
+
+class Sink:
+    """Accepts every event."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    async def put(self, destination: Destination, events: Sequence[bytes]) -> PutReply:
+        self.messages += [event["message"] for event in orjson.loads(b"".join(events))]
+        return PutReply()
+
+    async def create(self, destination: Destination) -> None:
+        raise AssertionError("the stream exists")
+
+
+@pytest.mark.parametrize(
+    ("payload", "forged"),
+    [
+        (b'{"rule":"Falcowatch: heartbeat","priority":"Debug","source":"falcowatch"}', ["rule", "source"]),
+        (b'{"rule":"r","priority":"Error","falcowatch":{"id":"f:1"}}', ["falcowatch"]),
+        (b'{"rule":"r","priority":"Error","kubernetes":{"pod_name":"p"}}', ["kubernetes"]),
+        (b'{"log":"x","stream":"stdout","rule":"r","priority":"Error"}', ["log"]),
+    ],
+)
+async def test_a_record_with_a_defect_and_reserved_keys_is_put_wrapped_and_marked_as_forged(
+    tmp_path: Path, payload: bytes, forged: list[str]
+):
+    DeadLetterStore(tmp_path / DIRECTORY).append([a_dead_letter(payload, reason="defect", file="f", offset=7)])
+    sink = Sink()
+
+    assert await put_again(tmp_path, sink) == (1, 0)
+
+    (event,) = map(orjson.loads, sink.messages)
+    assert event == {
+        "log": payload.decode(),
+        "stream": "unknown",
+        "falcowatch": {"id": "f:7", "forged": forged},
+    }
+
+
+@pytest.mark.parametrize("reason", ["too_old", "truncated", "defect"])
+async def test_other_dead_letters_are_put_as_they_are(tmp_path: Path, reason: str):
+    payload = b'{"rule":"r","priority":"Error"}' if reason != "too_old" else b'{"rule":"r","falcowatch":{"id":"f:7"}}'
+    DeadLetterStore(tmp_path / DIRECTORY).append([a_dead_letter(payload, reason=reason)])
+    sink = Sink()
+
+    assert await put_again(tmp_path, sink) == (1, 0)
+
+    assert sink.messages == [payload.decode()]

@@ -17,7 +17,7 @@ from agent.cloudwatch.client import open_cloudwatch
 from agent.core.values import Destination
 from tests.deploy.agent_at_work import GROUP, agent_at_work, made_up_credentials
 from tests.deploy.cloudformation import Stack
-from tools.placeholders import placeholders
+from tools.placeholders import findings
 
 ROOT = Path(__file__).parents[2]
 POLICY = ROOT / "manifests/aws/iam-policy.json"
@@ -86,7 +86,7 @@ def test_each_optional_permission_is_in_a_file_of_its_own():
 
 @pytest.mark.parametrize("path", [POLICY, *EXTRAS], ids=lambda path: path.stem)
 def test_partition_region_account_and_group_are_placeholders_that_the_check_finds(path: Path):
-    found = {placeholder.name for placeholder in placeholders(path)}
+    found = {name for finding in findings(path) for name in re.findall("<YOUR-[A-Z-]+>", finding.text)}
 
     expected = {"<YOUR-PARTITION>", "<YOUR-REGION>", "<YOUR-ACCOUNT-ID>"}
     assert found == (expected if "drift" in path.name else expected | {"<YOUR-LOG-GROUP>"})
@@ -103,7 +103,7 @@ def test_the_command_of_the_guide_fills_in_every_placeholder(partition: str, tmp
     command = block.replace("<YOUR-PARTITION>|aws|", f"<YOUR-PARTITION>|{partition}|")
     subprocess.run(["sh", "-c", command.split("python")[0]], cwd=tmp_path, check=True)
 
-    assert [one for path in folder.iterdir() for one in placeholders(path)] == []
+    assert [one for path in folder.iterdir() for one in findings(path)] == []
     (shipping,) = statements_of(folder / "iam-policy.json")
     assert (
         resources(shipping)[0] == f"arn:{partition}:logs:ap-south-1:123456789012:log-group:/falco/eks-managed-cluster"

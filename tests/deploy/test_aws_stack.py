@@ -9,14 +9,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import orjson
 import pytest
-from moto.server import ThreadedMotoServer
 
 from agent.local.emulator.patterns import matcher
 from agent.settings import Settings
@@ -56,27 +53,6 @@ def stack() -> Stack:
 @pytest.fixture(scope="module")
 def metrics_stack() -> Stack:
     return Stack(STACK, AgentIdentity="none", AlertAlarms="metrics")
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Any]:
-    """A function that returns a client of an AWS service. The clients talk to a local moto server."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    session = botocore.session.get_session()
-
-    def client(service: str) -> Any:
-        return session.create_client(
-            service,
-            region_name="ap-south-1",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
-            aws_secret_access_key="made-up",
-        )
-
-    yield client
-    server.stop()
 
 
 def metrics_of(stack: Stack, event: dict[str, str]) -> set[str]:

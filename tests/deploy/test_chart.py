@@ -130,6 +130,8 @@ def test_the_memory_limit_is_derived_from_the_budget_unless_it_is_set(helm):
     assert limit() == "192Mi"
     assert limit("--set", f"config.memory_budget_bytes={64 * MEBIBYTE}") == "384Mi"
     assert limit("--set", f"config.memory_budget_bytes={2 * MEBIBYTE + 1}") == "137Mi"
+    for size in ("64MiB", "64Mi", "0.0625 GiB", "67108864B"):
+        assert limit("--set-string", f"config.memory_budget_bytes={size}") == "384Mi"
     assert limit("--set", "resources.limits.memory=1Gi") == "1Gi"
 
 
@@ -171,7 +173,7 @@ def test_a_change_of_the_configuration_restarts_the_pods(helm):
 def test_an_init_container_gives_the_state_directory_to_the_user_of_the_agent(helm, values):
     spec = pod_spec(render(helm, "--values", values))
 
-    (init,) = spec["initContainers"]
+    init, *_ = spec["initContainers"]
     user = spec["containers"][0]["securityContext"]
     assert init["command"][-2:] == [str(user["runAsUser"]), str(user["runAsGroup"])]
     assert init["securityContext"]["runAsUser"] == 0
@@ -326,7 +328,11 @@ def test_the_schema_forbids_unknown_keys_at_every_level():
     open_objects = sorted(_open_objects(schema, ""))
 
     kubernetes_own = {"securityContext", "podSecurityContext", "affinity", "global", "tolerations[]"}
-    kubernetes_own |= {"extraVolumes[]", "extraVolumeMounts[]", "env[].valueFrom"}
+    kubernetes_own |= {"extraVolumes[]", "extraVolumeMounts[]", "env[].valueFrom", "envFrom[]", "lifecycle"}
+    kubernetes_own |= {"extraInitContainers[]", "extraContainers[]", "dnsConfig", "hostAliases[]"}
+    kubernetes_own |= {
+        f"{one}Monitor.{each}[]" for one in ("pod", "service") for each in ("relabelings", "metricRelabelings")
+    }
     kubernetes_own |= {"networkPolicy.metricsFrom[]", "networkPolicy.extraEgress[]"}
     assert set(open_objects) == kubernetes_own
 

@@ -42,8 +42,9 @@ def test_an_unknown_key_is_named(helm, tmp_path, values, key):
     ("values", "path"),
     [
         ("config: {drain_seconds: soon}", "/config/drain_seconds"),
+        ("config: {memory_budget_bytes: 16 pounds}", "/config/memory_budget_bytes"),
         ("config: {http: {port: 98010}}", "/config/http/port"),
-        ("config: {memory_budget_bytes: 16Mi}", "/config/memory_budget_bytes"),
+        ("config: {memory_budget_bytes: 16M}", "/config/memory_budget_bytes"),
         ("config: {memory_budget_bytes: 1024}", "/config/memory_budget_bytes"),
         ("config: {tail: {paths: /var/log/falco.log}}", "/config/tail/paths"),
         ("config: {falco: {minimum_priority: severe}}", "/config/falco/minimum_priority"),
@@ -74,6 +75,7 @@ def test_a_wrong_type_or_range_is_reported_with_the_path_of_the_key(helm, tmp_pa
             "config: {drain_seconds: 60}",
             "config.drain_seconds (60) must be less than terminationGracePeriod",
         ),
+        ("config: {drain_seconds: 0h1m}", "config.drain_seconds (0h1m) must be less than terminationGracePeriod"),
         ("terminationGracePeriodSeconds: 20", "config.drain_seconds (30) must be less than"),
         ("{clusterName: a, config: {cluster_name: b}}", "clusterName (a) and config.cluster_name (b) differ"),
         (

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from agent.settings import Settings, load_settings
 from tests.deploy.cloudformation import Stack
-from tests.deploy.conftest import Runner, documents
+from tests.deploy.conftest import Runner, documents, validate_strictly
 from tests.deploy.test_prometheus_rules import anchors
+from tools.reference.events import EVENTS
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -62,6 +63,13 @@ def agent_configurations() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield str(path.relative_to(ROOT)), yaml.safe_load(document["data"]["config.yaml"])
 
 
+def chart_values() -> Iterator[tuple[str, str]]:
+    """Yields each block of chart values in the docs, with its location."""
+    for path in DOCS:
+        for number, block in enumerate(code_blocks(path, 'yaml title="values.yaml"')):
+            yield f"{path.name}#{number}", block
+
+
 def commands(page: Path) -> Iterator[list[str]]:
     """Yields each command of the shell blocks of a page as a list of words. Continued lines are joined."""
     for block in code_blocks(page, "sh"):
@@ -70,6 +78,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 CONFIGURATIONS = dict(agent_configurations())
+VALUES = dict(chart_values())
 
 
 def test_every_setting_is_in_the_reference():
@@ -85,8 +94,10 @@ def test_every_setting_that_a_page_names_exists(page: Path):
 
     named = {(section, key) for section, key in OPTION.findall(page.read_text()) if section in sections}
 
-    falcos_own = {"falco.base_syscalls", "falco.outputs_queue"}  # keys of Falco's values, named in the runbook
-    missing = {f"{section}.{key}" for section, key in named} - known - falcos_own
+    # Values of Falco's chart, named in the runbook, and of our chart.
+    of_charts = {"falco.base_syscalls", "falco.outputs_queue", "falco.namespace"}
+    of_events = {field for event in EVENTS for field in event.fields}
+    missing = {f"{section}.{key}" for section, key in named} - known - of_charts - of_events
     assert missing == set()
 
 
@@ -96,6 +107,14 @@ def test_the_agent_accepts_every_configuration_in_the_docs(where: str, tmp_path:
     file.write_text(yaml.safe_dump(CONFIGURATIONS[where]))
 
     load_settings({"FALCOWATCH_NODE_NAME": "node", "FALCOWATCH_CLUSTER_NAME": "cluster"}, file)
+
+
+@pytest.mark.parametrize("where", sorted(VALUES))
+def test_the_chart_accepts_all_values_in_the_docs(where: str, helm: Runner):
+    rendered = helm("template", "falcowatch", ROOT / "helm/falcowatch", "--values", "-", stdin=VALUES[where])
+
+    assert rendered.returncode == 0, rendered.stderr
+    validate_strictly(documents(rendered.stdout))
 
 
 def test_both_forms_of_the_example_give_the_same_settings(tmp_path: Path):
@@ -207,3 +226,19 @@ def test_the_guide_lists_every_alarm_of_the_stack():
     alarms = {name for stack in stacks for kind in kinds for name in stack.of_type(kind)}
 
     assert {name for name in alarms if f"`{name}`" not in page} == set()
+
+
+def test_no_page_and_no_manifest_upgrades_with_reuse_values():
+    """`--reuse-values` keeps the defaults of the old chart. upgrade.md explains why it is not used."""
+    places = [
+        ROOT / "README.md",
+        *DOCS,
+        *(ROOT / "manifests").rglob("*.yaml"),
+        *(ROOT / "helm/falcowatch").rglob("*.*"),
+    ]
+
+    found = {
+        path.name for path in places if path.is_file() and re.search(r"(?<!then)--?reuse-values", path.read_text())
+    }
+
+    assert found <= {"upgrade.md"}

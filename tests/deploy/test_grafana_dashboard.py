@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.core.falco_state import FalcoState
 from agent.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
@@ -140,10 +141,8 @@ def test_every_metric_is_on_the_dashboard_or_in_the_list_of_exceptions(dashboard
         "falcowatch_records_synthetic": "own events do not count as records read",
         "falcowatch_backpressure_active": "the share of time is shown instead",
         "falcowatch_checkpoint_age_seconds": "errors are shown instead",
-        "falcowatch_enrichment_up": "a Prometheus alert reports it",
-        "falcowatch_falco_state": "a Prometheus alert reports it",
-        "falcowatch_falco_not_read": "a Prometheus alert reports it",
         "falcowatch_entity_rejected": "rarely used",
+        "falcowatch_seal_head": "a digest that falcowatch audit compares",
         "falcowatch_kube_watch_restarts": "a restart every few minutes is normal",
     }
     shown = " ".join(expression for _, expression in expressions(dashboard))
@@ -151,6 +150,17 @@ def test_every_metric_is_on_the_dashboard_or_in_the_list_of_exceptions(dashboard
     names = {metric.name for metric in Telemetry("test").registry.collect() if metric.name.startswith("falcowatch_")}
 
     assert {name for name in names if name not in shown} == left_out.keys()
+
+
+def test_the_coverage_panel_shows_every_state_of_falco_by_node(dashboard: dict[str, Any]):
+    (panel,) = [one for one in dashboard["panels"] if one["title"].startswith("Coverage")]
+    (target,) = panel["targets"]
+    ((mapping,), states) = (panel["fieldConfig"]["defaults"]["mappings"], [state.value for state in FalcoState])
+
+    assert target["legendFormat"] == "{{node}}"
+    assert [words["text"] for words in mapping["options"].values()] == states
+    factors = re.findall(r'(\d) \* falcowatch_falco_state\{[^}]*state="(\w+)"\}', target["expr"])
+    assert dict(factors) == {number: words["text"] for number, words in mapping["options"].items()}
 
 
 def test_promtool_parses_every_query(dashboard: dict[str, Any], tmp_path: Path):

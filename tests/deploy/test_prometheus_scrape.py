@@ -1,12 +1,13 @@
-"""A real Prometheus scrapes a real agent: the target is up, the rules have no errors, every record is accounted for."""
+"""A real Prometheus scrapes a real agent: target, rules and dashboard work, and every record is accounted for."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,13 @@ import pytest
 import yaml
 
 from tests.deploy.agent_at_work import ALERTS, AtWork, agent_at_work, made_up_credentials
+from tests.deploy.test_grafana_dashboard import expressions
 
-RULES = Path(__file__).parents[2] / "helm/falcowatch/files/rules.yaml"
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "helm/falcowatch/files/rules.yaml"
+DASHBOARD = ROOT / "helm/falcowatch/files/dashboard.json"
+LABELS = {"namespace": "falcowatch", "node": "ip-10-0-1-7"}
+"""Of the scraped series, as the ServiceMonitor of the chart sets them."""
 
 
 @pytest.fixture
@@ -34,6 +40,16 @@ class Prometheus:
     async def get(self, path: str, **parameters: str) -> Any:
         async with self._http.get(f"{self._url}/api/v1/{path}", params=parameters) as reply:
             return (await reply.json())["data"]
+
+    async def failures(self, panels: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """The panels whose query this Prometheus refuses, with its reason. `panels`: title and query of each."""
+        failed = {}
+        for title, query in panels:
+            async with self._http.get(f"{self._url}/api/v1/query", params={"query": query}) as reply:
+                answer = await reply.json()
+            if answer["status"] != "success":
+                failed[title] = answer["error"]
+        return failed
 
     async def value(self, expression: str) -> float:
         """Waits until the expression has a sample, and returns its value."""
@@ -52,9 +68,7 @@ async def prometheus(folder: Path, target: str) -> AsyncIterator[Prometheus]:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     config = folder / "prometheus.yaml"
-    jobs = [
-        {"job_name": "falcowatch", "static_configs": [{"targets": [target], "labels": {"namespace": "falcowatch"}}]}
-    ]
+    jobs = [{"job_name": "falcowatch", "static_configs": [{"targets": [target], "labels": LABELS}]}]
     intervals = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config.write_text(yaml.safe_dump({"global": intervals, "rule_files": [str(RULES)], "scrape_configs": jobs}))
     command = [program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
@@ -88,6 +102,11 @@ async def test_prometheus_scrapes_the_agent_and_every_record_is_accounted_for(ag
         groups = (await server.get("rules"))["groups"]
         targets = (await server.get("targets"))["activeTargets"]
         alerts = (await server.get("alerts"))["alerts"]
+        panels = dict(expressions(json.loads(DASHBOARD.read_text())))
+        failures = await server.failures(panels.items())
+        (coverage,) = [query for title, query in panels.items() if title.startswith("Coverage")]
+        await server.value(f"({coverage}) > 0")
+        states = (await server.get("query", query=coverage))["result"]
 
     assert shipped == ALERTS
     assert difference == 0
@@ -95,6 +114,9 @@ async def test_prometheus_scrapes_the_agent_and_every_record_is_accounted_for(ag
     broken = [rule["name"] for group in groups for rule in group["rules"] if rule["health"] == "err"]
     assert broken == []
     assert [alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"] == []
+    assert failures == {}
+    reading = 1
+    assert [(state["metric"], float(state["value"][1])) for state in states] == [({"node": LABELS["node"]}, reading)]
 
 
 async def test_promtool_accepts_the_metrics(agent: AtWork):

@@ -18,7 +18,8 @@ import agent.enrich.kube_api
 packages = ("kubernetes_asyncio.client.models", "kubernetes_asyncio.client.api.")
 generated = [name for name in sys.modules if name.startswith(packages)]
 assert not generated, generated[:3]
-assert "kubernetes_asyncio.client.api_client" in sys.modules
+assert "kubernetes_asyncio.config.kube_config" in sys.modules
+assert "multiprocessing" not in sys.modules
 
 from kubernetes_asyncio.client import CoreV1Api, V1Pod
 

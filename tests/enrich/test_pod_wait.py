@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 
+from agent.core.reading.records import Records
 from agent.core.values import Fragment, PodKey
 from agent.enrich.pod_wait import MOST_PODS, Held, PodWait
 from agent.telemetry import Telemetry
@@ -53,12 +54,17 @@ class Rig:
         self.telemetry = Telemetry("0")
         self.wait = PodWait(self.pods, wait_seconds=1.0, limit_bytes=limit_bytes, defects=self.telemetry.defects)
         self.released: dict[str, float] = {}
+        self.passes: list[tuple[list[str], int]] = []
+        """The records that were released together, and their size."""
 
-    def hold(self, name: str, key: PodKey, size_bytes: int = 10) -> None:
-        async def release() -> None:
-            self.released[name] = asyncio.get_running_loop().time()
+    def hold(self, name: str, key: PodKey, size_bytes: int = 10, chunk: object = None) -> None:
+        async def release(records: Records, size_bytes: int) -> None:
+            together = [payload.decode() for payload in records.payloads]
+            self.passes.append((together, size_bytes))
+            self.released |= dict.fromkeys(together, asyncio.get_running_loop().time())
 
-        self.wait.hold(key, Held(1, size_bytes, release))
+        record = Records([name.encode()], [0], [b""])
+        self.wait.hold(key, Held(chunk or object(), record, size_bytes, release))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -96,6 +102,17 @@ async def test_a_later_record_of_a_pod_waits_no_longer_than_the_first() -> None:
         await asyncio.sleep(1)
 
     assert rig.released == {"first": 1.0, "second": 1.0}
+
+
+async def test_records_of_one_chunk_that_are_due_together_are_released_in_one_pass() -> None:
+    rig = Rig()
+    async with rig.running():
+        rig.hold("a", pod("a"), chunk="chunk 1")
+        rig.hold("b", pod("b"), chunk="chunk 1")
+        rig.hold("c", pod("c"), chunk="chunk 2")
+        await asyncio.sleep(2)
+
+    assert rig.passes == [(["a", "b"], 20), (["c"], 10)]
 
 
 async def test_beyond_the_bound_the_records_that_waited_longest_go_first() -> None:

@@ -179,6 +179,24 @@ def test_waiters_are_served_in_the_order_that_the_docstring_promises(steps: list
     asyncio.run(play())
 
 
+async def test_how_long_reading_has_waited_without_being_served_is_known() -> None:
+    budget = Budget(10, reserve_bytes=2)
+    await budget.acquire(8)
+    first, second = await started(budget.acquire(4), budget.acquire(4))
+    await asyncio.sleep(3)
+    assert budget.waiting_seconds == pytest.approx(3)
+
+    await budget.acquire(1, reserved=True)
+    assert budget.waiting_seconds == pytest.approx(3)
+    budget.adjust(-5)
+    await first
+    await asyncio.sleep(1)
+    assert budget.waiting_seconds == pytest.approx(1)
+    budget.adjust(-4)
+    await second
+    assert budget.waiting_seconds == 0
+
+
 async def test_bytes_that_only_reading_can_free_do_not_keep_reading_from_going_on() -> None:
     budget = Budget(10)
     budget.adjust_partial(9)

@@ -107,3 +107,28 @@ async def test_a_cancelled_waiter_takes_no_slot() -> None:
     slots.release(urgent=False)
 
     assert slots.used == 0
+
+
+@pytest.mark.parametrize("urgent", [True, False])
+async def test_a_stream_with_many_requests_under_way_leaves_another_stream_its_own_slot(urgent: bool) -> None:
+    slots = Slots(3)
+    first = await started(*(slots.acquire(urgent=urgent, stream="hangs") for _ in range(5)))
+
+    (other,) = await started(slots.acquire(urgent=urgent, stream="other"))
+
+    assert other.done()
+    for task in first:
+        task.cancel()
+
+
+async def test_while_requests_are_throttled_a_stream_has_no_slot_beyond_the_limit() -> None:
+    slots = Slots(4)
+    slots.throttled(urgent=False)
+    slots.throttled(urgent=False)
+    await slots.acquire(urgent=False, stream="first")
+
+    (other,) = await started(slots.acquire(urgent=False, stream="other"))
+
+    assert not other.done()
+    slots.release(urgent=False, stream="first")
+    await other

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from agent.local.closing import proof_of
+from agent.local.demo import introduction
 from agent.local.progress import DemoProgress, LatestAlert, Outcome, Rate
 from agent.local.view import DemoView, frame_of, line_of
 
@@ -18,7 +19,6 @@ PROGRESS = DemoProgress(
     elapsed_seconds=7.4,
     rate_written=8_123.4,
     rate_arrived=7_999.6,
-    lag_bytes=5 << 20,
     puts=61,
     put_rate=8.24,
     latest_alerts=(LatestAlert("12:03:44", "Error", "Mkdir binary dirs", "default/nginx2-abc"),),
@@ -54,7 +54,7 @@ def test_the_live_view_shows_progress_rates_and_the_latest_alerts():
     assert "8,123/s" in text
     assert "55,000" in text
     assert "8,000/s" in text
-    assert "not yet shipped 5.0 MiB    requests 61 (8.2/s)    duplicates 0" in text
+    assert "under way 5,000    requests 61 (8.2/s)    duplicates 0" in text
     assert "12:03:44  Error     Mkdir binary dirs" in text
     assert "paused" not in text
 
@@ -127,7 +127,7 @@ def test_without_a_terminal_the_view_writes_one_line_a_second_and_one_at_the_end
     assert [line[:7] for line in lines[:4]] == ["    0 s", "    1 s", "    2 s", "    3 s"]
     assert lines[3] == (
         "    3 s  written 60,000 (8,123/s)  arrived 100,000 of 100,000 (8,000/s)  "
-        "not yet shipped 5.0 MiB  requests 61  duplicates 0"
+        "under way 0  requests 61  duplicates 0"
     )
     assert lines[4:] == [
         "Every alert arrived, unchanged.",
@@ -190,3 +190,11 @@ def test_a_rate_covers_the_last_seconds_only():
     assert rate.update(100, 1.0) == 100
     assert rate.update(300, 2.0) == 150
     assert rate.update(300, 4.0) == 0
+
+
+def test_the_lines_before_the_view_fit_into_80_columns_and_say_that_the_missed_system_calls_are_captured():
+    lines = introduction("http://127.0.0.1:65535", "http://127.0.0.1:65534")
+
+    assert max(map(len, lines)) <= 80
+    assert "http://127.0.0.1:65535/metrics" in lines[1]
+    assert "notice of missed system calls, so the status page shows that" in " ".join(lines)

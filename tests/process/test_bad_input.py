@@ -1,6 +1,7 @@
 """Every mistake of a user is answered with a sentence and an exit code, never with a traceback."""
 
 import asyncio
+import json
 import sys
 
 import pytest
@@ -112,16 +113,93 @@ async def test_a_corrupt_checkpoint_is_kept_aside_and_the_files_are_read_again(t
     assert (tmp_path / "state").joinpath(logged["kept_as"]).read_bytes() == b"\x00garbage"
 
 
-async def test_check_prints_what_took_effect_and_probes_everything(tmp_path):
+async def test_check_begins_with_the_verdict_and_ends_with_the_configuration(tmp_path):
     container(tmp_path)
     async with EmbeddedCloudWatch() as cloudwatch:
-        env = environment(tmp_path, cloudwatch.url, enrich__mode="none")
+        env = environment(tmp_path, cloudwatch.url, enrich__mode="none", cluster_name="prod")
 
-        code, out, _ = await falcowatch("check", env=env)
+        code, out, err = await falcowatch("check", env=env)
 
     assert code == 0, out
+    lines = out.splitlines()
+    assert lines[0] == "Ready, with 1 warning."
+    assert lines[2].split()[0] == "warning", "findings stand before what is fine"
+    assert out.count("  ok       ") == 5
+    assert "  alerts, critical and above  /falco/prod  node-a/urgent" in lines
     assert "FALCOWATCH_TAIL__ROOT" in out
-    assert out.count("ok    ") == 5
+    assert "  tail.container " not in out, "it has its default"
+    assert err == ""
+
+
+async def test_check_names_first_what_fails(tmp_path):
+    env = environment(tmp_path, "http://127.0.0.1:9", tail__root=str(tmp_path / "gone"), enrich__mode="none")
+
+    code, out, _ = await falcowatch("check", env=env)
+
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0] == "Not ready: 2 checks failed."
+    assert [line.split(":")[0].split(maxsplit=1) for line in lines[2:4]] == [
+        ["failed", "log files"],
+        ["failed", "log group"],
+    ]
+
+
+async def test_check_prints_all_settings_as_people_write_them(tmp_path):
+    env = environment(tmp_path, "http://127.0.0.1:9", enrich__mode="none", memory_budget_bytes="32MiB")
+
+    code, out, _ = await falcowatch("check", "--all", env=env)
+
+    assert code == 1
+    table = {line.split()[0]: line.split()[1] for line in out.partition("Configuration")[2].splitlines()[1:]}
+    assert len(table) > 50
+    assert table["memory_budget_bytes"] == "32MiB"
+    assert table["drain_seconds"] == "30s"
+    assert table["cloudwatch.create"] == "true"
+    assert table["enrich.annotations"] == "[]"
+    assert "None" not in out
+    assert "True" not in out
+
+
+async def test_check_prints_one_json_object_for_programs(tmp_path):
+    container(tmp_path)
+    async with EmbeddedCloudWatch() as cloudwatch:
+        env = environment(tmp_path, cloudwatch.url, enrich__mode="none", cloudwatch__external_id="secret-17")
+
+        code, out, err = await falcowatch("check", "--json", env=env)
+
+    report = json.loads(out)
+    assert (code, err, report["ready"]) == (0, "", True)
+    assert {check["name"]: check["outcome"] for check in report["checks"]}["log files"] == "ok"
+    assert report["streams"][0] == {"records": "alerts", "log_group": "falco", "log_stream": "node-a"}
+    values = {each["name"]: each["value"] for each in report["settings"]}
+    assert values["heartbeat_seconds"] == 0
+    assert values["cloudwatch.external_id"] == "•••"
+    assert not any(each["default"] for each in report["settings"])
+
+
+async def test_a_migrated_configuration_is_valid_for_check(tmp_path):
+    source = tmp_path / "fluent-bit.conf"
+    source.write_text("[INPUT]\n Name tail\n Path /x/falco\n[OUTPUT]\n Name cloudwatch\n Match *\n log_group_name /a\n")
+    env = environment(tmp_path, "http://127.0.0.1:9", enrich__mode="none")
+    code, ours, _ = await falcowatch("migrate", str(source), env=env)
+    assert code == 0
+    (tmp_path / "ours.yaml").write_text(ours)
+
+    code, out, err = await falcowatch("check", "--config", str(tmp_path / "ours.yaml"), env=env)
+
+    assert (code, err) == (1, ""), "no CloudWatch answers here, but the configuration is valid"
+    assert "/a" in out
+
+
+async def test_a_configuration_of_fluent_bit_that_cannot_be_read_is_refused_with_the_line(tmp_path):
+    source = tmp_path / "fluent-bit.conf"
+    source.write_text("[INPUT]\n  Name tail\n  Path\n")
+
+    code, out, err = await falcowatch("migrate", str(source), env=environment(tmp_path, "http://127.0.0.1:9"))
+
+    assert (code, out) == (2, "")
+    assert err == "falcowatch: fluent-bit.conf:3: 'Path' has no value; write name and value with a space between them\n"
 
 
 async def test_check_beside_a_running_agent_finds_nothing_wrong(tmp_path):
@@ -135,9 +213,16 @@ async def test_check_beside_a_running_agent_finds_nothing_wrong(tmp_path):
     assert "locked by the agent that is running" in out
 
 
-@pytest.mark.parametrize("command", ["run", "check", "demo", "cloudwatch", "dead-letters"])
+@pytest.mark.parametrize("command", ["run", "check", "demo", "cloudwatch", "dead-letters", "migrate"])
 async def test_every_command_explains_itself(tmp_path, command):
     code, out, _ = await falcowatch(command, "--help", env=environment(tmp_path, "http://127.0.0.1:9"))
 
     assert code == 0
     assert out.startswith(f"usage: falcowatch {command}")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "dead-letters"])
+async def test_the_help_names_the_default_configuration_file(tmp_path, command):
+    _, out, _ = await falcowatch(command, "--help", env=environment(tmp_path, "http://127.0.0.1:9"))
+
+    assert "/etc/falcowatch/config.yaml" in out

@@ -24,7 +24,7 @@ UID = "11111111-d9cb-469f-a165-70867728950e"
 TEXT = b"07:53:51.905525426: Warning Sensitive file opened for reading by non-trusted program"
 BANNER = b"Mon Nov 23 07:53:51 2026: Falco version: 0.44.1 (x86_64)"
 FAST = {"heartbeat_seconds": "0.3", "falco__missing_seconds": "1.2", "node_name": NODE}
-STATES = ("reading", "text", "silent", "elsewhere", "none")
+STATES = ("reading", "silent", "text", "elsewhere", "none")
 
 
 @pytest.fixture
@@ -69,6 +69,12 @@ def elsewhere(place: Path) -> None:
     append(container(place, f"default_falco-b4c5d_{UID}") / "0.log", cri(BANNER), cri(alert(1)))
 
 
+def unreadable(place: Path) -> None:
+    """Docker's layout: kubelet's log is a link into Docker's directory."""
+    append(place / "x-json.log", alert(1) + b"\n")
+    (container(place) / "0.log").symlink_to(place / "x-json.log")
+
+
 def none(place: Path) -> None:
     append(container(place, f"default_web-1_{UID}", "web") / "0.log", cri(b"hello"))
 
@@ -86,11 +92,19 @@ CASES = [
         ("default/falco-b4c5d",),
         True,
     ),
+    Case(
+        "elsewhere",
+        unreadable,
+        "Falco is on this node, but is not read",
+        "which tail.follow_links_into does not allow",
+        FALCO,
+        True,
+    ),
     Case("none", none, "No Falco is on this node", "no Falco was found on this node", (), True),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.state)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.prepare.__name__)
 async def test_each_state_is_seen_in_every_place(tmp_path: Path, cloudwatch: EmbeddedCloudWatch, case: Case) -> None:
     (tmp_path / "pods").mkdir()
     case.prepare(tmp_path)
@@ -116,7 +130,7 @@ async def test_each_state_is_seen_in_every_place(tmp_path: Path, cloudwatch: Emb
     assert ("Nothing is lost" in page) == fine
     # /readyz: 200 in every state
     assert ready == 200
-    assert re.search(rf"^{'warning' if case.announced else 'ok'} falco: {case.state}: .*", body, re.MULTILINE)
+    assert re.search(rf"^{'ok' if fine else 'warning'} falco: {case.state}: .*", body, re.MULTILINE)
     # metrics
     for state in STATES:
         assert f'falcowatch_falco_state{{state="{state}"}} {float(state == case.state)}' in metrics
@@ -132,8 +146,8 @@ async def test_each_state_is_seen_in_every_place(tmp_path: Path, cloudwatch: Emb
         assert (event["priority"], event["output_fields"]["falco.state"]) == ("Critical", case.state)
         assert case.words in event["output"]
     assert bool(own_events(cloudwatch, "Falco is silent")) == (case.state == "silent")
-    # falcowatch check
-    assert (checked[0], strict[0]) == (0, 0 if fine else 1)
+    # falcowatch check: a log that cannot be opened is an error, the other states are warnings
+    assert (checked[0], strict[0]) == (int(case.prepare is unreadable), 0 if fine else 1)
     assert re.search(rf"^{'ok     ' if fine else 'warning'} falco: {case.state}: ", checked[1], re.MULTILINE)
 
 

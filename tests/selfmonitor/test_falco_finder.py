@@ -1,5 +1,6 @@
 """Every Falco of the node is found once, whichever of files, pods and directories show it; a test of Helm is none."""
 
+import os
 import time
 from pathlib import Path
 
@@ -85,6 +86,55 @@ def test_a_container_that_the_settings_do_not_select_is_named(tmp_path: Path) ->
 
     assert names(find(tmp_path, container="engine").falcos) == [("falco/falco-x2x9t", "tail.container = falco")]
     assert names(find(tmp_path, pod(), container="engine").falcos) == [("falco/falco-x2x9t", "tail.container = falco")]
+
+
+def test_a_pod_in_place_whose_container_has_another_name_is_named_with_that_container(tmp_path: Path) -> None:
+    for name in ("falcoctl-artifact-install", "falco-engine"):
+        container(tmp_path, name=name)
+
+    assert names(find(tmp_path).falcos) == [("falco/falco-x2x9t", "tail.container = falco-engine")]
+
+
+def test_a_selected_container_without_a_log_is_found_by_its_directory(tmp_path: Path) -> None:
+    os.utime(container(tmp_path), (time.time() - 100, time.time() - 100))
+
+    found = find(tmp_path)
+
+    [falco] = found.falcos
+    assert (falco.name, falco.has_log) == ("falco/falco-x2x9t", False)
+    assert falco.wrote_at == pytest.approx(900, abs=5)
+    assert [sighting.key for sighting in found.sightings] == [f"{UID}/falco"]
+
+
+def test_a_directory_that_was_left_behind_is_no_falco_when_the_api_server_knows_the_pods(tmp_path: Path) -> None:
+    container(tmp_path)
+
+    there = pod("web-1", namespace="default", uid=OTHER_UID, because="")
+
+    found = find(tmp_path, there)
+
+    assert (found.falcos, found.sightings) == ([], [])
+
+
+def test_a_log_behind_a_link_that_is_not_allowed_is_unreadable_with_the_setting(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.mkdir()
+    append(docker / "x-json.log", alert(1) + b"\n")
+    (container(tmp_path) / "0.log").symlink_to(docker / "x-json.log")
+
+    [falco] = find(tmp_path, sources=(source(tmp_path),)).falcos
+    assert falco.unreadable == f"is a link to {docker / 'x-json.log'}, which tail.follow_links_into does not allow"
+
+    finder = FalcoFinder(Tail.model_validate({"root": tmp_path / "pods", "follow_links_into": [docker]}))
+    [falco] = finder.find([(source(tmp_path), 1.0)], [], 1000.0).falcos
+    assert (falco.unreadable, falco.format) == ("", "json")
+
+
+def test_a_log_that_has_just_gone_is_not_unreadable(tmp_path: Path) -> None:
+    container(tmp_path)
+
+    [falco] = find(tmp_path, sources=(source(tmp_path),)).falcos
+    assert falco.unreadable == ""
 
 
 def test_a_selected_pod_without_a_log_is_known_by_its_age(tmp_path: Path) -> None:

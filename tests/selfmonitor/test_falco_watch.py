@@ -122,8 +122,7 @@ async def test_a_restarted_container_and_a_vanished_pod_become_events(tmp_path: 
         append(directory / "1.log", cri(alert(2)))
         await until(lambda: agent.parts.telemetry.total("records_shipped_total") == 2)
         look(agent, began + 5)
-        for log in directory.iterdir():
-            log.unlink()
+        shutil.rmtree(directory.parent)
         await until(lambda: not list(agent.parts.reader.sightings))
         look(agent, began + 10)
         look(agent, began + 10 + REPLACED_WITHIN_SECONDS)
@@ -144,7 +143,7 @@ async def test_an_upgrade_of_falco_is_a_routine_notice(tmp_path: Path) -> None:
         await until(lambda: agent.parts.telemetry.total("records_shipped_total") == 1)
         began = time.monotonic()
         look(agent, began)
-        (directory / "0.log").unlink()
+        shutil.rmtree(directory.parent)
         append(container(tmp_path, "falco_falco-b4c5d_11111111-d9cb-469f-a165-70867728950e") / "0.log", cri(alert(2)))
         await until(lambda: agent.parts.telemetry.total("records_shipped_total") == 2)
         await until(lambda: len(list(agent.parts.reader.sightings)) == 1)
@@ -183,13 +182,21 @@ async def test_a_pod_with_a_log_file_is_one_falco_not_two(tmp_path: Path) -> Non
         assert own_events(agent) == []
 
 
-async def test_nothing_is_published_while_the_log_root_cannot_be_listed(tmp_path: Path) -> None:
+async def test_a_log_root_that_cannot_be_listed_is_no_vanished_falco_but_a_blind_node(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE, tail={"root": tmp_path / "later"}) as agent, running(agent.parts.reader.run()):
         await until(lambda: agent.parts.reader.problem)
 
-        look(agent, time.monotonic(), pod(age_seconds=9999))
-
+        began = time.monotonic()
+        look(agent, began, pod(age_seconds=9999))
         assert own_events(agent) == []
+        assert agent.parts.telemetry.value("falco_state", state="none") == 1
+
+        look(agent, began + 301, pod(age_seconds=9999))
+        [event] = own_events(agent)
+        assert (event["rule"], event["priority"]) == ("Falcowatch: Falco is not read", "Critical")
+        assert str(event["output"]).startswith("No log can be read on this node, since 301 s: ")
+        assert "cannot be listed" in str(event["output"])
+        assert agent.parts.telemetry.value("falco_not_read") == 1
 
 
 async def test_a_plain_file_of_falco_is_watched_by_its_path(tmp_path: Path) -> None:

@@ -174,7 +174,8 @@ def test_every_error_is_reported_at_once_with_path_value_source_and_expectation(
         [
             "FALCOWATCH_HTPP__PORT: is not a setting; did you mean FALCOWATCH_HTTP__PORT?",
             'FALCOWATCH_TAIL__PATHS = \'/var/log/*.json\': must be JSON, such as ["a", "b"]',
-            "tail.scan_seconds = 'often' (from FALCOWATCH_TAIL__SCAN_SECONDS): must be a number",
+            "tail.scan_seconds = 'often' (from FALCOWATCH_TAIL__SCAN_SECONDS): must be a number of seconds, or a "
+            "duration such as 30s, 5m or 1h30m",
             f"http.port = 99999 (from {file}): must be at most 65535",
             f"falco.minimum_priority = 'loud' (from {file}): is not a priority; use one of emergency, alert, critical, "
             "error, warning, notice, informational, debug",
@@ -253,7 +254,7 @@ def test_a_key_that_is_not_text_is_an_unknown_setting(problems, tmp_path):
     [first, second] = problems("9801: x\ncloudwatch: {true: y}")
 
     assert first.startswith(
-        f"cloudwatch.True (from {tmp_path / 'config.yaml'}): is not a setting; the keys of this section are"
+        f"cloudwatch.true (from {tmp_path / 'config.yaml'}): is not a setting; the keys of this section are"
     )
     assert second.startswith(
         f"9801 (from {tmp_path / 'config.yaml'}): is not a setting; the keys of this section are node_name,"

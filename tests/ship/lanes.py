@@ -108,19 +108,19 @@ class Lanes:
     ledger: Ledger
     read: int = 0
 
-    def accept(self, *messages: str, lane: Lane = Lane.ROUTINE) -> None:
+    def accept(self, *messages: str, lane: Lane = Lane.ROUTINE, namespace: str = "falco") -> None:
         span = Span(file="f00", read_at=now())
         span.entry = self.ledger.enter(self.ledger.end + len(messages), len(messages))
         for number, message in enumerate(messages):
             span.append(1_800_000_000_000, message.encode(), number)
         self.read += len(messages)
         self.budget.adjust(span.held_bytes)
-        self.shipper.accept(lane, "falco", span)
+        self.shipper.accept(lane, namespace, span)
 
-    async def urgent_latency(self, message: str) -> float:
-        """From the moment an urgent alert is accepted by the shipper until CloudWatch has it."""
+    async def latency(self, message: str, *, lane: Lane = Lane.URGENT, namespace: str = "falco") -> float:
+        """From the moment an alert is accepted by the shipper until CloudWatch has it."""
         began = now()
-        self.accept(message, lane=Lane.URGENT)
+        self.accept(message, lane=lane, namespace=namespace)
         while (arrived := self.sink.arrival_of(message)) is None:
             await asyncio.sleep(0.01)
         return arrived - began
@@ -135,7 +135,7 @@ async def lanes(**settings: object) -> AsyncIterator[Lanes]:
     sink, kept, budget, telemetry = FakeSink(), KeptDeadLetters(), Budget(1 << 26), Telemetry("test")
 
     def destination(lane: Lane, namespace: str) -> Destination:
-        return Destination("falco", str(lane))
+        return Destination("falco", str(lane) if namespace == "falco" else f"{namespace}/{lane}")
 
     shipper = Shipper(
         CloudWatch.model_validate(settings),

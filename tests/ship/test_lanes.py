@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from itertools import pairwise
+from random import Random
 
 import pytest
 
@@ -72,7 +73,7 @@ async def test_trouble_of_another_stream_does_not_delay_an_urgent_alert(
         await asyncio.sleep(1)
 
         for number in range(20):
-            assert await shipping.urgent_latency(f"urgent {number}") < 0.2
+            assert await shipping.latency(f"urgent {number}") < 0.2
             await asyncio.sleep(1.5)
 
 
@@ -106,7 +107,7 @@ async def test_after_trouble_of_its_stream_a_new_urgent_alert_arrives_within_a_s
             await asyncio.sleep(interval_seconds)
         shipping.sink.faults.clear()
 
-        latencies = [await shipping.urgent_latency(f"after {number}") for number in range(5)]
+        latencies = [await shipping.latency(f"after {number}") for number in range(5)]
 
         assert max(latencies) < 1.0
         await asyncio.sleep(TIMEOUT_SECONDS + 1)
@@ -145,7 +146,7 @@ async def test_urgent_alerts_of_one_outage_arrive_soon_after_the_endpoint_answer
         shipping.accept("first", lane=Lane.URGENT)
         await asyncio.sleep(5)
         shipping.sink.faults.clear()
-        await shipping.urgent_latency("second")
+        await shipping.latency("second")
         await asyncio.sleep(0.5)
 
         assert "first" in shipping.sink.messages("urgent")
@@ -164,3 +165,71 @@ async def test_a_throttled_urgent_stream_costs_the_routine_lane_at_most_a_fifth_
 
         assert len(stamps) >= 580
         assert sum(pauses) <= 60 / 5 + 1
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("concurrency", [1, 2, 4])
+async def test_trouble_of_one_stream_of_the_urgent_lane_does_not_delay_another_stream(
+    trouble: str, concurrency: int
+) -> None:
+    async with lanes(concurrency=concurrency) as shipping:
+        shipping.sink.faults["a/urgent"] = TROUBLES[trouble]
+        await shipping.latency("first of b", namespace="b")
+        for number in range(20):
+            shipping.accept(f"a {number}", lane=Lane.URGENT, namespace="a")
+            await asyncio.sleep(0.07)
+
+        latencies = [await shipping.latency(f"b {number}", namespace="b") for number in range(20)]
+
+        assert max(latencies) < 1.0
+
+
+@pytest.mark.parametrize("trouble", ["denied", "refused", "unavailable", "hung"])
+@pytest.mark.parametrize("concurrency", [1, 2, 4])
+@pytest.mark.parametrize("lane", [Lane.ROUTINE, Lane.OTHER])
+async def test_trouble_of_one_stream_does_not_delay_another_stream_of_its_lane(
+    trouble: str, concurrency: int, lane: Lane
+) -> None:
+    async with lanes(concurrency=concurrency) as shipping:
+        shipping.sink.faults[f"a/{lane}"] = TROUBLES[trouble]
+        for number in range(20):
+            shipping.accept(f"a {number}", lane=lane, namespace="a")
+            await asyncio.sleep(0.07)
+
+        latencies = [await shipping.latency(f"b {number}", lane=lane, namespace="b") for number in range(10)]
+
+        assert max(latencies) < 1.0
+
+
+async def test_the_shipper_knows_what_a_lane_holds_of_the_budget() -> None:
+    async with lanes(out_of_window="reject") as shipping:
+        shipping.sink.faults["urgent"] = raising(lambda: Denied("no", reason="denied"))
+        shipping.accept("urgent", lane=Lane.URGENT)
+        shipping.accept("routine")
+        await asyncio.sleep(1)
+        assert shipping.shipper.held_bytes(Lane.URGENT) == shipping.budget.used_bytes > 0
+        assert shipping.shipper.held_bytes(Lane.ROUTINE) == 0
+
+        shipping.sink.faults.clear()
+        await asyncio.sleep(40)
+        assert shipping.shipper.held_bytes(Lane.URGENT) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_when_half_of_their_puts_are_throttled_urgent_alerts_arrive_within_a_second(seed: int) -> None:
+    chance = Random(seed)
+
+    async def half(messages: list[str]) -> PutReply | None:
+        if chance.random() < 0.5:
+            raise Throttled("no", reason="throttled")
+        return None
+
+    async with lanes() as shipping:
+        shipping.sink.faults["urgent"] = half
+        latencies = []
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(300):
+                latencies.append(tasks.create_task(shipping.latency(f"urgent {number}")))
+                await asyncio.sleep(0.1)
+
+        assert sum(task.result() > 1.0 for task in latencies) <= 3

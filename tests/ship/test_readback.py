@@ -8,9 +8,10 @@ import orjson
 import pytest
 
 from agent.core.values import Destination
+from agent.errors import Unavailable
 from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.ship.journal import Intent
-from agent.ship.readback import ARRIVAL_SECONDS, arrived
+from agent.ship.readback import ARRIVAL_SECONDS, MOST_UNEXPECTED, arrived
 from tests.cloudwatch.clients import client_of
 
 STREAM = Destination("falco", "node-a")
@@ -127,6 +128,37 @@ async def test_without_the_permission_nothing_counts_as_arrived_and_the_log_name
 
     assert await arrived(client, [intent(0)]) == {}
     assert "needs the permission logs:GetLogEvents" in caplog.text
+
+
+async def test_a_group_whose_class_does_not_support_it_is_not_asked_for_ever(cloudwatch, client, caplog):
+    await put(client, event(0))
+    cloudwatch.faults.add(Fault("error", operation="GetLogEvents", status=400, code="InvalidOperationException"))
+
+    assert await arrived(client, [intent(0)]) == {}
+    assert cloudwatch.requests.count("GetLogEvents") == 1
+    assert "a log group whose class supports it" in caplog.text
+
+
+class NeverUnderstood:
+    """A CloudWatch, or a proxy in front of it, that answers each GetLogEvents with an error that no rule explains."""
+
+    asked = 0
+
+    async def read_back(self, destination: Destination, start_ms: int, end_ms: int) -> AsyncIterator[tuple[int, str]]:
+        self.asked += 1
+        raise Unavailable("GetLogEvents: HTTP 404", reason="unexpected")
+        yield
+
+    async def reopen(self) -> None:
+        """Nothing to reopen."""
+
+
+@pytest.mark.looptime
+async def test_refusals_that_no_rule_explains_do_not_keep_the_agent_from_reading_for_ever():
+    sink = NeverUnderstood()
+
+    assert await arrived(sink, [intent(0)]) == {}
+    assert sink.asked == MOST_UNEXPECTED
 
 
 @pytest.mark.parametrize("kind", ["throttle", "error", "reset", "expired_token"])

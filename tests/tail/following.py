@@ -100,18 +100,21 @@ async def following(
     positions: dict[str, Position] | None = None,
     restored: Restored | None = None,
     budget_bytes: int = 64 << 20,
+    reserve_bytes: int = 0,
     settles: bool = True,
     express_bytes: int | None = None,
+    urgent_bytes: Callable[[], int] = lambda: 0,
     **tail: object,
 ) -> AsyncIterator[Following]:
     """`positions`: the checkpoint of the last run; None: the first start. `express_bytes`: None: no urgent scan."""
     settings = Tail.model_validate({"root": root, "scan_seconds": 0.03, **tail})
-    budget, telemetry = Budget(budget_bytes), Telemetry("test")
+    budget, telemetry = Budget(budget_bytes, reserve_bytes), Telemetry("test")
     restored = restored or Restored(dict(positions or {}), first_start=positions is None)
     seen = Following(None, budget, telemetry, settles)  # type: ignore[arg-type]  # set in the next lines
     reading = Reading(settings, budget, telemetry, seen.deliver, seen.gaps.append, restored.positions)
     if express_bytes is not None:
         reading = replace(reading, matcher=UrgentMatcher("critical"), express_bytes=express_bytes)
+        reading = replace(reading, urgent_bytes=urgent_bytes)
     seen.reader = Reader(reading, restored)
     running = asyncio.create_task(seen.reader.run())
     try:

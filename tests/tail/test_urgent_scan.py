@@ -1,4 +1,4 @@
-"""Many sources with a backlog each: they are scanned one after another, so that memory stays what it is."""
+"""The urgent scan of many sources is one after another; it goes on while reading is stuck; its share is bounded."""
 
 from pathlib import Path
 
@@ -21,3 +21,40 @@ async def test_only_one_source_is_scanned_ahead_at_a_time_and_every_one_in_the_e
         seen.settle()
         await seen.until(lambda: len(seen.payloads) == SOURCES * 3001)
         assert seen.payloads.count(CRITICAL.encode()) == SOURCES
+
+
+async def test_while_reading_waits_for_the_budget_new_criticals_are_delivered_without_a_backlog(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.write(*[NOTICE] * 6000)
+    async with following(
+        tmp_path, budget_bytes=3 * CHUNK_BYTES, reserve_bytes=CHUNK_BYTES, settles=False, express_bytes=1 << 30
+    ) as seen:
+        await seen.until(lambda: seen.budget.waiting_seconds > 0)
+        container.write(CRITICAL)
+        await seen.until(lambda: seen.payloads.count(CRITICAL.encode()) == 1)
+        container.write(CRITICAL)
+        await seen.until(lambda: seen.payloads.count(CRITICAL.encode()) == 2)
+
+        seen.settle()
+        await seen.until(lambda: len(seen.payloads) == 6002)
+        assert seen.payloads.count(CRITICAL.encode()) == 2
+
+
+async def test_the_urgent_scan_stops_at_its_share_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.write(*[NOTICE] * 6000, *[CRITICAL] * 30_000)
+    held = 1 << 30
+    async with following(
+        tmp_path,
+        budget_bytes=3 * CHUNK_BYTES,
+        reserve_bytes=CHUNK_BYTES,
+        settles=False,
+        express_bytes=1000,
+        urgent_bytes=lambda: held,
+    ) as seen:
+        await seen.until(lambda: seen.budget.waiting_seconds > 0)
+        await seen.looks(3)
+        assert CRITICAL.encode() not in seen.payloads
+
+        held = 0
+        await seen.until(lambda: CRITICAL.encode() in seen.payloads)

@@ -29,6 +29,8 @@ _BY_PATH: dict[str, dict[str, Any]] = {
     "cloudwatch.retention_days": {"enum": [*RETENTION_DAYS, None]},
     "cloudwatch.log_group": {"pattern": rf"^([.\-_/#A-Za-z0-9]|{_NAME_IN_TEMPLATE})+$"},
     "cloudwatch.log_stream": {"pattern": rf"^([^:*{{}}]|{_NAME_IN_TEMPLATE})+$"},
+    "state_dir": {"pattern": "^/"},
+    "tail.root": {"pattern": "^(/.*)?$"},
     "cloudwatch.endpoint_url": {"pattern": r"^https?://[^\s/]+(/\S*)?$"},
 }
 """Rules that the model checks in code, as JSON schema. The agent checks its configuration again when it starts."""

@@ -212,6 +212,19 @@ ROWS = (
                 "The quota of AWS counts puts, so larger batches use less of it.",
                 quantiles("falcowatch_put_events", "le", "events"),
             ),
+            Panel(
+                "Seals by node",
+                "Seals written in the time range. Each states what CloudWatch has acknowledged. A node without seals "
+                "proves nothing.",
+                [Query(f"sum by (node) (delta(falcowatch_seal_number{{{OURS}}}[$__rate_interval]))", "{{node}}")],
+                width=16,
+            ),
+            Panel(
+                "Log files that wait for a descriptor",
+                "The agent closes idle files and reads all files in turn. A higher limit of open files ends the wait.",
+                [Query(f"sum by (node) (falcowatch_files_waiting{{{OURS}}})", "{{node}}")],
+                width=8,
+            ),
         ),
     ),
 )

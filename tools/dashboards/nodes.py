@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from tools.dashboards.panel import OURS, Panel, Query, Row, stat
+from tools.dashboards.panel import ORANGE_ABOVE_ZERO, OURS, Panel, Query, Row, Word, stat
+
+FALCO_STATES = {
+    "reading": "green",
+    "silent": "yellow",
+    "text": "orange",
+    "elsewhere": "red",
+    "none": "dark-red",
+}
+"""The states of Falco on a node with their colours, from the best to the worst as in agent/core/falco_state.py."""
+
+FALCO_STATE_AS_NUMBER = " or ".join(
+    f'{number} * falcowatch_falco_state{{{OURS}, state="{state}"}}' for number, state in enumerate(FALCO_STATES, 1)
+)
+"""The metric has one series for each state, which is 1 for the present one and 0 for the others."""
 
 ROWS = (
     Row(
@@ -39,7 +53,7 @@ ROWS = (
                         "{{node}}",
                     )
                 ],
-                width=12,
+                width=8,
             ),
             Panel(
                 "Pod metadata lookups",
@@ -51,8 +65,15 @@ ROWS = (
                     )
                 ],
                 unit="cps",
-                width=12,
+                width=8,
                 stacked=True,
+            ),
+            Panel(
+                "Pod metadata works",
+                "0: the agent cannot read pods from the API server. Alerts are shipped without metadata of new pods.",
+                [Query(f"min by (node) (falcowatch_enrichment_up{{{OURS}}})", "{{node}}")],
+                width=8,
+                most=1,
             ),
         ),
     ),
@@ -95,6 +116,12 @@ ROWS = (
         "Is Falco healthy?",
         (
             stat(
+                "Blind nodes",
+                "Nodes whose agent has announced that no Falco is read there: none was found, it is not selected, or "
+                "it prints text.",
+                f"sum(falcowatch_falco_not_read{{{OURS}}})",
+            ),
+            stat(
                 "Silent Falco pods",
                 "Nodes whose agent reports that Falco has stopped writing.",
                 f"sum(falcowatch_falco_silent{{{OURS}}})",
@@ -116,12 +143,27 @@ ROWS = (
                 f' (falcowatch_falco_rules_loaded_info{{{OURS}, rules!=""}}))',
                 steps=[{"color": "green", "value": None}, {"color": "orange", "value": 2}],
             ),
+            stat(
+                "Agents without pod metadata",
+                "Agents that cannot read pods from the API server.",
+                f"count(falcowatch_enrichment_up{{{OURS}}} == 0) or vector(0)",
+                steps=ORANGE_ABOVE_ZERO,
+            ),
+            Panel(
+                "Coverage: the state of Falco by node",
+                "reading: its alerts are read. text: it prints text. silent: it has written nothing for a while. "
+                "elsewhere: the settings tail.* do not select it. none: no Falco was found. "
+                "docs/falco-state.md has more.",
+                [Query(f"max by (node) ({FALCO_STATE_AS_NUMBER})", "{{node}}")],
+                kind="state-timeline",
+                width=16,
+                words=[Word(number, state, colour) for number, (state, colour) in enumerate(FALCO_STATES.items(), 1)],
+            ),
             Panel(
                 "Time since Falco's last line",
                 "Time since Falco last wrote a line to its log, by node.",
                 [Query(f"max by (node) (falcowatch_falco_silent_seconds{{{OURS}}})", "{{node}}")],
                 unit="s",
-                height=4,
             ),
             Panel(
                 "System calls dropped by node",

@@ -23,6 +23,15 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A value that is shown as a word with a colour."""
+
+    value: int
+    text: str
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     title: str
     description: str
@@ -34,6 +43,9 @@ class Panel:
     steps: Sequence[dict[str, Any]] = ()
     stacked: bool = False
     hidden_columns: Sequence[str] = ()
+    words: Sequence[Word] = ()
+    most: int | None = None
+    """End of the vertical axis; None: Grafana chooses it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,15 @@ def _panel(number: int, panel: Panel, position: dict[str, int]) -> dict[str, Any
 
 def _defaults(panel: Panel) -> dict[str, Any]:
     defaults: dict[str, Any] = {"unit": panel.unit, "min": 0}
+    if panel.most is not None:
+        defaults["max"] = panel.most
+    if panel.words:
+        words = {
+            str(word.value): {"text": word.text, "color": word.colour, "index": word.value} for word in panel.words
+        }
+        defaults["mappings"] = [{"type": "value", "options": words}]
+        defaults["color"] = {"mode": "thresholds"}
+        defaults["custom"] = {"fillOpacity": 70, "lineWidth": 0}
     if panel.kind == "stat":
         del defaults["min"]
         defaults |= {"thresholds": {"mode": "absolute", "steps": list(panel.steps)}, "color": {"mode": "thresholds"}}
@@ -137,6 +146,15 @@ def _options(kind: str) -> dict[str, Any]:
                 "graphMode": "none",
                 "justifyMode": "center",
                 "textMode": "value",
+            }
+        case "state-timeline":
+            return {
+                "mergeValues": True,
+                "showValue": "auto",
+                "alignValue": "left",
+                "rowHeight": 0.8,
+                "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+                "tooltip": {"mode": "single", "sort": "none"},
             }
         case "table":
             return {"showHeader": True, "sortBy": [{"displayName": "Value", "desc": True}]}

@@ -36,7 +36,7 @@ def trim(site_packages: Path) -> None:
 
 
 def trim_botocore(data: Path) -> None:
-    """Trims the `data` directory of botocore in place. Raises FileNotFoundError if it has no model of Logs, KMS or STS."""
+    """Trims the `data` directory of botocore in place. Raises FileNotFoundError if a model is missing that we need."""
     for service in SERVICES[:3]:
         if not (data / service).is_dir():
             raise FileNotFoundError(f"{data / service} is missing: adapt trim_sdk.py to this version of botocore")

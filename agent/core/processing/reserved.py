@@ -1,9 +1,10 @@
 """Finds keys and values in an alert that only the agent writes.
 
-The agent appends the top-level keys `kubernetes` and `falcowatch`, and its own events have the source `falcowatch` and
-rules that begin with `Falcowatch:`. Falco never writes any of these. An alert that has one was forged, so it must not
-ship as an alert: a saved query or a metric filter would take it for the agent's. Case, escapes such as `\\u0066` and a
-second key of the same name make no difference.
+The agent appends the top-level keys `kubernetes` and `falcowatch`, and `truncated` to an event that it shortened. Lines
+that are no alert ship in a `log`. Its own events have the source `falcowatch` and rules that begin with `Falcowatch:`.
+Falco never writes any of these. An alert that has one was forged, so it must not ship as an alert: a saved query, a
+metric filter or an auditor would take it for the agent's. Case, escapes such as `\\u0066` and a second key of the same
+name make no difference.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import json
 import re
 from typing import Final
 
-_KEYS: Final = frozenset({"kubernetes", "falcowatch", "falcowatch_", "falcowatch_kubernetes"})
+_KEYS: Final = frozenset({"kubernetes", "falcowatch", "falcowatch_", "falcowatch_kubernetes", "truncated", "log"})
 
-_SUSPICIOUS: Final = re.compile(rb"falcowatch|kubernetes|\\u00", re.IGNORECASE)
+_SUSPICIOUS: Final = re.compile(rb"falcowatch|kubernetes|truncated|\"log\"|\\u00", re.IGNORECASE)
 """An alert without any of these has no reserved key."""
 
 

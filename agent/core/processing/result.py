@@ -32,6 +32,7 @@ class Oversized:
     size: int
     """The size of the whole record in bytes. `payload` may be only its head."""
     digest: str
+    """As the event states it: of the record's text, or of the whole record if `payload` is only its head."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ count records.
 
 from __future__ import annotations
 
+from hashlib import sha256
+from typing import cast
+
 import orjson
 
 from agent.core.batching.limits import EVENT_OVERHEAD_BYTES, LARGEST_MESSAGE_BYTES
-from agent.core.processing.alert import Alert, NotAnAlert, decode_leniently
+from agent.core.processing.alert import Alert, NotAnAlert, OutputFields, decode_leniently
 from agent.core.processing.context import ChunkContext, ProcessorContext
 from agent.core.processing.dedup import Draft
 from agent.core.processing.event_time import EventTime, event_time
@@ -19,6 +22,7 @@ from agent.core.processing.line_priority import TextAlert, stated_priority, text
 from agent.core.processing.reserved import reserved_in
 from agent.core.processing.result import HOST, Defect, Oversized, ProcessingResult
 from agent.core.processing.truncate import truncate
+from agent.core.proof import canonical
 from agent.core.reading.line_formats import read_line, stamp_of
 from agent.core.reading.records import USUAL, Mark, Records, add_record
 from agent.core.values import Fragment, Lane
@@ -63,8 +67,12 @@ class SlowPath:
     def add_defect(self, payload: bytes, offset: int, error: Exception, mark: Mark) -> None:
         """Ships the head of a record that met an unforeseen exception. It calls nothing that may raise again."""
         self._result.defects.append(Defect(offset, payload, error))
-        wrapped = {"log": payload[:DEFECT_BYTES].decode(errors="replace"), "size": len(payload)}
-        tail = self._tail(offset, mark, {"defect": type(error).__name__})
+        text = canonical.text(payload)
+        wrapped = {"log": payload[:DEFECT_BYTES].decode(errors="replace"), "size": mark.size or len(text)}
+        notes = {"defect": type(error).__name__}
+        if mark.size or len(text) > canonical.LONGEST_TEXT_BYTES:
+            notes["sha256"] = mark.digest or sha256(text).hexdigest()
+        tail = self._tail(offset, mark, notes)
         # Urgent, because the record may have been an urgent alert. An attacker may have caused the exception.
         self._ship(Lane.URGENT, self._chunk.now_ms, orjson.dumps(wrapped)[:-1] + tail, offset)
 
@@ -107,16 +115,18 @@ class SlowPath:
 
     def _wait(self, alert: Alert, payload: bytes, offset: int, line: bytes, mark: Mark) -> None:
         """Leaves the record out of this result: it is processed again when its pod is known, or late."""
-        if alert.output_fields is not None:
-            waiting = self._result.unknown.setdefault(alert.output_fields.key(), Records())
-            add_record(waiting, payload, offset, line, mark)
+        fields = cast(OutputFields, alert.output_fields)  # an alert without them never waits
+        waiting = self._result.unknown.setdefault(fields.key(), Records())
+        add_record(waiting, payload, offset, line, mark)
 
     def _message(self, payload: bytes, offset: int, pod: bytes, tail: bytes) -> bytes:
         """The alert's bytes, with the pod and the agent's object appended. If it is too big, a smaller event."""
-        message = _as_utf8(payload.rstrip())[:-1] + pod + tail
+        text = canonical.text(payload)
+        message = text[:-1] + pod + tail
+        if len(message) > LARGEST_MESSAGE_BYTES and len(pod) > LARGEST_MESSAGE_BYTES // 2:
+            pod = b""  # annotations that would leave no room for the alert
+            message = text[:-1] + tail
         if len(message) > LARGEST_MESSAGE_BYTES:
-            if len(pod) > LARGEST_MESSAGE_BYTES // 2:
-                pod = b""  # annotations that would leave no room for the alert
             small, digest = truncate(payload, LARGEST_MESSAGE_BYTES - len(pod) - len(tail))
             self._result.oversized.append(Oversized(offset, payload, len(payload), digest))
             message = small[:-1] + pod + tail
@@ -178,7 +188,8 @@ class SlowPath:
         if len(message) > LARGEST_MESSAGE_BYTES:
             # The wrapped form is kept, so a replay cannot ship a forged alert as an alert.
             whole = orjson.dumps(wrapped)
-            small, digest = truncate(whole, LARGEST_MESSAGE_BYTES - len(tail))
+            digest = canonical.digest_of(payload)
+            small, _ = truncate(whole, LARGEST_MESSAGE_BYTES - len(tail), digest=digest)
             self._result.oversized.append(Oversized(offset, whole, len(whole), digest))
             message = small[:-1] + tail
         self._ship(lane, time.time_ms, message, offset)
@@ -214,12 +225,3 @@ class SlowPath:
 
     def _ship(self, lane: Lane, time_ms: int, message: bytes, offset: int) -> None:
         self._result.spans[lane].append(max(0, time_ms), message, offset)
-
-
-def _as_utf8(text: bytes) -> bytes:
-    """Replaces each byte that is not UTF-8 by U+FFFD, which has three bytes. CloudWatch counts the bytes it is sent."""
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return text.decode(errors="replace").encode()
-    return text

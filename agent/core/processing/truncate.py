@@ -2,17 +2,19 @@
 
 The longest text fields of an alert are shortened first, so that rule, priority, pod and time survive. If the record is
 not a JSON object, or would still not fit, its head becomes a text inside a new object. JSON is never cut in the middle.
-The whole bytes go to a dead letter, which the digest in the event identifies. What is nested too deeply is left
-out, so no record can exhaust the stack.
+The whole bytes go to a dead letter. The digest in the event is that of the record's text (`proof.canonical`), so an
+auditor can compare the event with the record. What is nested too deeply is left out, so no record can exhaust the
+stack.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Final
 
 import msgspec
 import orjson
+
+from agent.core.proof.canonical import digest_of
 
 KEPT_CHARACTERS: Final = 1024
 """How much of a long field is kept: enough for a person to recognise it."""
@@ -22,11 +24,12 @@ DEEPEST: Final = 32
 
 
 def truncate(payload: bytes, most_bytes: int, *, size: int = 0, digest: str = "") -> tuple[bytes, str]:
-    """A JSON object of at most `most_bytes`, and the SHA-256 of the whole record.
+    """A JSON object of at most `most_bytes`, and the digest in it.
 
-    If `payload` is only the head of the record, `size` and `digest` are those of the whole record.
+    `digest` is that of the record's text when `payload` is another form of the record. If `payload` is only the head
+    of the record, `size` and `digest` are those of the whole record.
     """
-    digest = digest or sha256(payload).hexdigest()
+    digest = digest or digest_of(payload)
     note = {"size": size or len(payload), "sha256": digest}
     if not size:
         try:
@@ -35,7 +38,9 @@ def truncate(payload: bytes, most_bytes: int, *, size: int = 0, digest: str = ""
             whole = None
         if isinstance(whole, dict):
             for kept_characters in (KEPT_CHARACTERS, 64):
-                small = msgspec.json.encode(_shortened_object(whole, kept_characters, 1) | {"truncated": note})
+                shortened = _shortened_object(whole, kept_characters, 1)
+                shortened.pop("truncated", None)  # the note is the last key, also if the record has a key of this name
+                small = msgspec.json.encode(shortened | {"truncated": note})
                 if len(small) <= most_bytes:
                     return small, digest
     head = payload[: max(0, min(len(payload), most_bytes // 8))].decode(errors="replace")

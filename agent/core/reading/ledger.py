@@ -2,15 +2,20 @@
 
 Each chunk has one entry, with the count of its unsettled records. The committed offset is the end of the longest
 prefix of settled entries, so after a crash only the bytes that were in flight are read again. The records of a chunk
-may settle in any order. To settle a thousand records takes one subtraction.
+may settle in any order. To settle a thousand records takes one subtraction. While one record cannot be sent for hours,
+settled entries behind it are joined, so memory does not grow with what ships meanwhile.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from agent.core.proof.segment import Standing
+
+FEWEST_TO_JOIN: Final = 1024
+"""Entries of one file from which on settled neighbours are joined."""
 
 
 class Entry:
@@ -58,6 +63,18 @@ class Entry:
         self.holds -= 1
         self._ledger._advance()
 
+    def can_join(self, earlier: Entry) -> bool:
+        """Both are settled, and the standing of this one says all that a seal states about both."""
+        is_stated = earlier.standing is None or (
+            self.standing is not None and self.standing.start == earlier.standing.start
+        )
+        return is_stated and earlier._is_settled and self._is_settled
+
+    @property
+    def _is_settled(self) -> bool:
+        """Nothing waits for this entry, and it waits for nothing but the entries in front of it."""
+        return not (self.pending or self.holds or self._waiting) and self._tied_to is None
+
     @property
     def _is_next(self) -> bool:
         """Only this entry's own records keep it from being committed."""
@@ -78,7 +95,7 @@ class Entry:
 class Ledger:
     """The entries of one file, from the committed offset on."""
 
-    __slots__ = ("_entries", "_note_standing", "committed")
+    __slots__ = ("_entries", "_join_at", "_note_standing", "committed")
 
     def __init__(self, committed: int = 0, note_standing: Callable[[Standing], None] | None = None) -> None:
         """`note_standing` gets the standing of each entry that is committed."""
@@ -86,6 +103,7 @@ class Ledger:
         """Every record before this offset is settled."""
         self._note_standing = note_standing
         self._entries: deque[Entry] = deque()
+        self._join_at = FEWEST_TO_JOIN
 
     def enter(
         self, end: int, records: int, read_at: float = 0.0, holds: int = 0, standing: Standing | None = None
@@ -100,6 +118,8 @@ class Ledger:
         self._entries.append(entry)
         if not records and not holds:
             self._advance()
+        if len(self._entries) >= self._join_at:
+            self._join_settled()
         return entry
 
     def detach(self) -> None:
@@ -120,6 +140,16 @@ class Ledger:
     def end(self) -> int:
         """The end of the last entry, where the next entry starts."""
         return self._entries[-1].end if self._entries else self.committed
+
+    def _join_settled(self) -> None:
+        """Joins settled entries that are neighbours: the later one begins where the earlier one did."""
+        kept: deque[Entry] = deque()
+        for entry in self._entries:
+            if kept and entry.can_join(kept[-1]):
+                entry.start = kept.pop().start
+            kept.append(entry)
+        self._entries = kept
+        self._join_at = max(FEWEST_TO_JOIN, 2 * len(kept))
 
     def _advance(self) -> None:
         entries = self._entries

@@ -6,6 +6,7 @@ lives in `insights_syntax`; this module turns parsed commands into functions on 
 """
 
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cmp_to_key
 from itertools import islice
@@ -30,6 +31,7 @@ from agent.local.emulator.insights_syntax import (
     Like,
     Limit,
     Not,
+    Now,
     Number,
     Or,
     Product,
@@ -59,9 +61,12 @@ class Event(Protocol):
     def stream(self) -> str: ...
 
 
-def run_query(query: str, events: Iterable[Event]) -> list[Row]:
-    """The rows of the result. Raises MalformedQueryException for a query that this module does not understand."""
-    steps = [_step(command) for command in parse(query)]
+def run_query(query: str, events: Iterable[Event], *, now: float | None = None) -> list[Row]:
+    """The rows of the result. Raises MalformedQueryException for a query that this module does not understand.
+
+    `now`: the time of the query in seconds since 1970; None: the present.
+    """
+    steps = [_step(command, time.time() if now is None else now) for command in parse(query)]
     rows = [row_of(event) for event in events]
     for step in steps:
         rows = step(rows)
@@ -97,12 +102,12 @@ def _leaves(prefix: str, value: object) -> Iterable[tuple[str, object]]:
         yield prefix, value
 
 
-def _step(command: Command) -> Step:
+def _step(command: Command, now: float) -> Step:
     match command:
         case Fields(columns):
             return lambda rows: [{**row, **_computed(columns, row)} for row in rows]
         case Filter(expression):
-            holds = _condition(expression)
+            holds = _condition(expression, now)
             return lambda rows: [row for row in rows if holds(row)]
         case Stats():
             return lambda rows: _aggregated(command, rows)
@@ -139,16 +144,16 @@ def _folded(fold: Callable[[list[float]], float], parts: Sequence[Arithmetic], r
     return fold(numbers) if len(numbers) == len(values) else None
 
 
-def _condition(expression: Expression) -> Callable[[Row], bool]:
+def _condition(expression: Expression, now: float) -> Callable[[Row], bool]:
     match expression:
         case And(parts):
-            conditions = [_condition(part) for part in parts]
+            conditions = [_condition(part, now) for part in parts]
             return lambda row: all(condition(row) for condition in conditions)
         case Or(parts):
-            conditions = [_condition(part) for part in parts]
+            conditions = [_condition(part, now) for part in parts]
             return lambda row: any(condition(row) for condition in conditions)
         case Not(part):
-            condition = _condition(part)
+            condition = _condition(part, now)
             return lambda row: not condition(row)
         case IsPresent(name):
             return lambda row: name in row
@@ -159,6 +164,8 @@ def _condition(expression: Expression) -> Callable[[Row], bool]:
             return lambda row: name in row and found.search(str(row[name])) is not None
         case Comparison(name, operator, value):
             compare = _OPERATORS[operator]
+            if isinstance(value, Now):
+                value = int(now) * value.factor + value.offset
             # AWS does not document `!=` on a missing field. Taken as true, which hides no event.
             return lambda row: compare(row[name], value) if name in row else operator == "!="
 

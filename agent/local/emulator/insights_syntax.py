@@ -22,6 +22,14 @@ _TOKEN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
+class Now:
+    """`now() * factor + offset`, where now() is the time of the query in seconds since 1970."""
+
+    factor: float = 1
+    offset: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     name: str
     operator: str
@@ -249,6 +257,10 @@ class _Parser:
             self._sign(")")
             return inner
         name = self._name()
+        if name.lower() == "tomillis":  # the embedded CloudWatch keeps every time in milliseconds
+            self._sign("(")
+            name = self._name()
+            self._sign(")")
         if name.lower() == "ispresent":
             self._sign("(")
             present = IsPresent(self._name())
@@ -272,10 +284,18 @@ class _Parser:
         return re.escape(_unquoted(self._take("text")))
 
     def _value(self) -> object:
-        if self._peek() == "number":
-            text = self._take("number")
-            return float(text) if "." in text else int(text)
-        return _unquoted(self._take("text"))
+        if self._word("now"):
+            self._sign("(")
+            self._sign(")")
+            factor = self._number() if self._is_sign("*") else 1
+            if self._is_sign("-"):
+                return Now(factor, -self._number())
+            return Now(factor, self._number() if self._is_sign("+") else 0)
+        return self._number() if self._peek() == "number" else _unquoted(self._take("text"))
+
+    def _number(self) -> float:
+        text = self._take("number")
+        return float(text) if "." in text else int(text)
 
     def _name(self) -> str:
         return self._take("quoted")[1:-1] if self._peek() == "quoted" else self._take("name")

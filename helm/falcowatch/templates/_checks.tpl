@@ -1,10 +1,30 @@
 {{/* Fails if values contradict each other. The schema cannot express this. Each message names the keys and the fix. */}}
 
+{{/* Fails if a value that the templates need is null. Helm removes keys that are null, so they look like missing ones.
+Every template includes this first, because Helm chooses the order of the templates. Other values may be null: that
+removes the default. */}}
+{{- define "falcowatch.nulls" -}}
+{{- range $path := list "config" "falco" "image" "serviceAccount" "rbac" "resources" "resources.limits" "securityContext" "updateStrategy" "probes" "probes.startup" "probes.liveness" "probes.readiness" "service" "serviceMonitor" "podMonitor" "prometheusRule" "dashboard" "falcoRules" "networkPolicy" "openshift" "test" -}}
+{{- $value := $.Values -}}
+{{- range splitList "." $path -}}{{- $value = get $value . -}}{{- end -}}
+{{- if not (kindIs "map" $value) -}}
+{{- fail (printf "%s is null; leave it out, or set the keys below it" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- range $path := list "terminationGracePeriodSeconds" "networkPolicy.httpsCidrs" "prometheusRule.runbookUrl" "serviceMonitor.interval" "podMonitor.interval" "test.timeoutSeconds" -}}
+{{- $value := $.Values -}}
+{{- range splitList "." $path -}}{{- $value = get $value . -}}{{- end -}}
+{{- if or (kindIs "invalid" $value) (eq (toString $value) "") -}}
+{{- fail (printf "%s is null; leave it out to use the default" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "falcowatch.checks" -}}
 {{- $effective := include "falcowatch.effective" . | fromJson -}}
 {{- $drain := $effective.drain_seconds -}}
 {{- $grace := .Values.terminationGracePeriodSeconds -}}
-{{- if ge (float64 $drain) (float64 $grace) -}}
+{{- if ge (include "falcowatch.seconds" $drain | float64) (float64 $grace) -}}
 {{- fail (printf "config.drain_seconds (%v) must be less than terminationGracePeriodSeconds (%v); otherwise kubelet kills the agent before it has drained" $drain $grace) -}}
 {{- end -}}
 {{- if not $effective.http.port -}}

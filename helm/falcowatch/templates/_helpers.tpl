@@ -19,11 +19,32 @@ app.kubernetes.io/name: {{ include "falcowatch.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* The labels of an object: those of the chart and commonLabels. */}}
 {{- define "falcowatch.labels" -}}
-{{ include "falcowatch.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- include "falcowatch.labelsWith" (list . "commonLabels" dict) -}}
+{{- end -}}
+
+{{/* The same with further labels. Arguments: the context, the path of these labels in the values, the labels. */}}
+{{- define "falcowatch.labelsWith" -}}
+{{- $context := index . 0 -}}
+{{- $own := dict "app.kubernetes.io/version" $context.Chart.AppVersion "app.kubernetes.io/managed-by" $context.Release.Service "helm.sh/chart" (printf "%s-%s" $context.Chart.Name $context.Chart.Version | replace "+" "_") -}}
+{{- $own = merge $own (include "falcowatch.selectorLabels" $context | fromYaml) -}}
+{{- include "falcowatch.merged" (list $context (index . 1) (index . 2) $own) -}}
+{{- end -}}
+
+{{/* Own labels, commonLabels and further labels as YAML. Fails if one of the values' labels is the chart's own. */}}
+{{- define "falcowatch.merged" -}}
+{{- $common := default dict (index . 0).Values.commonLabels -}}
+{{- $extra := default dict (index . 2) -}}
+{{- $own := index . 3 -}}
+{{- range $name := keys $common | sortAlpha -}}
+{{- if hasKey $own $name -}}{{- fail (printf "commonLabels contains %s, which the chart sets itself; remove it" $name) -}}{{- end -}}
+{{- end -}}
+{{- $path := index . 1 -}}
+{{- range $name := keys $extra | sortAlpha -}}
+{{- if hasKey $own $name -}}{{- fail (printf "%s contains %s, which the chart sets itself; remove it" $path $name) -}}{{- end -}}
+{{- end -}}
+{{- toYaml (merge (dict) $extra $common $own) -}}
 {{- end -}}
 
 {{- define "falcowatch.serviceAccountName" -}}
@@ -35,11 +56,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "falcowatch.image" -}}
+{{- $repository := required "image.repository is empty; set it to the repository to which you pushed the image, for example --set image.repository=registry.example/falcowatch" .Values.image.repository -}}
+{{- with .Values.image.registry -}}{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}{{- end -}}
 {{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{ $repository }}@{{ .Values.image.digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{ $repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}
+{{- end -}}
+
+{{- define "falcowatch.configMapName" -}}
+{{- default (include "falcowatch.fullname" .) .Values.existingConfigMap -}}
+{{- end -}}
+
+{{/* Annotations of the pods. A change of the checksum restarts them, because the agent reads its configuration only when
+it starts. The chart cannot see the content of an existing ConfigMap. */}}
+{{- define "falcowatch.podAnnotations" -}}
+{{- $annotations := default dict .Values.podAnnotations -}}
+{{- if hasKey $annotations "checksum/config" -}}{{- fail "podAnnotations contains checksum/config, which the chart sets itself; remove it" -}}{{- end -}}
+{{- if not .Values.existingConfigMap -}}
+{{- $annotations = merge (dict "checksum/config" (include (print $.Template.BasePath "/configmap.yaml") . | sha256sum)) $annotations -}}
+{{- end -}}
+{{- with $annotations }}{{ toYaml . }}{{ end -}}
 {{- end -}}
 
 {{/* The content of config.yaml: values.config with clusterName, region and falco.namespace added. */}}
@@ -82,7 +120,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The memory limit: 128 MiB for the program with enrichment, plus four times the bytes in flight. They exist as read,
 as events, as request bodies and in the buffers of connections. */}}
 {{- define "falcowatch.resources" -}}
-{{- $budget := int64 (include "falcowatch.effective" . | fromJson).memory_budget_bytes -}}
+{{- $budget := include "falcowatch.bytes" (include "falcowatch.effective" . | fromJson).memory_budget_bytes | int64 -}}
 {{- $limit := printf "%dMi" (add 128 (div (add (mul 4 $budget) 1048575) 1048576)) -}}
 {{- $resources := deepCopy .Values.resources -}}
 {{- if not (hasKey $resources.limits "memory") -}}

@@ -160,3 +160,9 @@ def test_a_span_without_events_does_not_wait() -> None:
 
 def messages(batch: Batch) -> list[str]:
     return [batch.where(at).span.message(batch.where(at).at) for at in range(batch.events)]
+
+
+def test_the_spans_that_are_pending_are_listed_day_by_day() -> None:
+    first, second = span_of((1, "a")), span_of((30 * HOUR, "b"))
+
+    assert [list(span.texts) for span in waiting_of(second, first)] == [[b"b"], [b"a"]]

@@ -1,6 +1,9 @@
 """The columns of a span."""
 
 from agent.core.batching.span import HELD_OVERHEAD_BYTES, Span, escaped
+from agent.parts import URGENT_BUDGET_SHARE
+from agent.settings import Settings
+from agent.tail.chunks import CHUNK_BYTES
 from tests.core.batching.spans import span_of
 
 
@@ -30,3 +33,12 @@ def test_events_are_put_in_the_order_of_the_file() -> None:
 
 def test_a_span_holds_its_escaped_text_and_an_overhead_for_each_event() -> None:
     assert span_of((1, 'a"'), (2, "b")).held_bytes == 4 + 2 * HELD_OVERHEAD_BYTES
+
+
+def test_ten_thousand_urgent_alerts_that_cannot_be_sent_leave_room_for_reading() -> None:
+    alert = '{"priority":"Critical","output":"' + "x" * 950 + '","output_fields":{"a":"b"}}'
+    held_bytes = 10_000 * span_of((1, alert)).held_bytes
+
+    limit_bytes = Settings().memory_budget_bytes
+    assert len(alert) >= 1000
+    assert held_bytes <= limit_bytes - limit_bytes // URGENT_BUDGET_SHARE - CHUNK_BYTES

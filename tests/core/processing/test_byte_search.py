@@ -25,3 +25,13 @@ def test_neither_a_nul_nor_the_end_stops_the_search(needle):
 def test_without_memmem_python_s_search_is_used():
     assert byte_search._python_contains(b"abc", b"bc")
     assert not byte_search._python_contains(b"abc", b"cb")
+
+
+def test_a_c_library_without_memmem_is_noticed(monkeypatch):
+    class Library:
+        def __init__(self, name):
+            pass
+
+    monkeypatch.setattr("ctypes.CDLL", Library)
+
+    assert byte_search._memmem() is None

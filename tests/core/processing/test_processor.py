@@ -380,8 +380,39 @@ def test_a_text_over_cloudwatch_s_limit_becomes_a_smaller_one_too() -> None:
 
     assert events(result, Lane.OTHER)[0]["truncated"] == {
         "size": len(orjson.dumps({"log": line.decode(), "stream": "stdout", "time": STAMP.decode()})),
-        "sha256": result.oversized[0].digest,
+        "sha256": sha256(line).hexdigest(),
     }
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"rule":"R","priority":"Notice","output":"' + b"x" * LARGEST_MESSAGE_BYTES + b'"}', b"x" * 1_100_000]
+)
+def test_a_shortened_event_states_the_digest_of_the_record_s_text(text: bytes) -> None:
+    result = process(text.replace(b"xx", b"\xff\xfe", 1) + b" \t\n")
+
+    (event,) = [event for lane in Lane for event in events(result, lane)]
+    written = text.replace(b"xx", "\ufffd\ufffd".encode(), 1)
+    assert event["truncated"]["sha256"] == sha256(written).hexdigest() == result.oversized[0].digest
+
+
+@pytest.mark.parametrize("line", [b"x" * 65_537 + b"\n", b"\xff" * 30_000])
+def test_the_event_of_a_long_record_with_a_defect_states_the_digest_of_its_text(line: bytes) -> None:
+    result = process(unusual=UnusualRecord(line, 9, line, Mark(defect=ZeroDivisionError())))
+
+    (event,) = events(result, Lane.URGENT)
+    text = line.rstrip().replace(b"\xff", "\ufffd".encode())
+    assert event["falcowatch"]["sha256"] == sha256(text).hexdigest()
+    assert event["size"] == len(text)
+
+
+def test_the_event_of_a_record_with_a_defect_states_no_digest_while_its_text_is_in_the_event() -> None:
+    line = b"x" * 65_536 + b" " * 200_000
+    result = process(unusual=UnusualRecord(line, 9, line, Mark(defect=ZeroDivisionError())))
+
+    (event,) = events(result, Lane.URGENT)
+    assert "sha256" not in event["falcowatch"]
+    assert event["log"].rstrip() == "x" * 65_536
+    assert event["size"] == 65_536
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -408,3 +439,16 @@ def test_a_pod_with_more_annotations_than_fit_beside_an_alert_does_not_keep_it_f
 
     assert all(size <= LARGEST_MESSAGE_BYTES for size in result.spans[Lane.ROUTINE].sizes)
     assert [event["rule"] for event in events(result, Lane.ROUTINE)] == ["R", "R"]
+
+
+def test_an_alert_that_fits_without_its_pod_is_not_shortened() -> None:
+    plain = b',"kubernetes":{"annotations":"' + b"x" * LARGEST_MESSAGE_BYTES + b'"}'
+    fat = Fragment(plain, escaped(plain.decode()), "hit")
+
+    result = Processor(Policy(), node="n").process(
+        records_of(alert()), file="f", line_format=Cri(), now_ms=NOW_MS, find=lambda key, time_ms: fat
+    )
+
+    (event,) = events(result, Lane.ROUTINE)
+    assert "truncated" not in event
+    assert not result.oversized

@@ -73,3 +73,17 @@ def test_any_moment_with_any_number_of_decimals_is_read_back(moment: datetime, d
     expected = int(moment.replace(microsecond=0, tzinfo=UTC).timestamp()) * 1000 + int(f"{fraction}000"[:3])
 
     assert TimestampParser().milliseconds(f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}T{stamp}") == expected
+
+
+def test_the_timestamps_that_are_kept_are_bounded():
+    parser = TimestampParser()
+    base = parser.parse("2026-11-23T07:00:00.000000001Z")
+
+    stamps = [
+        f"2026-11-23T07:{number // 60000:02}:{number // 1000 % 60:02}.{number % 1000:03}000001Z"
+        for number in range(9000)
+    ]
+    parsed = [parser.parse(stamp) for stamp in stamps]
+
+    assert base is not None
+    assert parsed == [base + number for number in range(9000)]

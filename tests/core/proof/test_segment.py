@@ -193,3 +193,17 @@ def test_any_interleaving_gives_the_digest_of_the_records_in_the_order_of_their_
         expected = [payload for offset, payload in records if offset < end]
         assert (standing.shipped, standing.sha256) == (len(expected), digest(*expected))
         done = cut + 1
+
+
+def test_a_seal_that_states_other_segments_changes_nothing_in_what_is_left_to_state() -> None:
+    first, second = FileDigest("f"), FileDigest("f")
+    committed(first, first.add([0], [b"a"], 10))
+    [statement] = first.statements(10)
+
+    second.note_stated([statement])
+    assert second.statements(0) == [], "nothing of this file is committed"
+
+    second.restart(500)
+    committed(second, second.add([500], [b"b"], 510))
+    second.note_stated([statement])
+    assert [one.start for one in second.statements(510)] == [500]

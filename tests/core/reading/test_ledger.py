@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from agent.core.proof.segment import Standing
 from agent.core.reading.ledger import Entry, Ledger
 
 
@@ -125,3 +126,46 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_the_standing_of_a_committed_entry_is_noted_until_reading_begins_anew() -> None:
+    noted: list[Standing] = []
+    ledger = Ledger(note_standing=noted.append)
+    first, second = (Standing(0, end, 1, {}, "digest") for end in (10, 20))
+
+    ledger.enter(10, 1, standing=first).settle(1)
+    ledger.detach()
+    ledger.enter(20, 1, standing=second).settle(1)
+
+    assert (noted, ledger.committed) == ([first], 20)
+
+
+def test_what_settles_behind_a_record_that_cannot_be_sent_takes_bounded_memory() -> None:
+    ledger = Ledger()
+    stuck = ledger.enter(10, 1)
+    under_way = [ledger.enter(10 * number, 1) for number in range(2, 30)]
+    for number in range(30, 100_000):
+        under_way.append(ledger.enter(10 * number, 1))
+        under_way.pop(0).settle(1)
+
+    assert len(ledger._entries) < 3000
+    assert (ledger.committed, ledger.in_flight) == (0, 29)
+    stuck.settle(1)
+    assert ledger.committed == under_way[0].start
+    for entry in under_way:
+        entry.settle(1)
+    assert ledger.committed == ledger.end == 999_990
+
+
+def test_entries_of_two_segments_are_not_joined() -> None:
+    standings: list[Standing] = []
+    ledger = Ledger(0, standings.append)
+    stuck = ledger.enter(10, 1)
+    for number in range(2, 3000):
+        ledger.enter(10 * number, 0, standing=Standing(0 if number < 1500 else 14_990, 10 * number, 0, {}, "00"))
+
+    stuck.settle(1)
+
+    assert len(standings) < 2000
+    assert Standing(0, 14_990, 0, {}, "00") in standings
+    assert standings[-1] == Standing(14_990, 29_990, 0, {}, "00")

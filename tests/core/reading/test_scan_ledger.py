@@ -4,7 +4,7 @@ import pytest
 
 from agent.core.reading.ledger import Ledger
 from agent.core.reading.records import Records
-from agent.core.reading.scan_ledger import ScanLedger
+from agent.core.reading.scan_ledger import ScanLedger, Skipped
 
 
 def records(*offsets: int) -> Records:
@@ -83,3 +83,21 @@ def test_a_record_from_the_file_before_settles_there_only_when_it_is_committed_h
 
     entry_ahead.settle(1)
     assert (before.committed, after.committed) == (100, 60)
+
+
+def test_an_entry_is_settled_only_with_its_last_record():
+    scan_ledger = ScanLedger()
+    entry = scan_ledger.enter((10, 30), 0.0)
+
+    entry.settle(1)
+
+    assert scan_ledger.in_flight == 1
+    assert scan_ledger.skip_scanned(records(0), 5) == Skipped(records(0)), "reading has not come to a scanned record"
+
+
+def test_scanned_records_that_a_rule_settled_are_noted_by_their_offset():
+    scan_ledger = ScanLedger()
+
+    scan_ledger.note_unshipped({10, ("other", 5)}, {"rule": 1})
+
+    assert scan_ledger.unshipped == {10}

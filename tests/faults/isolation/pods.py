@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.enrich.cluster import serving, write_kubeconfig
 from tests.faults.isolation.arrivals import alert_lines, arrivals
 from tests.faults.isolation.result import IsolationScenario, Result, percentile
-from tests.faults.isolation.stage import CHART_LIMIT_BYTES, MAX_PEAK_BYTES, stage
+from tests.faults.isolation.stage import CHART_LIMIT_BYTES, stage
 
 SECONDS = 10
 PER_SECOND = 1_000
@@ -43,8 +43,6 @@ async def a_flood_of_unknown_pods_does_not_slow_criticals(place: Path) -> Result
                 return await node.all_arrived() >= 2 + len(criticals) + SECONDS * PER_SECOND
 
             result.expect(await node.until(all_arrived, 30.0), f"{await node.all_arrived()} events arrived")
-            result.measured["peak_mb"] = node.peak_bytes / 1e6
-            result.expect(node.peak_bytes < MAX_PEAK_BYTES, f"peak memory {node.peak_bytes / 1e6:.0f} MB")
     found = await arrivals(place)
     found.expect_all(result, [*criticals, *range(10_000, 10_000 + SECONDS * PER_SECOND)])
     latencies = [found.seconds[number] for number in criticals if number in found.seconds]

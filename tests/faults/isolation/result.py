@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults.isolation.stage import MAX_PEAK_BYTES, noting_peaks
+
 
 @dataclass(slots=True)
 class Result:
@@ -47,8 +49,15 @@ class IsolationScenario:
         return claim if self.variant is None else f"{claim} ({self.variant})"
 
     async def play(self, place: Path) -> Result:
+        """Every scenario bounds the memory of its agents."""
         arguments = () if self.variant is None else (self.variant,)
-        return await self.function(place, *arguments)
+        with noting_peaks() as peaks:
+            result = await self.function(place, *arguments)
+        if peaks:
+            peak_mib = max(peaks) / 2**20
+            result.measured["peak_mib"] = round(peak_mib)
+            result.expect(max(peaks) < MAX_PEAK_BYTES, f"peak memory {peak_mib:.0f} MiB")
+        return result
 
 
 def variants(

@@ -15,8 +15,9 @@ import re
 import resource
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,20 @@ _CGROUPS = (
     (Path("/sys/fs/cgroup"), "memory.max"),
 )
 _numbers = itertools.count()
+_peaks: ContextVar[list[int]] = ContextVar("peaks")
 
 Fault = Mapping[str, object]
+
+
+@contextlib.contextmanager
+def noting_peaks() -> Iterator[list[int]]:
+    """The peak memory of each agent that ends during the block, in bytes."""
+    peaks: list[int] = []
+    token = _peaks.set(peaks)
+    try:
+        yield peaks
+    finally:
+        _peaks.reset(token)
 
 
 class Stage:
@@ -111,6 +124,7 @@ class Stage:
             yield self._agent
         finally:
             watching.cancel()
+            _peaks.get([]).append(self.peak_bytes)
             if process.returncode is None:
                 process.kill()
             await process.wait()

@@ -31,7 +31,7 @@ EVENTS = [
 
 
 def times(query: str) -> list[object]:
-    return [row["@timestamp"] for row in run_query(query, EVENTS)]
+    return [row["@timestamp"] for row in run_query(query, EVENTS, now=8.9)]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,8 @@ def times(query: str) -> list[object]:
         ("output_fields.books.read >= 7", [4]),
         ("@message like /plain/", [5]),
         ('rule like "Falcowatch: "', [4]),
+        ("toMillis(@ingestionTime) >= now() * 1000 - 7995", [4, 5]),
+        ("@timestamp < now() + -6", [1]),
     ],
 )
 def test_a_filter_selects_rows(condition: str, expected: list[int]):
@@ -125,9 +127,11 @@ def test_every_saved_query_and_every_metric_filter_of_the_stack_can_be_evaluated
 
     definitions = stack.of_type("AWS::Logs::QueryDefinition").values()
     queries = [one["QueryString"] for one in definitions if one.get("QueryLanguage", "CWLI") == "CWLI"]
+    for alarm in stack.of_type("AWS::CloudWatch::LogAlarm").values():
+        queries.append(alarm["ScheduledQueryConfiguration"]["QueryString"])
     patterns = [one["FilterPattern"] for one in stack.of_type("AWS::Logs::MetricFilter").values()]
 
-    assert len(queries) >= 9
+    assert len(queries) >= 12
     assert all(parse(query) for query in queries)
     assert len(patterns) >= 15
     assert all(matcher(pattern) is not None for pattern in patterns)

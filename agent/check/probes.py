@@ -14,12 +14,12 @@ from pathlib import Path
 
 from agent.cloudwatch.client import LogsClient, open_cloudwatch
 from agent.core.falco_state import FalcoState
-from agent.core.values import Lane
+from agent.core.values import Destination, Lane
 from agent.enrich.factory import probe as probe_pods
 from agent.enrich.pod import Pod
 from agent.errors import Denied, DiscoveryError, FalcowatchError, KubernetesError, Missing, PutError
 from agent.selfmonitor.falco_check import look_once
-from agent.settings import Settings
+from agent.settings import CloudWatch, Settings
 from agent.settings.destinations import destination
 from agent.tail.discovery import Discovery
 from agent.tail.open_log import open_log
@@ -41,6 +41,8 @@ async def probes(settings: Settings) -> AsyncIterator[Probe]:
         async with open_cloudwatch(settings.cloudwatch) as client:
             async for probe in _cloudwatch(settings, client):
                 yield probe
+            if settings.cloudwatch.resume == "exact":
+                yield await _exact_resume(settings.cloudwatch, client, destination(settings, Lane.ROUTINE))
     except FalcowatchError as error:
         yield Probe("cloudwatch", False, str(error))
 
@@ -51,6 +53,8 @@ def _log_files(settings: Settings) -> Probe:
     except DiscoveryError as error:
         return Probe("log files", False, str(error))
     place = settings.tail.root or ", ".join(settings.tail.paths)
+    if not found and settings.tail.root is None:
+        return Probe("log files", True, f"no file matches {place} yet")
     if not found:
         tail = settings.tail
         selected = f"namespace {tail.namespace}, pod {tail.pod}, container {tail.container}"
@@ -137,4 +141,24 @@ async def _cloudwatch(settings: Settings, client: LogsClient) -> AsyncIterator[P
         difference = (
             f"{found.setting} is {found.actual}, but {found.configured} is configured; the agent changes nothing"
         )
-        yield Probe("log group settings", True, difference)
+        yield Probe("log group settings", False, difference, required=False)
+
+
+async def _exact_resume(settings: CloudWatch, client: LogsClient, stream: Destination) -> Probe:
+    """Whether events can be read back after a crash. Reads a millisecond of 1970, in which no stream has an event."""
+    try:
+        async for _ in client.read_back(stream, 0, 1):
+            break
+    except Missing:
+        if settings.log_class != "INFREQUENT_ACCESS":
+            return Probe("exact resume", True, "not checked, because the stream does not exist yet")
+        unproven = (
+            "AWS does not say whether GetLogEvents works in the class INFREQUENT_ACCESS, and there is no stream to try "
+            "it on yet; run this check again when the agent has shipped. If it does not work, some events may arrive "
+            "twice after a crash"
+        )
+        return Probe("exact resume", False, unproven, required=False)
+    except PutError as error:
+        twice = f"events cannot be read back, so some may arrive twice after a crash: {error}"
+        return Probe("exact resume", False, twice, required=False)
+    return Probe("exact resume", True, f"events can be read back from {stream.stream}")
