@@ -18,6 +18,7 @@ Found = Mapping[str, Any]
 OURS: Final = "falcowatch"
 NOT_MEASURED: Final = "not measured here"
 PICTURE: Final = "comparison.svg"
+NBSP: Final = "\N{NO-BREAK SPACE}"
 FIRST_DEFAULTS: Final = "compression none, no seals"
 """The defaults of the agent on the day of the runs that do not state them."""
 
@@ -139,13 +140,13 @@ def _title(runs: Runs, known: KnownPeer) -> str:
 def _cells(row: Compared) -> Mapping[str, str]:
     cpu = NOT_MEASURED
     if row.us is not None:
-        cpu = f"{row.us:.1f} µs" if row.title == "Falcowatch" else f"{row.times:.1f} × ({row.us:.1f} µs)"
+        cpu = f"{row.us:.1f}{NBSP}µs" if row.title == "Falcowatch" else f"{row.times:.1f}{NBSP}× ({row.us:.1f}{NBSP}µs)"
     name = f"**{row.title}**" if row.title == "Falcowatch" else row.title
     return {
         "log shipper": name,
         "CPU time an alert": cpu,
-        "memory at most": NOT_MEASURED if row.peak_mb is None else f"{row.peak_mb:.0f} MB",
-        "on the wire an alert": NOT_MEASURED if row.wire_bytes is None else f"{row.wire_bytes:,.0f} bytes",
+        "memory at most": NOT_MEASURED if row.peak_mb is None else f"{row.peak_mb:.0f}{NBSP}MB",
+        "on the wire an alert": NOT_MEASURED if row.wire_bytes is None else f"{row.wire_bytes:,.0f}{NBSP}bytes",
         "lost by kill -9": str(row.kills or NOT_MEASURED),
         "lost in an outage": str(row.outage or NOT_MEASURED),
         "pod metadata": row.metadata,

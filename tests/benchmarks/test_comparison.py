@@ -102,4 +102,5 @@ def losses(shipper: str, *, kills: tuple[int, int], outage: tuple[int, int]) -> 
 
 
 def row(rows: Any, name: str) -> Any:
-    return next(each for each in rows if each["log shipper"].strip("*") == name)
+    found = next(each for each in rows if each["log shipper"].strip("*") == name)
+    return {column: cell.replace("\N{NO-BREAK SPACE}", " ") for column, cell in found.items()}
