@@ -7,7 +7,7 @@ agent in the same run. What no stored run has measured is shown as not measured.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from benchmarks.known_peers import KNOWN_PEERS, KnownPeer
@@ -49,6 +49,8 @@ class Compared:
     wire_bytes: float | None = None
     kills: Loss | None = None
     outage: Loss | None = None
+    tails: bool = True
+    """Whether it follows a file that grows. If not, its losses are not measured."""
     runs: tuple[int, ...] = ()
     """The numbers of the runs that measured it."""
 
@@ -105,7 +107,10 @@ def compared(runs: Runs) -> list[Compared]:
     """The agent, then each known peer."""
     return [
         _compared(runs, OURS, "Falcowatch", "of the pod in the alert"),
-        *(_compared(runs, known.name, _title(runs, known), known.metadata or "none") for known in KNOWN_PEERS),
+        *(
+            replace(_compared(runs, known.name, _title(runs, known), known.metadata or "none"), tails=known.tails)
+            for known in KNOWN_PEERS
+        ),
     ]
 
 
@@ -147,11 +152,17 @@ def _cells(row: Compared) -> Mapping[str, str]:
         "CPU time an alert": cpu,
         "memory at most": NOT_MEASURED if row.peak_mb is None else f"{row.peak_mb:.0f}{NBSP}MB",
         "on the wire an alert": NOT_MEASURED if row.wire_bytes is None else f"{row.wire_bytes:,.0f}{NBSP}bytes",
-        "lost by kill -9": str(row.kills or NOT_MEASURED),
-        "lost in an outage": str(row.outage or NOT_MEASURED),
+        "lost by kill -9": _losses(row, row.kills),
+        "lost in an outage": _losses(row, row.outage),
         "pod metadata": row.metadata,
         "run": ", ".join(map(str, row.runs)) or "none",
     }
+
+
+def _losses(row: Compared, loss: Loss | None) -> str:
+    if not row.tails:
+        return "does not follow a file that grows"
+    return str(loss or NOT_MEASURED)
 
 
 def _about(number: int, program: str, found: Found) -> str:

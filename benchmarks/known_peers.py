@@ -39,6 +39,8 @@ class KnownPeer:
     """The pod whose metadata it adds to an alert; empty: of none."""
     note: str
     """Which part of the agent's job it does, as a sentence without its end."""
+    tails: bool = True
+    """Whether it follows a file that grows. If not, its losses are not measured."""
     asks_version: str = "--version"
     """The argument with which the program states its version."""
 
@@ -75,7 +77,8 @@ KNOWN_PEERS: Final = (
     KnownPeer(
         "tenzir", "Tenzir", "", "tenzir",
         "{program} -f {here}/tenzir.tql", False, "PyPI: tenzir", "",
-        "tenzir adds no pod metadata and keeps no offsets over a restart", "version | write_json",
+        "tenzir adds no pod metadata, and reads a file that grows again from its beginning: no losses are measured",
+        tails=False, asks_version="version | write_json",
     ),
     KnownPeer(
         "syslog-ng", "syslog-ng", "", "syslog-ng",

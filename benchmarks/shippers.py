@@ -6,7 +6,7 @@ import shutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.settings import Settings
@@ -28,6 +28,8 @@ class Shipper:
     """Its state directory below the working directory."""
     tls: bool = True
     """Whether it can be told to trust the sink's certificate."""
+    tails: bool = True
+    """Whether it follows a file that grows."""
     version: str = ""
 
     def forget(self, place: Path) -> None:
@@ -69,12 +71,14 @@ def chosen_peers(chosen: Namespace, parser: ArgumentParser) -> list[Shipper]:
     for name in [known.name for known in KNOWN_PEERS] if names == ["all"] else names:
         try:
             known = named(name)
-            peers.append(_peer(name, command_of(known), tls=known.tls, version=version_of(known)))
+            peers.append(
+                replace(_peer(name, command_of(known)), tls=known.tls, tails=known.tails, version=version_of(known))
+            )
         except MissingPeer as error:
             if names != ["all"]:
                 parser.error(str(error))
     for name, _, command in (each.partition("=") for each in chosen.peer):
-        peers.append(_peer(name, command, tls=True, version=""))
+        peers.append(_peer(name, command))
     return peers
 
 
@@ -83,5 +87,5 @@ def absent_peers(measured: list[Shipper]) -> str:
     return ", ".join(known.name for known in KNOWN_PEERS if known.name not in names) or "none"
 
 
-def _peer(name: str, command: str, *, tls: bool, version: str) -> Shipper:
-    return Shipper(name, lambda place, target: peer(name, command, place, target), f"state-{name}", tls, version)
+def _peer(name: str, command: str) -> Shipper:
+    return Shipper(name, lambda place, target: peer(name, command, place, target), f"state-{name}")
