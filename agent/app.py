@@ -106,7 +106,7 @@ class Agent:
             books=self.status.books,
             gaps=parts.gaps,
             defects=parts.telemetry.defects,
-            falco=parts.falco_watch.heartbeat_fields,
+            state=self.status.heartbeat_fields,
             send=self._send_heartbeat,
             due=parts.sealer.due if parts.sealer is not None else asyncio.Event(),
         )

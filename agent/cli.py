@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent import memory
+from agent.audit.arguments import add_arguments as audit_arguments
 from agent.core.redact import without_passwords
 from agent.errors import FalcowatchError, SettingsError
+from agent.fleet.arguments import add_arguments as fleet_arguments
 
 N = TypeVar("N", int, float)
 
@@ -93,6 +95,18 @@ def _cloudwatch(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _fleet(arguments: argparse.Namespace) -> int:
+    from agent.fleet import command
+
+    return command.run(arguments)
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from agent.audit import command
+
+    return command.run(arguments)
+
+
 def _dead_letters(arguments: argparse.Namespace) -> int:
     from agent.deadletters.commands import lines, put_again
     from agent.settings import load_settings
@@ -163,6 +177,10 @@ def command_parser() -> argparse.ArgumentParser:
         "file",
         metavar="FILE",
         help="fluent-bit.conf, fluent-bit.yaml, a ConfigMap as kubectl prints it, or - for standard input",
+    )
+    fleet_arguments(configured(command("fleet", "shows the state of every node, from its heartbeats", _fleet)))
+    audit_arguments(
+        configured(command("audit", "proves from CloudWatch alone that no event is missing, altered or forged", _audit))
     )
 
     demo = command("demo", "runs the agent on this machine with captured alerts and an embedded CloudWatch", _demo)

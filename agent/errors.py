@@ -20,6 +20,7 @@ FalcowatchError
 │   ├── Invalid           CloudWatch refuses the batch: find the event that causes it
 │   ├── Refused           a name, a group setting or a quota is wrong: repeat it slowly until someone changes it
 │   └── WrongToken        the endpoint still checks sequence tokens: repeat the request with the expected token
+├── AuditFailed           the audit cannot read events, or cannot ask what it was told to ask
 ├── KubernetesError       the API server refused the request or did not answer
 └── DemoFailed            the demo did not prove that every alert arrived
 
@@ -128,6 +129,10 @@ class WrongToken(PutError):
     def __init__(self, message: str, *, expected: str | None) -> None:
         super().__init__(message, reason="wrong_token")
         self.expected = expected
+
+
+class AuditFailed(FalcowatchError):
+    """The audit cannot read the events, or cannot ask Prometheus. It has decided nothing."""
 
 
 class KubernetesError(FalcowatchError):

@@ -145,6 +145,22 @@ class Status:
             self._in_flight(),
         )
 
+    def heartbeat_fields(self) -> dict[str, object]:
+        """How far this node is behind, and whether its parts work: for `falcowatch fleet`."""
+        parts = self._parts
+        fields: dict[str, object] = {
+            "falcowatch.version": self._version,
+            "heartbeat.seconds": parts.settings.heartbeat_seconds,
+            "lag.bytes": self._lag_bytes(),
+            "lag.seconds": round(self._lag_seconds(), 1),
+            "unacknowledged.seconds": round(max(map(self._oldest_seconds, Lane)), 1),
+            "falco.syscall_drops": int(parts.notices.syscall_drops),
+        }
+        # Absent in the ordinary case, as the defects are.
+        if warnings := [probe.name for probe in self.readiness() if not probe.ok]:
+            fields["warnings"] = warnings
+        return fields | parts.falco_watch.heartbeat_fields()
+
     def report(self) -> Report:
         parts, now = self._parts, time.monotonic()
         counts, shipping = parts.pipeline.counts, parts.shipper.counts

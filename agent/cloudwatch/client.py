@@ -20,7 +20,7 @@ from agent.cloudwatch.kms import sign
 from agent.cloudwatch.put_body import put_body
 from agent.cloudwatch.response_check import token_or_none
 from agent.core.values import Destination, PutReply
-from agent.errors import PutError
+from agent.errors import PutError, Unavailable
 from agent.settings.model import CloudWatch
 from agent.settings.seal import KmsAlgorithm
 
@@ -145,6 +145,44 @@ class LogsClient:
             if token is None or token == asked.get("nextToken"):
                 return
             asked["nextToken"] = token
+
+    async def filter_page(
+        self, group: str, start_ms: int, end_ms: int, token: str | None, pattern: str = ""
+    ) -> tuple[list[tuple[str, int, int | None, str]], str | None]:
+        """One page of the group's events with `start_ms <= timestamp <= end_ms`, and the token of the next page.
+
+        `pattern`: a filter pattern of CloudWatch; only events that match it are returned.
+
+        An event is (stream, timestamp, time of ingestion, message). A page may be empty, and another one follow.
+        Raises PutError.
+        """
+        reply = await self._connector.call(
+            "FilterLogEvents",
+            group,
+            logGroupName=group,
+            startTime=start_ms,
+            endTime=end_ms,
+            limit=_PAGE_EVENTS,
+            **({} if token is None else {"nextToken": token}),
+            **({"filterPattern": pattern} if pattern else {}),
+        )
+        try:
+            events = [
+                (
+                    str(event["logStreamName"]),
+                    int(event["timestamp"]),
+                    event.get("ingestionTime"),
+                    str(event["message"]),
+                )
+                for event in reply.get("events", ())
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unavailable(
+                f"FilterLogEvents for {group}: an event without {error}, which is not CloudWatch Logs; "
+                "check cloudwatch.endpoint_url and HTTPS_PROXY",
+                reason="unexpected",
+            ) from error
+        return events, reply.get("nextToken")
 
     async def sign(self, key_id: str, algorithm: KmsAlgorithm, message: bytes) -> str:
         """The code of a seal by a key of KMS. Raises PutError."""

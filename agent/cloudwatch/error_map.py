@@ -87,6 +87,14 @@ BY_CODE: dict[str, tuple[_Kind, str]] = {
     "ValidationError": (Invalid, "invalid"),
     "SerializationException": (Invalid, "invalid"),
     "RequestEntityTooLargeException": (Invalid, "too_large"),
+    # KMS (references of Sign and Verify, read 2026-11).
+    "NotFoundException": (Refused, "kms_key"),
+    "DisabledException": (Refused, "kms_key"),
+    "KMSInvalidStateException": (Refused, "kms_key"),
+    "InvalidKeyUsageException": (Refused, "kms_key"),
+    "KeyUnavailableException": (Unavailable, "unavailable"),
+    "KMSInternalException": (Unavailable, "unavailable"),
+    "DependencyTimeoutException": (Unavailable, "timeout"),
     # The maximum of a resource, never a rate: botocore lists it as throttling and would retry it at once.
     "LimitExceededException": (Refused, "quota"),
     # For example FilterLogEvents on a group of the class INFREQUENT_ACCESS.
@@ -113,6 +121,7 @@ _REMEDIES: dict[tuple[_Kind, str], str] = {
     (Denied, "signature"): "check the secret key and the clock of this node",
     (Denied, "identity_token"): "check the role's trust policy and the cluster's OIDC provider",
     (Missing, "missing"): "it is created when cloudwatch.create is true",
+    (Refused, "kms_key"): "the key must exist in this region, be enabled, and be of the usage SIGN_VERIFY",
     (Refused, "quota"): "a limit of the account is reached: raise it in Service Quotas, or remove what is unused",
     (Refused, "unsupported"): "the log group does not support this operation: check the group's class",
     (Unavailable, "tls"): "the certificate is not trusted: set AWS_CA_BUNDLE, or repair the endpoint's certificate",

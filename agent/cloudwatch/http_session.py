@@ -24,7 +24,10 @@ CHECKED_WITH: Final = "aiobotocore 3.10"
 
 MOST_BODY_BYTES: Final = 1024 * 1024
 MOST_PAGE_BYTES: Final = 8 * 1024 * 1024
-"""A page of GetLogEvents holds up to 1 MiB of events (API reference, read 2026-11), and JSON escapes can be longer."""
+"""A page holds up to 1 MiB of events (references of GetLogEvents and FilterLogEvents, read 2026-11), 10,000 at most.
+JSON escapes make it longer, and the names of streams, times and ids that stand beside each event."""
+
+_PAGES: Final = (".GetLogEvents", ".FilterLogEvents")
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ class _BoundedClient:
 
     async def request(self, method: str, **options: Any) -> BoundedAnswer:
         target = str(options.get("headers", {}).get("X-Amz-Target", ""))
-        most_bytes = MOST_PAGE_BYTES if target.endswith(".GetLogEvents") else MOST_BODY_BYTES
+        most_bytes = MOST_PAGE_BYTES if target.endswith(_PAGES) else MOST_BODY_BYTES
         response = await self._session.request(method, **options | {"allow_redirects": False})
         try:
             body = await _read_at_most(response, most_bytes)

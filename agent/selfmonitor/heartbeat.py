@@ -26,16 +26,19 @@ class Heartbeat:
         books: Callable[[], Books],
         gaps: GapAnnouncer,
         defects: Defects,
-        falco: Callable[[], Mapping[str, object]],
+        state: Callable[[], Mapping[str, object]],
         send: Callable[[OwnEvent, bool], Awaitable[None]],
         due: asyncio.Event,
     ) -> None:
-        """`send` publishes a heartbeat, and learns whether it is the last one. `due`: the next one is due at once."""
+        """`state`: the other fields of a heartbeat. `send` publishes one, and learns whether it is the last one.
+
+        `due`: the next one is due at once.
+        """
         self._seconds = seconds
         self._books = books
         self._gaps = gaps
         self._defects = defects
-        self._falco = falco
+        self._state = state
         self._send = send
         self._due = due
         self._sequence = 0
@@ -58,8 +61,8 @@ class Heartbeat:
         self._sequence += 1
         fields: dict[str, object] = {f"books.{name}": value for name, value in asdict(books).items()}
         fields |= {"gap.count": gaps.count, "gap.bytes": gaps.bytes, "heartbeat.sequence": self._sequence}
-        falco = self._falco()
-        fields |= falco
+        state = self._state()
+        fields |= state
         # Absent in the ordinary case, so that an old heartbeat and a healthy new one look alike.
         fields |= {f"defects.{part}": count for part, count in self._defects.counts.items()}
         # A metric filter cannot name a key with a dot in it, so the text repeats the numbers, always in this order.
@@ -67,6 +70,6 @@ class Heartbeat:
             f"read {books.read}, shipped {books.shipped}, filtered {books.filtered}, rejected {books.rejected}, "
             f"in flight {books.in_flight}, gaps {gaps.count}"
         )
-        if "falco.state" in falco:
-            output += f", Falco {falco['falco.state']}"
+        if "falco.state" in state:
+            output += f", Falco {state['falco.state']}"
         return OwnEvent(HEARTBEAT, "Informational", output, fields, Lane.ROUTINE)

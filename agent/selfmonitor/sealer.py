@@ -26,6 +26,7 @@ from agent.core.proof.seal import (
     mac_of,
     seal_body,
     seal_id,
+    stated_in,
     with_mac,
 )
 from agent.core.proof.segment import Statement
@@ -41,6 +42,9 @@ from agent.telemetry import Telemetry
 SEAL_RECORDS: Final = 100_000
 SEAL_BYTES: Final = 64 * 1024 * 1024
 """A seal is due after so many records or bytes, if that is sooner than the next heartbeat."""
+
+SINCE_BYTES: Final = 30
+"""A comma, and the number of the seal that is added to a statement."""
 
 MOST_UNSEALED: Final = 1000
 """Heartbeats without a seal that the next seal names."""
@@ -131,7 +135,7 @@ class Sealer:
         kept, chain, unsealed = len(self._kept), self._chain, list(self._unsealed)
         body = seal_body(
             chain,
-            encoded[:taken],
+            [stated_in(statement, chain.number + 1) for statement in encoded[:taken]],
             started_ms=self._started_ms,
             settings=self._settings,
             leaving=leaving,
@@ -144,7 +148,7 @@ class Sealer:
         # From here on nothing waits: the chain, the statements and the event change together.
         self._chain = chain.after(event.message.encode())
         del self._kept[: min(taken, kept)]
-        self._reader.note_stated(statements[: max(0, taken - kept)])
+        self._reader.note_stated(statements[: max(0, taken - kept)], self._chain.number)
         del self._unsealed[: len(unsealed)]
         self._sealed_records, self._sealed_bytes = self._counts.read, self._counts.read_bytes
         self._outbox.hold(event)
@@ -178,7 +182,7 @@ def _first(encoded: Sequence[bytes]) -> int:
     """How many statements one seal takes: at least one."""
     size = 0
     for number, statement in enumerate(encoded):
-        size += len(statement) + 1
+        size += len(statement) + SINCE_BYTES
         if size > LARGEST_FILES_BYTES and number:
             return number
     return len(encoded)

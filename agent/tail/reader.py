@@ -197,15 +197,15 @@ class Reader:
             statements += file.statements
         return statements
 
-    def note_stated(self, statements: Sequence[Statement]) -> None:
-        """A seal states these."""
+    def note_stated(self, statements: Sequence[Statement], number: int) -> None:
+        """The seal of this number states these."""
         by_file: dict[str, list[Statement]] = {}
         for statement in statements:
             by_file.setdefault(statement.file, []).append(statement)
         stated = set(map(id, statements))
         self._reading.finished[:] = [one for one in self._reading.finished if id(one) not in stated]
         for file in self.files:
-            file.digest.note_stated(by_file.get(file.id, ()))
+            file.digest.note_stated(by_file.get(file.id, ()), number)
 
     def note_rejected(self, file_id: str, offset: int) -> None:
         """CloudWatch has rejected a record. Called before the record is settled."""

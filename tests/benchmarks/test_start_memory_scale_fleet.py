@@ -46,6 +46,15 @@ def test_fleet_compares_calculation_and_simulation_with_the_quota(tmp_path):
     assert {"loads", "storm", "beyond", "seed", "max_puts_per_second"} <= found.keys()
 
 
+def test_an_audit_proves_the_events_of_an_export(tmp_path):
+    found = quick("audit", tmp_path)
+
+    (row,) = found["rows"]
+    assert (row["events"], row["exit code"], row["verdict"]) == (20_000, 0, "proved")
+    assert row["CPU seconds"] > 0
+    assert row["peak MiB"] > 0
+
+
 def quick(name: str, results: Path) -> dict[str, Any]:
     """The JSON of a quick run."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--results", str(results)]

@@ -23,9 +23,6 @@ BY_HAND = {("cloudformation", "deploy"), ("ecr", "get-login-password"), ("logs",
 GLOBAL_OPTIONS = {"--query", "--output", "--region", "--endpoint-url", "--cli-input-yaml"}
 """Options of every command of the AWS CLI."""
 
-IN_PROGRESS = {"fleet"}
-"""Commands of falcowatch that are still being built and may be missing."""
-
 _RECORDER = """#!{python}
 import json, sys
 with open({record!r}, "a") as record:

@@ -9,7 +9,7 @@ import botocore.session
 from botocore import xform_name
 
 from tests.deploy.conftest import Runner
-from tests.deploy.quickstart import BY_HAND, GLOBAL_OPTIONS, IN_PROGRESS, known_commands, options
+from tests.deploy.quickstart import BY_HAND, GLOBAL_OPTIONS, known_commands, options
 from tests.deploy.test_docs_pages import DOCS, commands
 from tools import ROOT
 
@@ -64,4 +64,4 @@ def test_every_command_of_falcowatch_on_a_page_exists():
     seen = list(of("falcowatch"))
 
     assert seen
-    assert {words[0] for _, words in seen} <= known_commands() | IN_PROGRESS
+    assert {words[0] for _, words in seen} <= known_commands()

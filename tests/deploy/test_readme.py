@@ -25,8 +25,6 @@ from tests.deploy.quickstart import (
     ACCOUNT,
     BY_HAND,
     GLOBAL_OPTIONS,
-    IN_PROGRESS,
-    known_commands,
     options,
     recorded_calls,
     shell_blocks,
@@ -96,7 +94,7 @@ def test_the_fault_scenario_exists(calls: list[Call]):
 
 
 def test_the_command_line_takes_every_command(calls: list[Call]):
-    commands = [words for words in of(calls, "falcowatch") if words[0] not in IN_PROGRESS - known_commands()]
+    commands = of(calls, "falcowatch")
 
     assert commands
     for words in commands:

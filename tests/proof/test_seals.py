@@ -6,7 +6,9 @@ import random
 import orjson
 import pytest
 
+from agent.audit.history import RawEvent
 from agent.local.emulator import EmbeddedCloudWatch
+from tests.audit.audited import audited, shown
 from tests.process.driver import PATIENCE_SECONDS, agent, alert, append, container, cri
 from tests.proof.reference import problems
 
@@ -19,6 +21,13 @@ async def cloudwatch(tmp_path):
 
 def messages(cloudwatch):
     return [event.message.decode() for event in cloudwatch.events("falco")]
+
+
+def audit(cloudwatch):
+    """The exit code of the agent's own audit, and what it found."""
+    events = [RawEvent(one.stream, one.timestamp, one.ingested, one.message) for one in cloudwatch.events("falco")]
+    result = audited(events, max(one.ingested_ms for one in events))
+    return result.exit_code, [line for line in shown(result) if not line.startswith("restarted")]
 
 
 def seals(cloudwatch):
@@ -57,6 +66,7 @@ async def test_the_last_seal_of_an_agent_that_leaves_covers_everything(tmp_path,
     assert last["leaving"]
     assert [file["shipped"] for file in last["files"]] == [500]
     assert problems(messages(cloudwatch)) == []
+    assert audit(cloudwatch) == (0, [])
 
 
 async def test_a_removed_changed_or_added_event_is_found(tmp_path, cloudwatch):
@@ -112,6 +122,7 @@ async def test_interleaved_streams_filtered_rules_and_a_rotation_are_proved(tmp_
         assert await running.terminate() == 0
 
     assert problems(messages(cloudwatch)) == []
+    assert audit(cloudwatch) == (0, [])
     filtered = [one["filtered"] for seal in seals(cloudwatch) for one in seal["files"] if one["filtered"]]
     assert filtered[-1] == {"rule": 1, "priority": 1, "empty": 1}
 
@@ -144,6 +155,7 @@ async def test_an_agent_that_is_killed_again_and_again_leaves_an_unbroken_proof(
             assert await running.terminate() == 0
 
     assert problems(messages(cloudwatch)) == []
+    assert audit(cloudwatch) == (0, [])
     numbers_of = [seal["number"] for seal in seals(cloudwatch)]
     assert sorted(set(numbers_of)) == list(range(1, max(numbers_of) + 1))
     assert len({seal["chain"] for seal in seals(cloudwatch)}) == 1

@@ -19,7 +19,7 @@ def heartbeats(agent: Agent, seconds: float) -> Coroutine[None, None, None]:
         books=agent.status.books,
         gaps=parts.gaps,
         defects=parts.telemetry.defects,
-        falco=parts.falco_watch.heartbeat_fields,
+        state=parts.falco_watch.heartbeat_fields,
         send=agent._send_heartbeat,
         due=asyncio.Event(),
     ).run()

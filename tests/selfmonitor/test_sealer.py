@@ -131,7 +131,7 @@ async def test_what_the_last_run_could_not_seal_is_in_the_first_seal(tmp_path: P
     async with built(tmp_path, NOWHERE, heartbeat_seconds=60) as agent:
         assert agent.parts.sealer is not None
         await agent.parts.sealer.seal(HEARTBEAT, saved)
-        assert seals(agent)[0]["files"] == [orjson.loads(statement)]
+        assert seals(agent)[0]["files"] == [orjson.loads(statement) | {"since": 1}]
 
 
 async def test_with_a_secret_each_seal_carries_a_code_and_the_secret_is_read_once(tmp_path: Path) -> None:

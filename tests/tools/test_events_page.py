@@ -117,7 +117,7 @@ async def test_every_field_of_a_heartbeat_is_on_the_page(tmp_path: Path):
             books=agent.status.books,
             gaps=parts.gaps,
             defects=parts.telemetry.defects,
-            falco=parts.falco_watch.heartbeat_fields,
+            state=agent.status.heartbeat_fields,
             send=send,
             due=asyncio.Event(),
         )

@@ -73,7 +73,13 @@ class FileStatement:
                 "gaps": self.gaps,
                 "sha256": one.sha256,
             }
+            | ({"since": one.since} if one.since else {})
         )
+
+
+def stated_in(statement: bytes, number: int) -> bytes:
+    """The encoded statement as the seal of this number has it."""
+    return statement if b',"since":' in statement else b'%b,"since":%d}' % (statement[:-1], number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ class Statement:
     rejected: tuple[int, ...] = ()
     """Offsets of records in the segment that CloudWatch rejected."""
     sha256: str | None = None
+    since: int = 0
+    """The number of the seal that stated this segment first; 0: none has."""
 
     @property
     def mark(self) -> tuple[int, int, int, int]:
@@ -123,6 +125,8 @@ class FileDigest:
         self._finished: list[Statement] = []
         """Segments that have ended and that no seal has stated."""
         self._stated: tuple[int, int, int, int] | None = None
+        self._since = 0
+        """The number of the seal that stated the committed segment first."""
         self._looked_at: tuple[int, Standing, int] | None = None
         """When there was nothing new to state: most files rest most of the time."""
 
@@ -225,14 +229,15 @@ class FileDigest:
                 self._looked_at = committed, standing, len(self.rejected)
         return statements
 
-    def note_stated(self, statements: Iterable[Statement]) -> None:
-        """A seal states these."""
+    def note_stated(self, statements: Iterable[Statement], number: int) -> None:
+        """The seal of this number states these."""
         stated = {statement.mark for statement in statements}
         self._finished = [statement for statement in self._finished if statement.mark not in stated]
         if self._committed is not None:
             newest = [mark for mark in stated if mark[0] == self._committed.start]
             if newest:
                 self._stated = max(newest)
+                self._since = self._since or number
 
     def forget_settled(self, committed: int) -> None:
         """Offsets that no statement can name any more."""
@@ -256,13 +261,14 @@ class FileDigest:
             standing.filtered,
             tuple(rejected[:MOST_REJECTED]),
             standing.sha256,
+            self._since,
         )
 
     def _finish_committed(self, end: int) -> None:
         current = self._current(end)
         if current is not None and current.mark != self._stated:
             self._finished.append(current)
-        self._committed, self._stated = None, None
+        self._committed, self._stated, self._since = None, None, 0
 
     def _begin_segment(self, start: int) -> None:
         self._segment, self._end = Segment(start, by_count=bool(self._counted)), start

@@ -1,7 +1,7 @@
 """The HTTP server: AWS's JSON 1.1 protocol on `POST /`, faults that are set, and control pages under `/_…`.
 
 A put is performed in one synchronous step between reading the request and writing the response, so a cancelled or cut
-connection never leaves half a batch. `operations` and `queries` implement the operations.
+connection never leaves half a batch. `operations`, `queries` and `kms` implement the operations.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import orjson
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from agent.local.emulator import sts
+from agent.local.emulator import kms, sts
 from agent.local.emulator.adversary import HostileAnswer
 from agent.local.emulator.descriptions import Reply
 from agent.local.emulator.faults import REFUSALS, Fault, FaultError, Faults, fault_of
@@ -106,7 +106,7 @@ class Server:
         request_id = str(uuid.uuid4())
         if request.content_type == "application/x-www-form-urlencoded":
             return await self._post_sts(request, request_id)
-        operation, call, answer = request.headers.get("X-Amz-Target", "").removeprefix(TARGET_PREFIX), None, CUT
+        operation, call, answer = _operation(request)[1], None, CUT
         try:
             call = await self._understood(request)
             answer = await self._answered(call)
@@ -126,11 +126,11 @@ class Server:
     async def _understood(self, request: web.Request) -> Call:
         body = await _read(request)
         headers = request.headers
-        caller = caller_of(headers.get("Authorization"), headers.get("X-Amz-Date"), "logs")
-        target = headers.get("X-Amz-Target", "")
-        operation = target.removeprefix(TARGET_PREFIX)
-        if operation == target or (operation not in OPERATIONS and operation not in QUERIES):
-            raise ServiceError("UnknownOperationException", f"Unknown operation: {target}")
+        service, operation = _operation(request)
+        caller = caller_of(headers.get("Authorization"), headers.get("X-Amz-Date"), service)
+        known = kms.OPERATIONS if service == "kms" else {*OPERATIONS, *QUERIES}
+        if operation not in known:
+            raise ServiceError("UnknownOperationException", f"Unknown operation: {headers.get('X-Amz-Target', '')}")
         try:
             members = orjson.loads(body or b"{}")
         except orjson.JSONDecodeError as error:
@@ -193,6 +193,8 @@ class Server:
         """Perform the operation: a put without yielding to the event loop, a search on another thread."""
         asked = Parameters(call.body)
         try:
+            if call.operation in kms.OPERATIONS:
+                return Answer(200, orjson.dumps(kms.answer(call.operation, call.body, call.region)))
             query = QUERIES.get(call.operation)
             if query is not None:
                 work = query(self._store, asked, int(self._now() * 1000))
@@ -280,6 +282,15 @@ class Server:
             for group in self._store.groups.values()
         }
         return _json({**self._requests.statistics(), "groups": groups})
+
+
+def _operation(request: web.Request) -> tuple[str, str]:
+    """The service and the operation that the request names; the whole target when it names none."""
+    target = request.headers.get("X-Amz-Target", "")
+    if target.startswith(kms.TARGET_PREFIX):
+        return "kms", target.removeprefix(kms.TARGET_PREFIX)
+    operation = target.removeprefix(TARGET_PREFIX)
+    return "logs", "" if operation == target else operation
 
 
 async def _read(request: web.Request) -> bytes:

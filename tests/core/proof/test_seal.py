@@ -16,6 +16,7 @@ from agent.core.proof.seal import (
     seal_body,
     seal_id,
     settings_digest,
+    stated_in,
     with_mac,
     without_mac,
 )
@@ -57,6 +58,14 @@ def test_a_statement_names_rejected_records_by_their_ids() -> None:
         "gaps": [[90, 95, "deleted"]],
         "sha256": "ab",
     }
+
+
+def test_a_statement_names_the_seal_that_stated_its_segment_first() -> None:
+    new = FileStatement(Statement('f,"since":1', 0, 9)).encoded()
+    known = FileStatement(Statement("f", 0, 9, since=3)).encoded()
+
+    assert orjson.loads(stated_in(new, 8))["since"] == 8
+    assert orjson.loads(stated_in(known, 8))["since"] == 3
 
 
 def test_the_code_is_computed_over_the_message_without_it() -> None:

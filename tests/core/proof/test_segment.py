@@ -25,7 +25,7 @@ def test_a_statement_is_cumulative_from_the_start_of_its_segment() -> None:
     file = FileDigest("f")
     committed(file, file.add([0, 10], [b"a", b"b"], 20))
     [first] = file.statements(20)
-    file.note_stated([first])
+    file.note_stated([first], 7)
     assert file.statements(20) == []
 
     committed(file, file.add([20], [b"c"], 30))
@@ -33,6 +33,7 @@ def test_a_statement_is_cumulative_from_the_start_of_its_segment() -> None:
 
     assert (first.start, first.end, first.shipped, first.sha256) == (0, 20, 2, digest(b"a", b"b"))
     assert (second.start, second.end, second.shipped, second.sha256) == (0, 30, 3, digest(b"a", b"b", b"c"))
+    assert (first.since, second.since) == (0, 7)
 
 
 def test_nothing_is_stated_before_it_is_committed() -> None:
@@ -45,7 +46,7 @@ def test_nothing_is_stated_before_it_is_committed() -> None:
 def test_an_offset_that_moves_without_records_is_stated_too() -> None:
     file = FileDigest("f")
     committed(file, file.add([0], [b"a"], 10))
-    file.note_stated(file.statements(10))
+    file.note_stated(file.statements(10), 7)
 
     [moved] = file.statements(25)
 
@@ -86,7 +87,7 @@ def test_a_rejected_record_ends_the_segment_and_is_named() -> None:
 
     assert (one.start, one.end, one.shipped, one.rejected) == (0, 20, 2, (10,))
     assert (two.start, two.end, two.shipped, two.rejected, two.sha256) == (20, 30, 1, (), digest(b"c"))
-    file.note_stated([one, two])
+    file.note_stated([one, two], 7)
     assert file.statements(30) == []
 
 
@@ -116,7 +117,7 @@ def test_reading_that_begins_anew_begins_a_segment() -> None:
 def test_what_was_stated_before_a_restart_is_not_stated_again() -> None:
     file = FileDigest("f")
     committed(file, file.add([0], [b"a"], 10))
-    file.note_stated(file.statements(10))
+    file.note_stated(file.statements(10), 7)
     file.restart(10)
 
     assert file.statements(10) == []
@@ -200,10 +201,10 @@ def test_a_seal_that_states_other_segments_changes_nothing_in_what_is_left_to_st
     committed(first, first.add([0], [b"a"], 10))
     [statement] = first.statements(10)
 
-    second.note_stated([statement])
+    second.note_stated([statement], 7)
     assert second.statements(0) == [], "nothing of this file is committed"
 
     second.restart(500)
     committed(second, second.add([500], [b"b"], 510))
-    second.note_stated([statement])
+    second.note_stated([statement], 7)
     assert [one.start for one in second.statements(510)] == [500]

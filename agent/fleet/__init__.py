@@ -1,0 +1,1 @@
+"""`falcowatch fleet`: the state of every node, from the heartbeats in CloudWatch alone."""
