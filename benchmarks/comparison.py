@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from benchmarks.known_peers import KNOWN_PEERS, KnownPeer
+from benchmarks.results import was_busy
 from benchmarks.svg import Panel, panels
 
 Found = Mapping[str, Any]
@@ -30,10 +31,13 @@ class Loss:
     lost: int
     written: int
     twice: int
+    ends: int = 0
+    """How often the log shipper ended by itself."""
 
     def __str__(self) -> str:
         twice = f"; {self.twice:,} sent twice" if self.twice else ""
-        return f"{self.lost:,} of {self.written:,}{twice}"
+        ends = f"; it ended {self.ends} × by itself" if self.ends else ""
+        return f"{self.lost:,} of {self.written:,}{twice}{ends}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,9 @@ def _compared(runs: Runs, name: str, title: str, metadata: str) -> Compared:
     if losses is not None:
         _, row, _ = losses
         values["kills"] = Loss(row["lost_by_kills"], row["written"], row["sent_twice_after_kills"])
-        values["outage"] = Loss(row["lost_by_outage"], row["written_in_outage"], row["sent_twice_after_outage"])
+        values["outage"] = Loss(
+            row["lost_by_outage"], row["written_in_outage"], row["sent_twice_after_outage"], row["ended_by_itself"]
+        )
     return Compared(title, metadata, runs=tuple(run[2] for run in (cost, losses) if run is not None), **values)
 
 
@@ -174,11 +180,8 @@ def _about(number: int, program: str, found: Found) -> str:
     sentences += _without_tls(program, found)
     if found["quick"]:
         sentences.append("It was a quick run: these numbers show that the program works, and nothing else.")
-    if (load := setting.get("load", 0.0)) > setting["cores"] / 2:
-        sentences.append(
-            f"**The machine was busy with other work (load average {load:g}): times are longer than on an idle one. "
-            "Compare the ratios.**"
-        )
+    if busy := was_busy(setting):
+        sentences.append(busy)
     return " ".join(sentences)
 
 

@@ -21,7 +21,7 @@ from benchmarks.comparison import picture
 from benchmarks.comparison import section as comparison
 from benchmarks.method import method_page
 from benchmarks.reports import REPORTS, Found, Judgement, Report
-from benchmarks.results import RESULTS, shown
+from benchmarks.results import RESULTS, shown, was_busy
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 
@@ -130,6 +130,8 @@ def _section(level: str, report: Report, result: Found | None, drawn: Mapping[st
         return "\n".join([*parts, "Not measured yet.\n"])
     if result["quick"]:
         parts.append("**A quick run: these numbers show that the program works, and nothing else.**\n")
+    if busy := was_busy(result["setting"]):
+        parts.append(f"{busy}\n")
     parts.append(_verdict(list(report.verdict(result))))
     for caption, rows in report.tables(result):
         parts += [f"{caption}:\n", table(rows)] if rows else []

@@ -92,6 +92,17 @@ def setting(load: float) -> Mapping[str, object]:
     } | {name: version(name) for name in packages}
 
 
+def was_busy(setting: Mapping[str, Any]) -> str:
+    """A sentence for the reader when the machine did other work during the measurement; otherwise nothing."""
+    load = setting.get("load", 0.0)
+    if load <= setting["cores"] / 2:
+        return ""
+    return (
+        f"**The machine was busy with other work (load average {load:g} on {setting['cores']} cores), so times are "
+        "longer than on an idle one. Compare ratios.**"
+    )
+
+
 def shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.3g}" if abs(value) < 10 else f"{value:,.1f}"

@@ -53,7 +53,7 @@ def test_losses_show_what_was_lost_and_what_was_sent_twice():
     rows, _ = section({"losses": found})
 
     assert row(rows, "Falcowatch")[KILLS] == "0 of 5,000; 30 sent twice"
-    assert row(rows, "syslog-ng")[OUTAGE] == "88,000 of 100,000"
+    assert row(rows, "syslog-ng")[OUTAGE] == "88,000 of 100,000; it ended 1 × by itself"
 
 
 def test_the_losses_of_a_peer_that_does_not_tail_are_no_question():
@@ -64,7 +64,7 @@ def test_a_run_on_a_busy_machine_says_so():
     busy = catch_up("2026-11-28", falcowatch=20.0)
     busy["setting"] = busy["setting"] | {"load": 15.2}
 
-    assert "The machine was busy with other work (load average 15.2)" in section({"catch_up": busy})[1][0]
+    assert "The machine was busy with other work (load average 15.2 on 2 cores)" in section({"catch_up": busy})[1][0]
     assert "busy" not in section({"catch_up": catch_up("2026-11-28", falcowatch=20.0)})[1][0]
 
 
@@ -103,6 +103,7 @@ def losses(shipper: str, *, kills: tuple[int, int], outage: tuple[int, int]) -> 
     return {
         "shipper": shipper, "written": 5_000, "lost_by_kills": kills[0], "sent_twice_after_kills": kills[1],
         "written_in_outage": 100_000, "lost_by_outage": outage[0], "sent_twice_after_outage": outage[1],
+        "ended_by_itself": int(shipper != "falcowatch"),
     }  # fmt: skip
 
 
