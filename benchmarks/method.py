@@ -21,8 +21,9 @@ HOW_TO_READ: Final = """\
 - The alerts are captured ones. Each names one of 110 pods and has a time of its own.
 - CloudWatch is replaced by a sink on loopback that only counts (`benchmarks/sink.py`), so the numbers include neither a
   network nor AWS.
-- The baseline (`benchmarks/baseline.py`) is a minimal loop over the same bytes: read, decode, encode, hash, send. It
-  gives no guarantees, so no log shipper can be as cheap. It is measured again in each run.
+- The baseline (`benchmarks/baseline.py`) is a minimal loop over the same bytes: read, decode, encode, hash, send.
+  It gives no guarantees and does not compress. It shows how much of the agent's cost is the work itself, and it is
+  measured again in each run.
 - "Load before" is the number of processes that wanted a core when the program began. On an idle machine it is near 0.
 
 ## When each program ran

@@ -239,7 +239,7 @@ REPORTS: Final = (
         "catch_up", "How much CPU time does an alert cost?",
         "The agent ships a full log of 1 KB lines, with decoding, pod metadata and PutLogEvents. All CPU time from the "
         "start to the end of the process is counted. The baseline is a minimal loop over the same bytes: read, decode, "
-        "encode, hash, send. It shows how much of the cost any program would pay.",
+        "encode, hash, send, without any guarantee. It shows how much of the cost is the work itself.",
         "at most 6 µs of CPU time for each alert and 1.4 × the baseline of the same run; three times Fluent Bit's best "
         "alerts per CPU second in the same run; at most 120 MB.",
         _catch_up_verdict, _rows, _catch_up_plots,
