@@ -20,6 +20,11 @@ OURS: Final = "falcowatch"
 NOT_MEASURED: Final = "not measured here"
 PICTURE: Final = "comparison.svg"
 NBSP: Final = "\N{NO-BREAK SPACE}"
+VARIANTS: Final = {
+    "falcowatch-no-seals": "without seals",
+    "falcowatch-plain": "without compression",
+    "falcowatch-gzip": "with compression",
+}
 FIRST_DEFAULTS: Final = "compression none, no seals"
 """The defaults of the agent on the day of the runs that do not state them."""
 
@@ -48,7 +53,6 @@ class Compared:
     metadata: str
     times: float | None = None
     """CPU time as a multiple of the agent's in the same run."""
-    us: float | None = None
     peak_mb: float | None = None
     wire_bytes: float | None = None
     kills: Loss | None = None
@@ -94,7 +98,7 @@ def section(results: Mapping[str, Found]) -> tuple[Sequence[Mapping[str, str]], 
 
 def picture(results: Mapping[str, Found]) -> Mapping[str, str]:
     rows = compared(Runs(results))
-    if rows[0].us is None:
+    if rows[0].times is None:
         return {}
     drawn = (
         Panel("CPU time an alert", "Falcowatch = 1", [row.times for row in rows], digits=1),
@@ -128,7 +132,6 @@ def _compared(runs: Runs, name: str, title: str, metadata: str) -> Compared:
         )  # the agent with TLS or without it, like the peer
         values |= {
             "times": row["us_per_alert"] / beside["us_per_alert"],
-            "us": row["us_per_alert"],
             "peak_mb": row["peak_mb"],
             "wire_bytes": row["wire_bytes"],
         }
@@ -149,13 +152,10 @@ def _title(runs: Runs, known: KnownPeer) -> str:
 
 
 def _cells(row: Compared) -> Mapping[str, str]:
-    cpu = NOT_MEASURED
-    if row.us is not None:
-        cpu = f"{row.us:.1f}{NBSP}µs" if row.title == "Falcowatch" else f"{row.times:.1f}{NBSP}× ({row.us:.1f}{NBSP}µs)"
     name = f"**{row.title}**" if row.title == "Falcowatch" else row.title
     return {
         "log shipper": name,
-        "CPU time an alert": cpu,
+        "CPU time an alert": NOT_MEASURED if row.times is None else f"{row.times:.1f}{NBSP}×",
         "memory at most": NOT_MEASURED if row.peak_mb is None else f"{row.peak_mb:.0f}{NBSP}MB",
         "on the wire an alert": NOT_MEASURED if row.wire_bytes is None else f"{row.wire_bytes:,.0f}{NBSP}bytes",
         "lost by kill -9": _losses(row, row.kills),
@@ -177,7 +177,7 @@ def _about(number: int, program: str, found: Found) -> str:
     parts.append(f"{setting['cores']} cores")
     sentences = [f"**Run {number}:** {', '.join(parts)}. {found['title'][0].upper()}{found['title'][1:]}."]
     sentences.append(f"Falcowatch had its defaults of that day: {found.get('defaults', FIRST_DEFAULTS)}.")
-    sentences += _without_tls(program, found)
+    sentences += _costs(found) if program == "catch_up" else []
     if found["quick"]:
         sentences.append("It was a quick run: these numbers show that the program works, and nothing else.")
     if busy := was_busy(setting):
@@ -185,20 +185,18 @@ def _about(number: int, program: str, found: Found) -> str:
     return " ".join(sentences)
 
 
-def _without_tls(program: str, found: Found) -> Iterator[str]:
-    if program != "catch_up":
-        return
-    plain = [row["shipper"] for row in found["rows"] if row["tls"] == "off" and row["shipper"] != OURS]
-    with_tls = [row["shipper"] for row in found["rows"] if row["tls"] == "on" and not row["shipper"].startswith(OURS)]
+def _costs(found: Found) -> Iterator[str]:
+    """The agent's CPU time in this run, with what its defaults cost, and the peers that ran without TLS."""
+    cost = {(row["shipper"], row["tls"]): f"{row['us_per_alert']:.1f}{NBSP}µs" for row in found["rows"]}
+    ours = [f"{cost[OURS, 'on']} of CPU time an alert"]
+    ours += [f"{cost[name, 'on']} {words}" for name, words in VARIANTS.items() if (name, "on") in cost]
+    yield f"It used {', '.join(ours)}."
+    plain = [name for name, tls in cost if tls == "off" and name != OURS]
     if plain:
-        ours = next(row for row in found["rows"] if (row["shipper"], row["tls"]) == (OURS, "off"))
         yield (
-            f"{' and '.join(plain)} cannot trust the sink's certificate and ran without TLS, "
-            f"beside Falcowatch without TLS ({ours['us_per_alert']:.1f} µs)."
+            f"{' and '.join(plain)} cannot trust the sink's certificate and ran without TLS, beside Falcowatch without "
+            f"TLS ({cost[OURS, 'off']})."
         )
-    if with_tls:
-        ours = next(row for row in found["rows"] if (row["shipper"], row["tls"]) == (OURS, "on"))
-        yield f"Falcowatch used {ours['us_per_alert']:.1f} µs with TLS."
 
 
 def _date(found: Found) -> Any:

@@ -33,8 +33,8 @@ HEAD: Final = """\
 # Benchmarks
 """
 COLUMNS: Final = """\
-- **CPU time an alert:** of the whole process from its start to its end, with a full log to read. `2.7 ×` is 2.7 times
-  the CPU time of Falcowatch in the same run.
+- **CPU time an alert:** of the whole process from its start to its end, with a full log to read; as a multiple of the
+  CPU time of Falcowatch in the same run.
 - **Memory at most:** the highest resident memory in that time.
 - **On the wire an alert:** bytes of request bodies.
 - **Lost by kill -9:** alerts that never arrived after the log shipper was killed again and again while alerts arrived.

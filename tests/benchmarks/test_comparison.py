@@ -17,8 +17,8 @@ def test_a_peer_is_compared_with_the_agent_of_its_own_run():
 
     rows, runs = section({"catch_up": new, "catch_up-2026-11-20": old})
 
-    assert row(rows, "Falcowatch")[CPU] == "20.0 µs"
-    assert row(rows, "Fluent Bit 5.1.1, no metadata")[CPU] == "4.0 × (40.0 µs)"
+    assert row(rows, "Falcowatch")[CPU] == "1.0 ×"
+    assert row(rows, "Fluent Bit 5.1.1, no metadata")[CPU] == "4.0 ×"
     assert [row(rows, name)[RUN] for name in ("Falcowatch", "Fluent Bit 5.1.1, no metadata")] == ["1", "2"]
     assert [run[:60] for run in runs] == [
         "**Run 1:** `benchmarks.catch_up` on 2026-11-28, Linux, 2 cor",
@@ -32,8 +32,16 @@ def test_a_peer_without_tls_is_compared_with_the_agent_without_tls():
 
     rows, [run] = section({"catch_up": found})
 
-    assert row(rows, "Tenzir")[CPU] == "1.5 × (15.0 µs)"
+    assert row(rows, "Tenzir")[CPU] == "1.5 ×"
     assert "tenzir cannot trust the sink's certificate and ran without TLS, beside Falcowatch without TLS (10" in run
+
+
+def test_a_run_shows_the_cost_of_seals():
+    found = catch_up("2026-11-28", falcowatch=20.0, falcowatch_no_seals=19.0)
+
+    [run] = section({"catch_up": found})[1]
+
+    assert "It used 20.0 µs of CPU time an alert, 19.0 µs without seals." in run.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_what_no_run_has_measured_says_so():
