@@ -183,11 +183,11 @@ class Agent:
         if parts.journal is not None:
             parts.journal.resumed()
 
-    async def _send_heartbeat(self, heartbeat: OwnEvent, leaving: bool) -> None:
+    async def _send_heartbeat(self, heartbeat: OwnEvent, leaving: bool) -> bool:
         if self.parts.sealer is not None:
-            await self.parts.sealer.seal(heartbeat, self.progress.save, leaving=leaving)
-        else:
-            self.parts.outbox.publish(heartbeat)
+            return await self.parts.sealer.seal(heartbeat, self.progress.save, leaving=leaving)
+        self.parts.outbox.publish(heartbeat)
+        return True
 
     async def _drain(self, seconds: float) -> bool:
         """Whether everything has shipped in that time."""

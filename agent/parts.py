@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,6 +21,7 @@ from agent.deadletters.store import DeadLetterStore
 from agent.deadletters.writer import DeadLetterWriter
 from agent.enrich.enricher import PodEnricher
 from agent.enrich.factory import Enricher, build_enricher
+from agent.enrich.pod import Pod
 from agent.enrich.pod_wait import PodWait
 from agent.flow.budget import Budget
 from agent.pipeline import Pipeline
@@ -179,7 +180,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
     finder = FalcoFinder(settings.tail)
     falco_watch = FalcoWatch(
         reader=reader,
-        pods=enricher.living if isinstance(enricher, PodEnricher) else tuple,
+        pods=partial(_pods_known, enricher),
         finder=finder,
         liveness=liveness,
         node=NodeFalco(silent_seconds, missing_seconds, finder.selected_by),
@@ -211,6 +212,11 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         reading=reading,
         reader=reader,
     )
+
+
+def _pods_known(enricher: Enricher) -> Iterable[Pod]:
+    """The pods on this node; none while the API server does not answer, because they may not exist any more."""
+    return enricher.living() if isinstance(enricher, PodEnricher) and enricher.problem is None else ()
 
 
 def _policy(settings: Settings) -> Policy:

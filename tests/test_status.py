@@ -13,8 +13,9 @@ import pytest
 from agent.app import Agent
 from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.status import STUCK_SECONDS
+from agent.web.findings import FALCO_PROBE
 from agent.web.report import Probe
-from agent.web.verdict import judge
+from agent.web.verdict import HEADLINES, judge
 from tests.process.driver import alert, append, container, cri
 from tests.selfmonitor.whole_agent import NOWHERE, aws_environment, built, running, until
 
@@ -163,6 +164,15 @@ async def test_enrichment_that_does_not_work_is_a_warning_and_leaves_the_agent_r
         probe = next(probe for probe in agent.status.readiness() if probe.name == "enrichment")
 
     assert (probe.ok, probe.required, probe.detail) == (False, False, "403; grant `list` and `watch` on pods")
+
+
+async def test_every_check_has_a_headline_for_its_failure(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
+        await until(lambda: agent.parts.reader.looked)
+        agent.parts.falco_watch.look(time.monotonic())
+        names = {probe.name for probe in (*agent.status.health(), *agent.status.readiness())}
+
+    assert names - HEADLINES.keys() == {FALCO_PROBE}, "the findings about Falco have headlines of their own"
 
 
 async def test_defects_and_lost_dead_letters_are_warnings_and_leave_the_agent_ready(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Finds every Falco of this node: in the log files that are read, among the pods of the API server, and by directories.
+"""Finds every Falco of this node: in the log files that are read, and among the pods of the API server.
 
-The same Falco may be seen in all three ways and is one Falco: its key is the pod's uid and the container. A pod of
+Without the API server, the directories below the log root take the place of its pods. The same Falco may be seen in
+several ways and is one Falco: its key is the pod's uid and the container. A pod of
 `helm test`, which writes a test alert like a Falco, is not a Falco. Neither is a pod whose containers have all ended.
 """
 
@@ -48,7 +49,9 @@ class FalcoFinder:
         self._directories = PodDirectories(tail.root, self._globs)
 
     def find(self, sources: Iterable[tuple[Source, float]], pods: Iterable[Pod], now: float) -> FoundFalcos:
-        """`sources`: each log that is read, and when it last grew. `pods`: those that the API server knows."""
+        """`sources`: each log that is read, and when it last grew. `pods`: those that the API server knows;
+        none: it does not answer, or is not asked.
+        """
         known = {pod.static_uid or pod.uid: pod for pod in pods}
         found = FoundFalcos([], [], set())
         logs = _newest(sources)
@@ -58,18 +61,13 @@ class FalcoFinder:
         for uid, pod in known.items():
             if not pod.is_helm_test and not pod.is_finished:
                 self._add_pod(uid, pod, logs, now, found)
-        if self._reads_pods:
-            self._add_directories(known, logs, now, found)
+        if self._reads_pods and not known:  # a directory of a pod that the API server does not know was left behind
+            self._add_directories(logs, now, found)
         return found
 
-    def _add_directories(
-        self, known: Mapping[str, object], logs: Mapping[str, object], now: float, found: FoundFalcos
-    ) -> None:
+    def _add_directories(self, logs: Mapping[str, object], now: float, found: FoundFalcos) -> None:
         for unread in self._directories.unread(now):
-            if unread.uid not in known:
-                found.falcos.append(FoundFalco(unread.name, now, to_read=unread.to_read, because=unread.because))
-        if known:
-            return  # a directory of a pod that the API server does not know was left behind
+            found.falcos.append(FoundFalco(unread.name, now, to_read=unread.to_read, because=unread.because))
         for selected in self._directories.selected:
             if selected.key not in logs:
                 found.sightings.append(Sighting(selected.key, selected.name, 0, selected.changed_at))

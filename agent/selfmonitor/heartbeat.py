@@ -27,12 +27,12 @@ class Heartbeat:
         gaps: GapAnnouncer,
         defects: Defects,
         state: Callable[[], Mapping[str, object]],
-        send: Callable[[OwnEvent, bool], Awaitable[None]],
+        send: Callable[[OwnEvent, bool], Awaitable[bool]],
         due: asyncio.Event,
     ) -> None:
         """`state`: the other fields of a heartbeat. `send` publishes one, and learns whether it is the last one.
 
-        `due`: the next one is due at once.
+        `send` returns whether it has published it. `due`: the next one is due at once.
         """
         self._seconds = seconds
         self._books = books
@@ -46,7 +46,7 @@ class Heartbeat:
     async def run(self) -> None:
         """Publishes the first heartbeat at once and the next ones every `seconds`, until cancelled; 0: none."""
         while self._seconds:
-            await self._send(self._next(), False)
+            await self._publish(leaving=False)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await self._due.wait()
@@ -54,13 +54,16 @@ class Heartbeat:
     async def leave(self) -> None:
         """Publishes the last heartbeat."""
         if self._seconds:
-            await self._send(self._next(), True)
+            await self._publish(leaving=True)
+
+    async def _publish(self, *, leaving: bool) -> None:
+        # A number that is missing in CloudWatch is a heartbeat that was lost, so only a published one uses it up.
+        self._sequence += await self._send(self._next(), leaving)
 
     def _next(self) -> OwnEvent:
         books, gaps = self._books(), self._gaps
-        self._sequence += 1
         fields: dict[str, object] = {f"books.{name}": value for name, value in asdict(books).items()}
-        fields |= {"gap.count": gaps.count, "gap.bytes": gaps.bytes, "heartbeat.sequence": self._sequence}
+        fields |= {"gap.count": gaps.count, "gap.bytes": gaps.bytes, "heartbeat.sequence": self._sequence + 1}
         state = self._state()
         fields |= state
         # Absent in the ordinary case, so that an old heartbeat and a healthy new one look alike.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.core.falco_output import LOOKED_AT_BYTES, Output, output_of
-from agent.tail.safe_open import open_beneath
+from agent.tail.safe_open import NotALogFile, open_beneath
 from agent.tail.types import Source
 
 PASSING_ERRORS: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EIO})
@@ -62,7 +62,8 @@ class LogPeek:
 def _reason(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return "permission denied; run the agent as a user who may read it (in the chart: securityContext.runAsUser)"
-    return error.strerror or str(error)
+    reason = error.strerror or str(error)
+    return f"it {reason}" if isinstance(error, NotALogFile) else reason
 
 
 def read_ends(source: Source, follow_links_into: Sequence[Path]) -> tuple[bytes, bytes]:

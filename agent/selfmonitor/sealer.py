@@ -109,22 +109,27 @@ class Sealer:
         files = (*self._kept, *(FileStatement(statement).encoded() for statement in self._reader.statements()))
         return SealState(self._chain, files, self._reader.settled_unshipped())
 
-    async def seal(self, heartbeat: OwnEvent, save: Save, *, leaving: bool = False) -> None:
-        """Sends the heartbeat as a seal; without one if the checkpoint cannot be written."""
+    async def seal(self, heartbeat: OwnEvent, save: Save, *, leaving: bool = False) -> bool:
+        """Sends the heartbeat as a seal; without one if the checkpoint cannot be written.
+
+        Returns whether the heartbeat was sent: not while the last seal is on its way.
+        """
         async with self._turn:
             self.due.clear()
             if self._unsaved is None and self._last_id in self._outbox and not leaving:
-                return
-            if self._unsaved is None:
+                return False
+            is_new = self._unsaved is None
+            if is_new:
                 await self._make(heartbeat, leaving=leaving)
             if await save() and self._unsaved is not None:
                 event, self._unsaved = self._unsaved, None
                 self._last_id = event.id
                 self._outbox.send(event, heartbeat.kind, Lane.ROUTINE)
                 self._show()
-                return
+                return is_new
             self._unsealed.append(self._outbox.publish(heartbeat))
             del self._unsealed[:-MOST_UNSEALED]
+            return True
 
     async def _make(self, heartbeat: OwnEvent, *, leaving: bool) -> None:
         statements = self._reader.statements()

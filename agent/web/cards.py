@@ -174,6 +174,8 @@ def _falcos(view: FalcoView | None) -> Html:
     """Each Falco on this node and its state, the worst first."""
     if view is None:
         return tag("p", "The agent has not looked for Falco yet.", class_="quiet")
+    if view.unlistable:
+        return tag("p", "Unknown: the log files cannot be listed.", class_="quiet")
     if not view.pods:
         return tag("p", "No Falco was found on this node.", class_="quiet")
     return tag(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from agent.web.figures import count, duration, plural, share, size
 from agent.web.findings import FALCO_PROBE, blindness, falco_hints, worst
@@ -17,6 +18,19 @@ from agent.web.report import Probe, Report
 
 LATE_SECONDS = 60.0
 """An alert that waits longer is late. Lingering, a few retries and a busy quota take less than ten seconds."""
+
+
+HEADLINES: Final = {
+    "read": "The log files cannot be read",
+    "checkpoint": "Progress cannot be saved",
+    "credentials": "AWS refuses the credentials",
+    "event-loop": "The agent does not respond in time",
+    "pipeline": "Records do not move",
+    "descriptors": "Log files wait for a file descriptor",
+    "enrichment": "Pod metadata cannot be read",
+    "dead-letters": "Rejected records cannot be kept",
+}
+"""The problem behind a failed check, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +79,8 @@ def _failed(probes: Sequence[Probe]) -> Iterator[Finding]:
     # The same probe may be in health and in readiness.
     for probe in dict.fromkeys(probe for probe in probes if not probe.ok and probe.name != FALCO_PROBE):
         level = Level.TROUBLE if probe.required else Level.ATTENTION
-        yield Finding(level, f"The check {probe.name} failed.", probe.detail, f"The check {probe.name} failed")
+        what = f"The check {probe.name} failed"
+        yield Finding(level, f"{what}.", probe.detail, HEADLINES.get(probe.name, what))
 
 
 def _delays(report: Report) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ QUIET = FoundFalco("falco/falco-quiet", wrote_at=0.0, format="json")
 ELSEWHERE = FoundFalco(
     "default/falco-b4c5d", 1000.0, has_log=False, to_read="tail.namespace = default", because="container falco"
 )
-UNREADABLE = FoundFalco("falco/falco-x2x9t", 1000.0, unreadable="is a link to /x")
+UNREADABLE = FoundFalco("falco/falco-x2x9t", 1000.0, unreadable="it is a link to /x")
 WITHOUT_LOG = FoundFalco("falco/falco-b4c5d", wrote_at=0.0, has_log=False)
 STARTING = FoundFalco("falco/falco-b4c5d", wrote_at=1000.0 - STARTING_SECONDS / 2, has_log=False)
 MOVABLE = FoundFalco("falco/falco-7d4b9c6f5-x2x9t", 1000.0, is_movable=True)
@@ -31,7 +31,7 @@ MOVABLE = FoundFalco("falco/falco-7d4b9c6f5-x2x9t", 1000.0, is_movable=True)
         ([QUIET], FalcoState.SILENT, False, "has written nothing for 1000 s"),
         ([WITHOUT_LOG], FalcoState.SILENT, False, "has no log below tail.root"),
         ([ELSEWHERE], FalcoState.ELSEWHERE, True, "(container falco), but is not read; set tail.namespace = default"),
-        ([UNREADABLE], FalcoState.ELSEWHERE, True, "its log cannot be opened: is a link to /x"),
+        ([UNREADABLE], FalcoState.ELSEWHERE, True, "its log cannot be opened: it is a link to /x"),
         ([], FalcoState.NONE, True, "no Falco was found on this node; install it, or set tail.namespace, tail.pod"),
     ],
 )

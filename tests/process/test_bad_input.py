@@ -114,7 +114,7 @@ async def test_a_corrupt_checkpoint_is_kept_aside_and_the_files_are_read_again(t
 
 
 async def test_check_begins_with_the_verdict_and_ends_with_the_configuration(tmp_path):
-    container(tmp_path)
+    (tmp_path / "pods").mkdir()
     async with EmbeddedCloudWatch() as cloudwatch:
         env = environment(tmp_path, cloudwatch.url, enrich__mode="none", cluster_name="prod")
 

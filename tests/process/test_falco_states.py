@@ -148,7 +148,7 @@ async def test_each_state_is_seen_in_every_place(tmp_path: Path, cloudwatch: Emb
     assert bool(own_events(cloudwatch, "Falco is silent")) == (case.state == "silent")
     # falcowatch check: a log that cannot be opened is an error, the other states are warnings
     assert (checked[0], strict[0]) == (int(case.prepare is unreadable), 0 if fine else 1)
-    assert re.search(rf"^{'ok     ' if fine else 'warning'} falco: {case.state}: ", checked[1], re.MULTILINE)
+    assert re.search(rf"^  {'ok' if fine else 'warning'} +falco: {case.state}: ", checked[1], re.MULTILINE)
 
 
 @pytest.mark.parametrize(

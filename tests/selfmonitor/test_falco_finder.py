@@ -108,6 +108,7 @@ def test_a_selected_container_without_a_log_is_found_by_its_directory(tmp_path: 
 
 def test_a_directory_that_was_left_behind_is_no_falco_when_the_api_server_knows_the_pods(tmp_path: Path) -> None:
     container(tmp_path)
+    container(tmp_path, f"default_falco-b4c5d_{UID}")
 
     there = pod("web-1", namespace="default", uid=OTHER_UID, because="")
 
@@ -123,7 +124,7 @@ def test_a_log_behind_a_link_that_is_not_allowed_is_unreadable_with_the_setting(
     (container(tmp_path) / "0.log").symlink_to(docker / "x-json.log")
 
     [falco] = find(tmp_path, sources=(source(tmp_path),)).falcos
-    assert falco.unreadable == f"is a link to {docker / 'x-json.log'}, which tail.follow_links_into does not allow"
+    assert falco.unreadable == f"it is a link to {docker / 'x-json.log'}, which tail.follow_links_into does not allow"
 
     finder = FalcoFinder(Tail.model_validate({"root": tmp_path / "pods", "follow_links_into": [docker]}))
     [falco] = finder.find([(source(tmp_path), 1.0)], [], 1000.0).falcos

@@ -78,8 +78,8 @@ async def test_no_new_seal_is_made_before_the_last_one_is_acknowledged_except_to
     async with built(tmp_path, NOWHERE, heartbeat_seconds=60) as agent:
         sealer = agent.parts.sealer
         assert sealer is not None
-        await sealer.seal(HEARTBEAT, saved)
-        await sealer.seal(HEARTBEAT, saved)
+        assert await sealer.seal(HEARTBEAT, saved)
+        assert not await sealer.seal(HEARTBEAT, saved)
         assert len(seals(agent)) == 1
 
         await sealer.seal(HEARTBEAT, saved, leaving=True)

@@ -107,8 +107,9 @@ async def test_the_events_about_losses_have_the_priority_the_stream_and_the_fiel
 async def test_every_field_of_a_heartbeat_is_on_the_page(tmp_path: Path):
     sent: list[OwnEvent] = []
 
-    async def send(event: OwnEvent, leaving: bool) -> None:
+    async def send(event: OwnEvent, leaving: bool) -> bool:
         sent.append(event)
+        return True
 
     async with built(tmp_path, NOWHERE) as agent:
         parts = agent.parts

@@ -246,3 +246,20 @@ async def test_each_falco_is_listed_with_its_state_and_version(pages):
     assert page.index("default/falco-b4c5d") < page.index("falco/falco-x2x9t</b>")
     assert '<span class="probe failed">elsewhere</span>' in page
     assert '<span class="probe ok">reading</span>' in page
+
+
+def test_where_the_logs_cannot_be_listed_the_page_does_not_claim_that_there_is_no_falco():
+    node = NodeFalco(900, 300)
+    node.look([], 1000.0, unlistable="/var/log/pods: cannot be listed")
+
+    words = words_of(page_of(replace(CALM, falco=Falco(view=node.view))))
+
+    assert "Unknown: the log files cannot be listed." in words
+    assert "No Falco" not in words
+
+
+def test_the_first_request_to_a_stream_is_no_missing_request():
+    words = words_of(page_of(replace(CALM, puts={"accepted": 3, "missing": 2})))
+
+    assert "Streams created on first use 2" in words
+    assert "missing" not in words

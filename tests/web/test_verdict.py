@@ -97,7 +97,7 @@ def test_a_failed_probe_is_one_finding_however_many_lists_hold_it():
 
     verdict = judge(CALM, [failed, Probe("state", True, "fine"), failed])
 
-    assert verdict.headline == "The check credentials failed"
+    assert verdict.headline == "AWS refuses the credentials"
     assert [(finding.what, finding.remedy) for finding in verdict.findings] == [
         ("The check credentials failed.", "expired; renew the role")
     ]
@@ -106,8 +106,14 @@ def test_a_failed_probe_is_one_finding_however_many_lists_hold_it():
 def test_a_failed_probe_that_is_not_required_asks_for_attention():
     verdict = judge(CALM, [Probe("enrichment", False, "403; grant `list` on pods", required=False)])
 
-    assert (verdict.level, verdict.headline) == (Level.ATTENTION, "The check enrichment failed")
+    assert (verdict.level, verdict.headline) == (Level.ATTENTION, "Pod metadata cannot be read")
     assert [finding.remedy for finding in verdict.findings] == ["403; grant `list` on pods"]
+
+
+def test_a_failed_probe_without_words_of_its_own_is_named():
+    verdict = judge(CALM, [Probe("record-defects", False, "1 unforeseen exception", required=False)])
+
+    assert verdict.headline == "The check record-defects failed"
 
 
 def test_lost_data_comes_before_late_alerts_and_problems_before_hints():
