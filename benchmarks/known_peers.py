@@ -83,7 +83,8 @@ KNOWN_PEERS: Final = (
     KnownPeer(
         "syslog-ng", "syslog-ng", "", "syslog-ng",
         _SYSLOG_NG, False, "Debian: syslog-ng-core, syslog-ng-mod-http", "",
-        "syslog-ng adds no pod metadata and does not sign its requests, so CloudWatch would refuse them",
+        "syslog-ng adds no pod metadata and does not sign its requests, so CloudWatch would refuse them; in the outage "
+        "version 3.38.1 ends with a failed assertion (log_pipe_queue) and is started again",
     ),
 )  # fmt: skip
 

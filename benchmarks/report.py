@@ -38,6 +38,8 @@ COLUMNS: Final = """\
 - **Memory at most:** the highest resident memory in that time.
 - **On the wire an alert:** bytes of request bodies.
 - **Lost by kill -9:** alerts that never arrived after the log shipper was killed again and again while alerts arrived.
+  "Sent twice" counts events beyond the first of each alert. Those of Falcowatch have the same `falcowatch.id`, and
+  `cloudwatch.resume: exact` sends none ([delivery](delivery.md)).
 - **Lost in an outage:** alerts that never arrived after CloudWatch had refused every request while Falco wrote twice as
   many bytes as kubelet keeps.
 - **Pod metadata:** the pod whose name, namespace and labels the log shipper adds to an alert.

@@ -112,7 +112,7 @@ def _catch_up_verdict(found: Found) -> Iterator[Judgement]:
             wire = row["wire_bytes"] / ours["wire_bytes"]
             yield Judgement(
                 f"With {variant}: {row['us_per_alert']:.3g} µs, {row['us_per_alert'] / ours['us_per_alert']:.3g} × the "
-                f"CPU time and {wire:.3g} × the bytes on the wire of the default settings."
+                f"CPU time and {wire:.3g} × the bytes on the wire of the row falcowatch."
             )
     if found["absent_peers"] != "none":
         yield Judgement(f"Not part of this run, so not compared: {found['absent_peers']}.")
