@@ -18,6 +18,7 @@ HOW_TO_READ: Final = """\
   between a small load and a large one.
 - The agent is always the real program, in a separate process and with its default settings: compressed requests and
   seals. A row with another setting says so in its name.
+- The start of the process counts too, so a run with fewer alerts shows a higher cost for each.
 - The alerts are captured ones. Each names one of 110 pods and has a time of its own.
 - CloudWatch is replaced by a sink on loopback that only counts (`benchmarks/sink.py`), so the numbers include neither a
   network nor AWS.
