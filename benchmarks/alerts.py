@@ -22,7 +22,7 @@ PODS = 110
 FALCO_POD = "falco_falco-bench{number}_0f8fad5b-d9cb-469f-a165-{number:012d}"
 CHUNK_LINES = 20_000
 _LONGEST_BYTES = 1_200
-_STEP_NANOSECONDS = 50_000
+STEP_NANOSECONDS = 50_000
 """Time between two alerts: 20,000 alerts a second."""
 
 
@@ -46,7 +46,7 @@ def write_log(path: Path, alerts: int, *, pods: int = PODS) -> int:
 def cri_lines(first_nanoseconds: int, *, pods: int = PODS) -> Iterator[bytes]:
     """An endless sequence of log lines."""
     shapes = itertools.cycle(_shapes(pods))
-    for nanoseconds in itertools.count(first_nanoseconds, _STEP_NANOSECONDS):
+    for nanoseconds in itertools.count(first_nanoseconds, STEP_NANOSECONDS):
         stamp = stamped(nanoseconds)
         yield b'%b stdout F %b"time":"%b"}\n' % (stamp, next(shapes), stamp)
 

@@ -41,6 +41,11 @@ class Sink:
         """The counts of received requests, and the sink's own CPU time."""
         return self._command(b"report")
 
+    def times(self) -> list[int]:
+        """The times of all received alerts, in nanoseconds since 1970; needs `identify`."""
+        times: list[int] = self._command(b"times")["times"]
+        return times
+
     def close_gate(self) -> None:
         """Answer all further requests with 503."""
         self._command(b"close")
@@ -70,11 +75,14 @@ class Sink:
 
 
 @contextmanager
-def sink(place: Path, *, tls: bool = False, puts_per_second: float = 0.0, watch: bool = False) -> Iterator[Sink]:
+def sink(
+    place: Path, *, tls: bool = False, puts_per_second: float = 0.0, watch: bool = False, identify: bool = False
+) -> Iterator[Sink]:
     certificate = place / "sink.pem"
     command = [sys.executable, "-m", "benchmarks.sink", "--certificate", str(certificate)]
     command += ["--tls"] if tls else []
     command += ["--watch"] if watch else []
+    command += ["--identify"] if identify else []
     command += ["--puts-per-second", str(puts_per_second)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
@@ -135,6 +143,13 @@ class Subject:
         deadline = time.monotonic() + seconds
         while self.is_alive and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
+        return self._ended(peak_bytes)
+
+    def kill(self) -> None:
+        """Ends it as `kill -9` does."""
+        self._ended(0)
+
+    def _ended(self, peak_bytes: int) -> Used:
         if self.is_alive:
             self._process.kill()
         _, _, usage = os.wait4(self.pid, 0)

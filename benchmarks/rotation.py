@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.alerts import cri_lines, log_path
+from benchmarks.alerts import STEP_NANOSECONDS, cri_lines, log_path
 
 KEPT_FILES = 5
 _CHUNK_LINES = 10_000
@@ -26,13 +26,25 @@ class FalcoLog:
         self.path = log_path(root, number)
         self._restarts = 0
         self._stamp = datetime.now(UTC)
-        self._lines = cri_lines(time.time_ns() - 3600 * 10**9)
+        # A multiple of the step, so that a log shipper that rounds to microseconds leaves the times apart.
+        self._first_nanoseconds = (time.time_ns() - 3600 * 10**9) // STEP_NANOSECONDS * STEP_NANOSECONDS
+        self._lines = cri_lines(self._first_nanoseconds)
         """All lines differ, so that no two files begin with the same bytes."""
+        self.alerts = 0
+        self.bytes = 0
 
     def write(self, alerts: int) -> None:
         with self.path.open("ab") as file:
             for start in range(0, alerts, _CHUNK_LINES):
-                file.write(b"".join(islice(self._lines, min(_CHUNK_LINES, alerts - start))))
+                self.bytes += file.write(b"".join(islice(self._lines, min(_CHUNK_LINES, alerts - start))))
+        self.alerts += alerts
+
+    @property
+    def times(self) -> range:
+        """The times of the alerts that were written, in nanoseconds since 1970. No two alerts have the same one."""
+        return range(
+            self._first_nanoseconds, self._first_nanoseconds + self.alerts * STEP_NANOSECONDS, STEP_NANOSECONDS
+        )
 
     def rotate(self, keep: int | None = KEPT_FILES) -> None:
         """Rotate. `keep` None: keep all rotated files and compress none."""

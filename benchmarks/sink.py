@@ -2,8 +2,8 @@
 
 It must never be the bottleneck of a measurement, so every request gets a constant response, and bodies are counted
 without copying or parsing (compressed bodies are inflated). It can throttle puts above a rate, as an account's quota
-does, and note each alert's latency. Its first line of output is its address; it answers each command on its input
-(`report`, `open`, `close`) with one line of JSON.
+does, note each alert's latency, and note which alerts arrived. Its first line of output is its address; it answers each
+command on its input (`report`, `times`, `open`, `close`) with one line of JSON.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ _PUT: Final = re.compile(rb"\r\nx-amz-target: *[\w.]*PutLogEvents\r\n", re.IGNOR
 _GZIP: Final = re.compile(rb"\r\ncontent-encoding: *gzip\r\n", re.IGNORECASE)
 _GZIP_WINDOW: Final = 31
 _ALERT: Final = re.compile(rb'\\"priority\\":\\"(\w+)\\".*?\\"time\\":\\"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{9})Z\\"')
+_TIME: Final = re.compile(rb'\\"time\\": *\\"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?')
+"""The time of an alert, which log shippers that decode it may write with another number of digits."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ class Counts:
     last_at: float = 0.0
     latency_seconds: dict[str, array[float]] = field(default_factory=dict)
     """By priority: seconds from the alert's time to its receipt."""
+    times: array[int] = field(default_factory=lambda: array("q"))
+    """The alerts' own times, in nanoseconds since 1970, in the order of receipt."""
 
 
 class Gate:
@@ -86,10 +90,11 @@ class Gate:
 class Counter(asyncio.BufferedProtocol):
     """The protocol of one connection."""
 
-    def __init__(self, counts: Counts, gate: Gate, *, watch: bool) -> None:
+    def __init__(self, counts: Counts, gate: Gate, *, watch: bool, identify: bool) -> None:
         self._counts = counts
         self._gate = gate
         self._watch = watch
+        self._identify = identify
         self._buffer = bytearray(_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._filled = 0
@@ -161,6 +166,8 @@ class Counter(asyncio.BufferedProtocol):
         counts.message_bytes += end - start - frames - sum(text.count(escape, start, end) for escape in _ESCAPES)
         if self._watch:
             self._note_latencies(body)
+        if self._identify:
+            self._note_times(body)
 
     def _note_latencies(self, body: bytes | memoryview) -> None:
         now = time.time()
@@ -168,13 +175,22 @@ class Counter(asyncio.BufferedProtocol):
             written_at = datetime.fromisoformat(second.decode() + "+00:00").timestamp() + int(nanoseconds) / 1e9
             self._counts.latency_seconds.setdefault(priority.decode(), array("d")).append(now - written_at)
 
+    def _note_times(self, body: bytes | memoryview) -> None:
+        # An event may contain the time twice: a shipper that decodes the alert may keep the time of the line too.
+        for event in bytes(body).split(_EVENT):
+            if found := _TIME.search(event):
+                seconds = int(datetime.fromisoformat(found[1].decode() + "+00:00").timestamp())
+                self._counts.times.append(seconds * 10**9 + int((found[2] or b"0").ljust(9, b"0")))
 
-async def serve(*, tls: bool, certificate: Path, puts_per_second: float, watch: bool) -> None:
+
+async def serve(*, tls: bool, certificate: Path, puts_per_second: float, watch: bool, identify: bool) -> None:
     """Serve until the input ends."""
     counts, gate = Counts(), Gate(puts_per_second)
     loop = asyncio.get_running_loop()
     context = _tls(certificate) if tls else None
-    server = await loop.create_server(lambda: Counter(counts, gate, watch=watch), "127.0.0.1", 0, ssl=context)
+    server = await loop.create_server(
+        lambda: Counter(counts, gate, watch=watch, identify=identify), "127.0.0.1", 0, ssl=context
+    )
     port = server.sockets[0].getsockname()[1]
     _say({"endpoint": f"{'https' if tls else 'http'}://127.0.0.1:{port}", "port": port})
     commands = asyncio.StreamReader()
@@ -182,7 +198,7 @@ async def serve(*, tls: bool, certificate: Path, puts_per_second: float, watch: 
     while command := (await commands.readline()).strip():
         if command in (b"open", b"close"):
             gate.open = command == b"open"
-        _say(_report(counts))
+        _say({"times": list(counts.times)} if command == b"times" else _report(counts))
     server.close()
 
 
@@ -245,6 +261,7 @@ def main() -> None:
     parser.add_argument("--certificate", type=Path, default=Path("sink.pem"), help="file for the certificate")
     parser.add_argument("--puts-per-second", type=float, default=0.0, help="throttle puts above this rate; 0: none")
     parser.add_argument("--watch", action="store_true", help="note the latency of each alert")
+    parser.add_argument("--identify", action="store_true", help="note the time of each alert, by which it is known")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(
@@ -253,6 +270,7 @@ def main() -> None:
                 certificate=arguments.certificate,
                 puts_per_second=arguments.puts_per_second,
                 watch=arguments.watch,
+                identify=arguments.identify,
             )
         )
 

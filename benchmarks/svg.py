@@ -1,4 +1,4 @@
-"""Two kinds of SVG plots: lines over an axis, and bars with numbers. The same input gives the same bytes.
+"""Three kinds of SVG plots: lines over an axis, bars with numbers, and panels of bars. Same input, same bytes.
 
 A plot contains text, lines and boxes on a white background, loads nothing and runs no script, so it looks the same in a
 browser, in a README and in print. `reports` chooses and judges the numbers.
@@ -22,10 +22,16 @@ BAR_TOP: Final = 44
 BAR_LEFT: Final = 210
 BAR_RIGHT: Final = 90
 BAR_STEP: Final = 30
+PANEL_TOP: Final = 88
+PANEL_LEFT: Final = 250
+PANEL_WIDTH: Final = 142
+PANEL_BAR: Final = 84
+PANEL_STEP: Final = 30
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """The palette of Okabe and Ito, whose colours colour-blind readers can distinguish."""
 GREY: Final = "#6b7280"
 _FONT: Final = "font-family='system-ui, sans-serif' font-size='13' fill='#1f2937'"
+_SMALL: Final = f"font-family='system-ui, sans-serif' font-size='12' fill='{GREY}'"
 _HALO: Final = "paint-order='stroke' stroke='white' stroke-width='4'"
 """A white outline, so that text stays readable on a line."""
 
@@ -43,8 +49,6 @@ class Axis:
 class Line:
     name: str
     points: Sequence[tuple[float, float]]
-    is_goal: bool = False
-    """Drawn dashed and grey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,18 @@ class Bar:
     name: str
     value: float
     colour: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One column of `panels`, with a value for each name; None: not measured."""
+
+    name: str
+    unit: str
+    values: Sequence[float | None]
+    digits: int = 0
+    """Digits after the point."""
+    is_loss: bool = False
 
 
 def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
@@ -72,31 +88,25 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
     parts.append(_text(LEFT - 54, TOP - 18, y.name))
     colours = iter(COLOURS * (len(drawn) // len(COLOURS) + 1))
     for number, line in enumerate(drawn):
-        colour = GREY if line.is_goal else next(colours)
-        dashes = " stroke-dasharray='6 4'" if line.is_goal else ""
+        colour = next(colours)
         path = "M" + "L".join(f"{across.at(left):.1f} {up.at(high):.1f}" for left, high in line.points)
-        parts.append(f"<path d='{path}' fill='none' stroke='{colour}' stroke-width='2'{dashes}/>")
-        if not line.is_goal and len(line.points) <= 20:
+        parts.append(f"<path d='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
+        if len(line.points) <= 20:
             parts += [
                 f"<circle cx='{across.at(left):.1f}' cy='{up.at(high):.1f}' r='3' fill='{colour}'/>"
                 for left, high in line.points
             ]
         legend = TOP + 12 + 22 * number
-        parts.append(f"<path d='M{WIDTH - RIGHT + 14} {legend - 4}h22' stroke='{colour}' stroke-width='2'{dashes}/>")
+        parts.append(f"<path d='M{WIDTH - RIGHT + 14} {legend - 4}h22' stroke='{colour}' stroke-width='2'/>")
         parts.append(_text(WIDTH - RIGHT + 42, legend, line.name))
     return _picture(title, HEIGHT, parts)
 
 
-def bars(title: str, unit: str, drawn: Sequence[Bar], goal: float | None = None) -> str:
-    """A plot of bars with their numbers. `goal` is a dashed line across them."""
-    height = BAR_TOP + BAR_STEP * len(drawn) + (34 if goal is not None else 14)
-    most = max([*(bar.value for bar in drawn), goal or 0.0]) or 1.0
-    per_unit = (WIDTH - BAR_LEFT - BAR_RIGHT) / most
+def bars(title: str, unit: str, drawn: Sequence[Bar]) -> str:
+    """A plot of bars with their numbers."""
+    height = BAR_TOP + BAR_STEP * len(drawn) + 14
+    per_unit = (WIDTH - BAR_LEFT - BAR_RIGHT) / (max(bar.value for bar in drawn) or 1.0)
     parts = []
-    if goal is not None:
-        at = BAR_LEFT + goal * per_unit
-        parts.append(f"<path d='M{at:.1f} {BAR_TOP - 6}V{height - 30}' stroke='{GREY}' stroke-dasharray='6 4'/>")
-        parts.append(_text(at, height - 12, f"goal: {_short(goal)} {unit}", "middle"))
     for number, bar in enumerate(drawn):
         top = BAR_TOP + BAR_STEP * number
         parts.append(
@@ -106,6 +116,36 @@ def bars(title: str, unit: str, drawn: Sequence[Bar], goal: float | None = None)
         parts.append(_text(BAR_LEFT - 8, top + 15, bar.name, "end"))
         parts.append(_text(BAR_LEFT + bar.value * per_unit + 6, top + 15, f"{_short(bar.value)} {unit}"))
     return _picture(title, height, parts)
+
+
+def panels(title: str, names: Sequence[str], drawn: Sequence[Panel]) -> str:
+    """A row of bars for each name and a column for each panel. The first name is highlighted."""
+    height = PANEL_TOP + PANEL_STEP * len(names) + 10
+    width = PANEL_LEFT + PANEL_WIDTH * len(drawn) + 16
+    parts = [f"<rect x='8' y='{PANEL_TOP - 4}' width='{width - 16}' height='{PANEL_STEP}' fill='#eff6ff'/>"]
+    for row, name in enumerate(names):
+        weight = "" if row else " font-weight='600'"
+        words = f"<text x='16' y='{_panel_baseline(row)}'{weight} {_FONT}>{escape(name)}</text>"
+        parts.append(words)
+    for column, panel in enumerate(drawn):
+        left = PANEL_LEFT + PANEL_WIDTH * column
+        parts.append(_text(left, PANEL_TOP - 34, panel.name))
+        parts.append(f"<text x='{left}' y='{PANEL_TOP - 17}' {_SMALL}>{escape(panel.unit)}</text>")
+        most = max((value for value in panel.values if value is not None), default=0.0) or 1.0
+        for row, value in enumerate(panel.values):
+            if value is None:
+                parts.append(f"<text x='{left}' y='{_panel_baseline(row)}' {_SMALL}>not measured</text>")
+                continue
+            length = value / most * PANEL_BAR
+            colour = COLOURS[1] if panel.is_loss else GREY if row else COLOURS[0]
+            top = PANEL_TOP + PANEL_STEP * row
+            parts.append(f"<rect x='{left}' y='{top}' width='{length:.1f}' height='{PANEL_STEP - 8}' fill='{colour}'/>")
+            parts.append(_text(left + length + 5 * (length > 0), _panel_baseline(row), f"{value:,.{panel.digits}f}"))
+    return _picture(title, height, parts, width)
+
+
+def _panel_baseline(row: int) -> int:
+    return PANEL_TOP + PANEL_STEP * row + 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +198,9 @@ def _text(left: float, baseline: float, words: str, anchor: str = "start") -> st
     return f"<text x='{left:.1f}' y='{baseline:.1f}' text-anchor='{anchor}' {_HALO} {_FONT}>{escape(words)}</text>"
 
 
-def _picture(title: str, height: int, parts: Sequence[str]) -> str:
-    size = f"width='{WIDTH}' height='{height}' viewBox='0 0 {WIDTH} {height}'"
+def _picture(title: str, height: int, parts: Sequence[str], width: int = WIDTH) -> str:
+    size = f"width='{width}' height='{height}' viewBox='0 0 {width} {height}'"
     head = f"<svg xmlns='http://www.w3.org/2000/svg' {size} role='img'><title>{escape(title)}</title>"
-    ground = f"<rect width='{WIDTH}' height='{height}' fill='white'/>"
+    ground = f"<rect width='{width}' height='{height}' fill='white'/>"
     name = f"<text x='16' y='22' font-weight='600' {_FONT}>{escape(title)}</text>"
     return "\n".join([head, ground, name, *parts, "</svg>"]) + "\n"

@@ -27,6 +27,7 @@ class AuditOptions:
     kms_key_id: str | None = None
     """Empty: the key of the configuration."""
     prometheus: str | None = None
+    accept_running: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="check them with this key of AWS KMS (default: seal.kms_key_id of the configuration)",
     )
     parser.add_argument("--prometheus", metavar="URL", help="compare the seals with what Prometheus remembers")
+    parser.add_argument(
+        "--accept-running",
+        action="store_true",
+        help="for a schedule: end with 0 instead of 3 if only the edges of the chosen time are open, because nodes run",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -84,6 +90,7 @@ def options_of(arguments: argparse.Namespace, *, now_ms: int) -> AuditOptions:
         key_file=arguments.key_file,
         kms_key_id=arguments.kms,
         prometheus=arguments.prometheus,
+        accept_running=arguments.accept_running,
     )
 
 

@@ -1,6 +1,7 @@
 """The command `falcowatch audit`: the order of its work.
 
 Exit codes: 0 proved; 1 not proved, or the audit could not be done; 2 wrong arguments; 3 proved as far as the data goes.
+With `--accept-running`, 3 becomes 0 if only the edges of the chosen time are open.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from agent.settings import Settings, load_settings
 
 MARGIN_MS = 3_600_000
 """Events are read from an hour before the first seal on: a seal states events that are older than itself."""
+LONG_MARGIN_MS = 15 * 86_400_000
+"""CloudWatch accepts events that are up to 14 days old. An agent that was behind, or that began to read files with old
+alerts, seals such events."""
 FUTURE_MS = 7_200_000
 """CloudWatch accepts events that are up to two hours ahead."""
 
@@ -58,22 +62,25 @@ def run(arguments: argparse.Namespace) -> int:
 async def audit(options: AuditOptions, settings: Settings, progress_to: Console) -> AuditResult:
     """Reads, checks, and returns the result. Raises AuditFailed, PutError or SettingsError when it cannot."""
     try:
-        return await _audit(options, settings, progress_to)
+        result = await _audit(options, settings, progress_to, MARGIN_MS)
+        if options.from_ms is not None and result.misses_events:
+            return await _audit(options, settings, progress_to, LONG_MARGIN_MS)
     except (OSError, sqlite3.Error) as error:
         raise AuditFailed(
             f"{tempfile.gettempdir()}: the events cannot be kept there ({error}); it needs about the size of all "
             "alerts, and TMPDIR chooses another directory"
         ) from error
+    return result
 
 
-async def _audit(options: AuditOptions, settings: Settings, progress_to: Console) -> AuditResult:
+async def _audit(options: AuditOptions, settings: Settings, progress_to: Console, margin_ms: int) -> AuditResult:
     now_ms = int(time.time() * 1000)
     secret = _secret(options.key_file)
     async with AsyncExitStack() as exits:
         store = exits.enter_context(Store(options.node, seals_from_ms=options.from_ms or 0))
         total = sum(file.stat().st_size for file in files_of(options.files)) if options.files else None
         with _progress(progress_to, "reading events", total) as advance:
-            async for some in _events(options, settings, now_ms, advance):
+            async for some in _events(options, settings, now_ms, margin_ms, advance):
                 store.add(some)
         store.complete()
         until_ms = options.to_ms or (now_ms if options.groups else store.newest_ms)
@@ -94,15 +101,21 @@ async def _audit(options: AuditOptions, settings: Settings, progress_to: Console
                 if kms is not None:
                     await kms.verify(history)
                 macs = kms if secret is None else KeyFileMacs(secret)
-                nodes.append(audit_node(history, until_ms, macs=macs, heads=heads, advance=advance))
+                nodes.append(
+                    audit_node(
+                        history, until_ms, macs=macs, heads=heads, seals_from_ms=options.from_ms or 0, advance=advance
+                    )
+                )
         sources = options.groups or tuple(map(str, options.files))
-        return AuditResult(sources, options.from_ms, until_ms, nodes, store.events, store.other_events)
+        return AuditResult(
+            sources, options.from_ms, until_ms, nodes, store.events, store.other_events, options.accept_running
+        )
 
 
 async def _events(
-    options: AuditOptions, settings: Settings, now_ms: int, advance: Callable[[int], None]
+    options: AuditOptions, settings: Settings, now_ms: int, margin_ms: int, advance: Callable[[int], None]
 ) -> AsyncIterator[list[RawEvent]]:
-    start_ms = 0 if options.from_ms is None else max(0, options.from_ms - MARGIN_MS)
+    start_ms = 0 if options.from_ms is None else max(0, options.from_ms - margin_ms)
     end_ms = options.to_ms if options.to_ms is not None else now_ms + FUTURE_MS if options.groups else sys.maxsize
     if not options.groups:
         for some in read_files(options.files, advance):

@@ -179,3 +179,16 @@ class Kind(Enum):
     @property
     def sentence(self) -> str:
         return self.value.sentence
+
+
+EXPECTED_OF_RUNNING_NODES = frozenset(
+    {
+        Kind.NODE_RUNNING,
+        Kind.NOT_SEALED_YET,
+        Kind.BEFORE_THE_DATA,
+        Kind.BEFORE_THE_SEALS,
+        Kind.BEGAN_BEFORE_THE_DATA,
+        Kind.HEAD_NOT_HERE_YET,
+    }
+)
+"""Open points that every audit of a running node has: the chosen time cuts its chain of seals at both ends."""

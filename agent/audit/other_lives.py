@@ -61,9 +61,10 @@ class OtherLives:
         surplus = [outcome for outcome in outcomes if not outcome.proves and outcome.surplus > 0]
         by_life = sorted(surplus, key=lambda outcome: (outcome.claim.seal.started_ms, outcome.claim.end))
         for _, group in groupby(by_life, key=lambda outcome: outcome.claim.seal.started_ms):
-            members = [*group]
-            for life in self._lives_of(members[-1].claim):
-                if life.others_before or life.stated_before or life.stated_after:
+            of_run = [*group]
+            for life in self._lives_of(of_run[-1].claim):
+                members = of_run if life.started_ms == of_run[-1].claim.seal.started_ms else self._stated_first(of_run)
+                if members and (life.others_before or life.stated_before or life.stated_after):
                     for before, after in zip(members, self._compare(members, life), strict=True):
                         known = again.get(id(before))
                         if known is None or (not known.outcome.proves and (after.outcome.proves or after.is_undecided)):
@@ -95,6 +96,12 @@ class OtherLives:
                 # With exact resume a life also counts events that the life before it shipped, and some of them may be
                 # filtered now. The data cannot tell which ones.
                 yield Reconsidered(before, is_undecided=life.others_before and before.surplus <= candidates)
+
+    def _stated_first(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Those that the first seal of their run states: only this seal states what the run before it has read."""
+        run = outcomes[0].claim.seal.started_ms
+        first = min(seal.number for seal in self._seals if seal.started_ms == run)
+        return [outcome for outcome in outcomes if outcome.claim.seal.number == first]
 
     def _lives_of(self, claim: Claim) -> Iterator[_Life]:
         """The run that sealed the statement, and the one before it: the first seal of a run also states segments that

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.audit.findings import Finding
-from agent.audit.kinds import Kind, Weight
+from agent.audit.kinds import EXPECTED_OF_RUNNING_NODES, Kind, Weight
 from agent.audit.verify import NodeResult
 from agent.web.figures import count, moment, plural, size
 
@@ -38,6 +38,8 @@ class AuditResult:
     events: int
     """Everything that was read, with duplicates, heartbeats and other events."""
     other_events: int
+    accept_running: bool = False
+    """Exit code 0 instead of 3 if nothing is open but the edges of the chosen time."""
 
     @property
     def weight(self) -> Weight:
@@ -47,8 +49,21 @@ class AuditResult:
         return next(weight for weight in Weight if weight in weights)
 
     @property
+    def misses_events(self) -> bool:
+        """Some problem may disappear when older events are read, too."""
+        kinds = {kind for node in self.nodes for kind in node.findings.counts}
+        return bool(kinds & {Kind.COUNT_DIFFERS, Kind.DIGEST_DIFFERS})
+
+    @property
     def exit_code(self) -> int:
-        return _EXIT_CODES[self.weight]
+        code = _EXIT_CODES[self.weight]
+        return 0 if code == 3 and self.accept_running and self._only_edges_are_open else code
+
+    @property
+    def _only_edges_are_open(self) -> bool:
+        """Never true without a seal: the audit of a wrong group or of an agent that stopped must not end with 0."""
+        kinds = {kind for node in self.nodes for kind in node.findings.counts if kind.weight is Weight.OPEN}
+        return any(node.seals for node in self.nodes) and kinds <= EXPECTED_OF_RUNNING_NODES
 
     @property
     def verdict(self) -> str:

@@ -56,9 +56,13 @@ def audit_node(
     *,
     macs: Macs | None = None,
     heads: SealedHeads | None = None,
+    seals_from_ms: int = 0,
     advance: Callable[[int], None] = lambda events: None,
 ) -> NodeResult:
-    """`until_ms`: the time at which the data ends. `advance` is told of each few thousand events that were read."""
+    """`until_ms`: the time at which the data ends. `seals_from_ms`: older seals are not in the data.
+
+    `advance` is told of each few thousand events that were read.
+    """
     findings = Findings(history.node)
     seals = history.seals()
     time = sealed_time(seals)
@@ -76,7 +80,7 @@ def audit_node(
         )  # fmt: skip
     result = _check_files(history, time, until_ms, findings, advance)
     if not seals:
-        _report_no_seals(history, result, time, until_ms)
+        _report_no_seals(history, result, time, until_ms, seals_from_ms)
     if seals:
         result.from_ms = seals[0].time_ms
         result.proved_to_ms = _proved_to(seals, findings)
@@ -131,18 +135,29 @@ def _check_heartbeats(history: NodeHistory, time: SealedTime, until_ms: int, fin
         findings.add(kind, heartbeat.id, detail, stream=heartbeat.stream, at_ms=heartbeat.time_ms)
 
 
-def _report_no_seals(history: NodeHistory, result: NodeResult, time: SealedTime, until_ms: int) -> None:
-    """All events of the node may be too young to be sealed. One that is older makes it a problem."""
+def _report_no_seals(
+    history: NodeHistory, result: NodeResult, time: SealedTime, until_ms: int, seals_from_ms: int
+) -> None:
+    """All events of the node may be too young to be sealed, or so old that their seals are not in the data. One in
+    between makes it a problem.
+    """
     events = (copy for file in history.files() for copy in history.copies(file))
     newest: Copy | OpenHeartbeat | None = None
     for one in _either(history.heartbeats(), events):
-        if time.is_old(one.seen_ms, until_ms):
+        if one.seen_ms < seals_from_ms:
+            result.findings.add(Kind.BEFORE_THE_DATA, history.node, f"of {_at(one)}", stream=one.stream)
+        elif time.is_old(one.seen_ms, until_ms):
             detail = f"{plural(result.events, 'event')} of files"
             result.findings.add(Kind.NO_SEALS, history.node, detail, stream=one.stream, at_ms=one.time_ms)
             return
-        newest = one
+        else:
+            newest = one
     if newest is not None:
         result.findings.add(Kind.NODE_RUNNING, history.node, "no seal has arrived yet", stream=newest.stream)
+
+
+def _at(one: Copy | OpenHeartbeat) -> str:
+    return moment(one.seen_ms / 1000)
 
 
 def _either(heartbeats: Iterable[OpenHeartbeat], events: Iterable[Copy]) -> Iterator[OpenHeartbeat | Copy]:

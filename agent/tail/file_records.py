@@ -99,7 +99,8 @@ class FileRecords:
         from_older_files = self.joiner.start_next_file(previous.id, previous.settled_out_of_order)
         crossing.standing = previous.digest.cross(crossing.end, crossing.pending - from_older_files)
         self._older = previous._older | {previous.id: (previous.digest, crossing)}
-        before = from_older_files + previous._crossed
+        # The crossing takes them over: a late write to the file before must not tie them a second time.
+        before, previous._crossed = from_older_files + previous._crossed, 0
         if before and previous._crossed_from is not None:
             crossing.tie(previous._crossed_from, before)
         self._crossed_from = crossing

@@ -23,7 +23,10 @@ def audited(
         if heads is not None:
             store.expect_nodes(heads.nodes)
         store.complete()
-        nodes = [audit_node(history, until_ms, macs=macs, heads=heads) for history in store.nodes()]
+        nodes = [
+            audit_node(history, until_ms, macs=macs, heads=heads, seals_from_ms=from_ms or 0)
+            for history in store.nodes()
+        ]
         return AuditResult(["test"], from_ms, until_ms, nodes, store.events, store.other_events)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.report import render, table
+from benchmarks.report import FLEET, METHOD, PAGE, render, table
 from benchmarks.svg import Axis, Bar, Line, bars, lines
 
 WORDS = ("single", "50 a second", "2,000 a second", "Critical")
@@ -26,19 +26,24 @@ def test_every_case_is_measured_in_the_order_of_its_goals(tmp_path):
     assert all(row["alerts"] for row in found["rows"])
     assert all(row["p50_ms"] <= row["p99_ms"] <= row["worst_ms"] for row in found["rows"])
     assert found["quick"] is True
-    assert "A quick run" in render({"latency": found}).page
+    assert "A quick run" in render({"latency": found}).pages[PAGE]
 
 
 def test_the_page_lists_missed_goals_before_met_goals():
-    page = render({"latency": latency()}).page
+    page = render({"latency": latency()}).pages[PAGE]
 
     missed = (
         "50 a second: 5.5 puts a second (at most 5); Critical in a flood: none arrived; "
         "Notices waiting at the end of the flood: 900 (at least 1,000,000)"
     )
     assert f"- **Missed:** {missed}.\n- Met: a single alert: 30 ms at p99 (at most 50);" in page
+
+
+def test_the_page_about_the_method_says_when_and_where_each_program_ran():
+    page = render({"latency": latency()}).pages[METHOD]
+
     assert "3 of 6 met" in page
-    assert "| 2026-11-23 x86_64 | 2 | 3.11.7 | orjson 3.13.0 |" in page
+    assert "| 2026-11-23 x86_64 | 2 | not recorded | 3.11.7 | orjson 3.13.0 |" in page
 
 
 def test_whole_distributions_are_plotted_where_the_results_have_them():
@@ -53,23 +58,31 @@ def test_whole_distributions_are_plotted_where_the_results_have_them():
 def test_the_page_marks_benchmarks_without_results():
     rendered = render({})
 
-    assert rendered.page.count("Not measured yet.") == 6
+    assert "".join(rendered.pages.values()).count("Not measured yet.") == 7
     assert not rendered.plots
 
 
+def test_the_tables_of_the_fleet_have_a_page_of_their_own():
+    rendered = render({})
+
+    title = "How many nodes can share an account's quota?"
+    assert f"# {title}" in rendered.pages[FLEET]
+    assert f"# {title}" not in rendered.pages[PAGE]
+
+
 def test_the_page_marks_quick_runs():
-    assert "A quick run" in render({"latency": latency() | {"quick": True}}).page
+    assert "A quick run" in render({"latency": latency() | {"quick": True}}).pages[PAGE]
 
 
 def test_a_peer_with_less_than_three_times_the_cost_is_a_missed_goal():
-    page = render({"catch_up": catch_up(ours=5.0, theirs=14.0)}).page
+    page = render({"catch_up": catch_up(ours=5.0, theirs=14.0)}).pages[PAGE]
 
     assert "**Missed:** alerts per CPU second compared with fluent-bit in the same run: 2.8 × (at least 3)." in page
     assert "CPU time for each alert with TLS: 5 µs (at most 6)" in page
 
 
 def test_the_page_names_an_absent_peer():
-    assert "not compared: fluent-bit." in render({"catch_up": catch_up(ours=5.0, theirs=None)}).page
+    assert "not compared: fluent-bit." in render({"catch_up": catch_up(ours=5.0, theirs=None)}).pages[PAGE]
 
 
 def test_check_fails_until_page_and_plots_match_the_results(tmp_path):
@@ -108,13 +121,13 @@ def test_a_plot_of_lines_is_valid_svg_with_all_names():
 
 def test_a_plot_with_a_single_point_or_equal_values_is_valid():
     for axis in (Axis("x", logarithmic=True), Axis("x"), Axis("x", least=0.0)):
-        ElementTree.fromstring(lines("One", axis, axis, [Line("it", [(1, 1)]), Line("goal", [(1, 1)], is_goal=True)]))
+        ElementTree.fromstring(lines("One", axis, axis, [Line("it", [(1, 1)])]))
 
 
 def test_bars_show_their_numbers():
-    picture = ElementTree.fromstring(bars("Cost", "µs", [Bar("ours", 5.0), Bar("theirs", 17.6)], goal=6.0))
+    picture = ElementTree.fromstring(bars("Cost", "µs", [Bar("ours", 5.0), Bar("theirs", 17.6)]))
 
-    assert {"ours", "5 µs", "17.6 µs", "goal: 6 µs"} <= texts(picture)
+    assert {"ours", "5 µs", "17.6 µs"} <= texts(picture)
 
 
 def latency() -> dict[str, Any]:
@@ -140,9 +153,17 @@ def catch_up(*, ours: float, theirs: float | None) -> dict[str, Any]:
         "setting": SETTING,
         "absent_peers": "fluent-bit" if theirs is None else "none",
         "rows": [
-            {"shipper": name, "tls": tls, "us_per_alert": cost, "baseline_us": 4.0, "peak_mb": 90.0}
+            {
+                "shipper": name,
+                "tls": tls,
+                "us_per_alert": cost,
+                "baseline_us": 4.0,
+                "peak_mb": 90.0,
+                "wire_bytes": 200.0,
+            }
             for tls in ("on", "off")
             for name, cost in costs.items()
+            if tls == "on" or name == "falcowatch"
         ],
     }
 

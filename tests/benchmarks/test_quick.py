@@ -16,5 +16,11 @@ def test_a_quick_run_writes_a_table_and_json(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     written = orjson.loads((tmp_path / "catch_up.json").read_bytes())
     assert written["quick"]
+    assert [(row["shipper"], row["tls"]) for row in written["rows"]] == [
+        ("falcowatch", "on"),
+        ("falcowatch-no-seals", "on"),
+        ("falcowatch-plain", "on"),
+        ("falcowatch", "off"),
+    ]
     assert all(row.keys() >= COLUMNS for row in written["rows"])
-    assert written["absent_peers"] == "fluent-bit, fluent-bit-kubernetes, fluent-bit-crash-safe, tenzir, syslog-ng"
+    assert written["absent_peers"] == "fluent-bit-kubernetes, fluent-bit-crash-safe, fluent-bit, tenzir, syslog-ng"

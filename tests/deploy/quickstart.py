@@ -17,7 +17,7 @@ from agent.cli import command_parser
 ACCOUNT = "123456789012"
 PROGRAMS = ("aws", "docker", "helm", "kubectl", "make", ".venv/bin/python", ".venv/bin/falcowatch")
 
-BY_HAND = {("cloudformation", "deploy"), ("ecr", "get-login-password"), ("logs", "tail")}
+BY_HAND = {("cloudformation", "deploy"), ("ecr", "get-login-password"), ("logs", "tail"), ("s3", "cp")}
 """Commands of the AWS CLI that are no operation of the API."""
 
 GLOBAL_OPTIONS = {"--query", "--output", "--region", "--endpoint-url", "--cli-input-yaml"}

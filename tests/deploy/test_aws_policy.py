@@ -22,6 +22,9 @@ from tools.placeholders import findings
 ROOT = Path(__file__).parents[2]
 POLICY = ROOT / "manifests/aws/iam-policy.json"
 EXTRAS = sorted((ROOT / "manifests/aws").glob("iam-extra-*.json"))
+AUDIT = ROOT / "manifests/aws/iam-audit.json"
+AUDIT_KMS = ROOT / "manifests/aws/iam-audit-kms.json"
+ALL = [POLICY, *EXTRAS, AUDIT, AUDIT_KMS]
 STACK = ROOT / "manifests/aws/stack.yaml"
 
 PERMISSION_ONLY = frozenset({"TagResource"})
@@ -29,6 +32,9 @@ PERMISSION_ONLY = frozenset({"TagResource"})
 
 AUDIT_ONLY = frozenset({"FilterLogEvents"})
 """Only `falcowatch audit` calls it, with the rights of whoever runs the audit and never with those of the agent."""
+
+WITHOUT_GROUP = frozenset({"iam-extra-drift", "iam-extra-seal", "iam-audit-kms"})
+"""Policies whose resource is not the log group."""
 
 UNSCOPED = frozenset({"DescribeLogGroups"})
 """CloudWatch checks this permission for all log groups of the account: `log-group::log-stream:`."""
@@ -39,7 +45,13 @@ def statements_of(*paths: Path) -> list[dict[str, Any]]:
 
 
 def actions(statements: list[dict[str, Any]]) -> set[str]:
-    return {action.removeprefix("logs:") for one in statements for action in one["Action"]}
+    """The operations of CloudWatch Logs that the statements allow."""
+    found = {action for one in statements for action in one["Action"]}
+    return {action.removeprefix("logs:") for action in found if action.startswith("logs:")}
+
+
+def actions_of_kms(statements: list[dict[str, Any]]) -> set[str]:
+    return {action for one in statements for action in one["Action"] if action.startswith("kms:")}
 
 
 def resources(statement: dict[str, Any]) -> list[str]:
@@ -77,7 +89,7 @@ def test_the_policy_without_extras_allows_only_to_ship():
 
 
 def test_each_optional_permission_is_in_a_file_of_its_own():
-    found = {path.stem: sorted(actions(statements_of(path))) for path in EXTRAS}
+    found = {path.stem: sorted(actions(statements_of(path))) for path in EXTRAS if not path.stem.endswith("seal")}
 
     assert found == {
         "iam-extra-create": ["CreateLogGroup", "TagResource"],
@@ -87,12 +99,30 @@ def test_each_optional_permission_is_in_a_file_of_its_own():
     }
 
 
-@pytest.mark.parametrize("path", [POLICY, *EXTRAS], ids=lambda path: path.stem)
+def test_the_audit_and_the_fleet_only_read_events_of_the_group():
+    (statement,) = statements_of(AUDIT)
+
+    group = "arn:<YOUR-PARTITION>:logs:<YOUR-REGION>:<YOUR-ACCOUNT-ID>:log-group:<YOUR-LOG-GROUP>"
+    assert statement["Action"] == ["logs:FilterLogEvents"]
+    assert resources(statement) == [group, f"{group}:*"]
+
+
+@pytest.mark.parametrize(
+    ("path", "action"), [(AUDIT_KMS, "kms:Verify"), (ROOT / "manifests/aws/iam-extra-seal.json", "kms:Sign")]
+)
+def test_the_agents_only_sign_with_one_key_and_the_audit_only_verifies(path: Path, action: str):
+    (statement,) = statements_of(path)
+
+    assert actions_of_kms([statement]) == set(statement["Action"]) == {action}
+    assert statement["Condition"] == {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/falcowatch-seals"}}
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_partition_region_account_and_group_are_placeholders_that_the_check_finds(path: Path):
     found = {name for finding in findings(path) for name in re.findall("<YOUR-[A-Z-]+>", finding.text)}
 
     expected = {"<YOUR-PARTITION>", "<YOUR-REGION>", "<YOUR-ACCOUNT-ID>"}
-    assert found == (expected if "drift" in path.name else expected | {"<YOUR-LOG-GROUP>"})
+    assert found == (expected if path.stem in WITHOUT_GROUP else expected | {"<YOUR-LOG-GROUP>"})
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
@@ -100,7 +130,7 @@ def test_the_command_of_the_guide_fills_in_every_placeholder(partition: str, tmp
     (block,) = re.findall(r"^```sh\n(sed .*?)^```", (ROOT / "docs/iam.md").read_text(), re.MULTILINE | re.DOTALL)
     folder = tmp_path / "manifests/aws"
     folder.mkdir(parents=True)
-    for path in (POLICY, *EXTRAS):
+    for path in ALL:
         shutil.copy(path, folder)
 
     command = block.replace("<YOUR-PARTITION>|aws|", f"<YOUR-PARTITION>|{partition}|")
@@ -135,7 +165,7 @@ def test_permissions_are_limited_to_the_named_group(sid: str):
 
 
 def test_only_a_describe_permission_is_not_limited_to_the_group():
-    statements = statements_of(POLICY, *EXTRAS)
+    statements = [one for one in statements_of(*ALL) if not actions_of_kms([one])]
 
     wide = [one for one in statements if not all("<YOUR-LOG-GROUP>" in arn for arn in resources(one))]
 
@@ -184,7 +214,7 @@ def test_the_policy_of_the_stack_is_limited_to_its_own_group():
 def test_every_statement_is_explained_in_the_documentation():
     guide = (ROOT / "docs/iam.md").read_text()
 
-    sids = {one["Sid"] for one in statements_of(POLICY, *EXTRAS)}
+    sids = {one["Sid"] for one in statements_of(*ALL)}
 
     assert {sid for sid in sids if f"`{sid}`" not in guide} == set()
 

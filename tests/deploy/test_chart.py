@@ -333,6 +333,8 @@ def test_the_schema_forbids_unknown_keys_at_every_level():
     kubernetes_own |= {
         f"{one}Monitor.{each}[]" for one in ("pod", "service") for each in ("relabelings", "metricRelabelings")
     }
+    kubernetes_own |= {f"audit.{each}[]" for each in ("tolerations", "extraVolumes", "extraVolumeMounts")}
+    kubernetes_own |= {"audit.env[].valueFrom"}
     kubernetes_own |= {"networkPolicy.metricsFrom[]", "networkPolicy.extraEgress[]"}
     assert set(open_objects) == kubernetes_own
 

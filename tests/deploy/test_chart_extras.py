@@ -48,7 +48,7 @@ def paths(values: dict[str, Any], *prefix: str) -> Iterator[tuple[str, ...]]:
 def with_null(path: tuple[str, ...]) -> dict[str, Any]:
     """Values that create every object, with a null at the path."""
     values: dict[str, Any] = {"image": {"repository": "registry.example/falcowatch"}}
-    for section in ("podMonitor", "prometheusRule", "dashboard", "falcoRules", "networkPolicy"):
+    for section in ("podMonitor", "prometheusRule", "dashboard", "falcoRules", "networkPolicy", "audit"):
         values[section] = {"enabled": True}
     values["openshift"] = {"securityContextConstraints": True}
     *parents, last = path

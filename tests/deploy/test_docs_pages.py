@@ -96,6 +96,7 @@ def test_every_setting_that_a_page_names_exists(page: Path):
 
     # Values of Falco's chart, named in the runbook, and of our chart.
     of_charts = {"falco.base_syscalls", "falco.outputs_queue", "falco.namespace"}
+    of_charts |= {"seal.secretName", "seal.secretKey", "seal.kmsKeyId"}
     of_events = {field for event in EVENTS for field in event.fields}
     missing = {f"{section}.{key}" for section, key in named} - known - of_charts - of_events
     assert missing == set()

@@ -107,7 +107,7 @@ async def test_a_corrupt_checkpoint_is_kept_aside_and_the_files_are_read_again(t
         agent(tmp_path, cloudwatch.url) as running,
         asyncio.timeout(PATIENCE_SECONDS),
     ):
-        await cloudwatch.until(lambda: cloudwatch.count("falco") == 1)
+        await cloudwatch.until(lambda: cloudwatch.count("falco", "node-a") >= 1)
 
     [logged] = running.logged("checkpoint was corrupt")
     assert (tmp_path / "state").joinpath(logged["kept_as"]).read_bytes() == b"\x00garbage"

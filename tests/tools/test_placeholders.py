@@ -12,7 +12,7 @@ import pytest
 from tools import ROOT
 
 CLUSTER = ROOT / "manifests/eks/cluster-config.yaml"
-EXTRAS = ("create", "drift", "readback", "retention")
+EXTRAS = ("create", "drift", "readback", "retention", "seal")
 
 
 def check(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -42,6 +42,7 @@ def test_the_check_without_a_path_covers_the_manifests_of_the_walk():
     assert result.returncode == 1
     files = {line.partition(":")[0] for line in result.stderr.splitlines()}
     policies = {"manifests/aws/iam-policy.json", *(f"manifests/aws/iam-extra-{name}.json" for name in EXTRAS)}
+    policies |= {"manifests/aws/iam-audit.json", "manifests/aws/iam-audit-kms.json"}
     assert files == policies | {"manifests/eks/cluster-config.yaml"}
 
 

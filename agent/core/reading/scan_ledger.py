@@ -100,7 +100,6 @@ class ScanLedger:
         removed = [*filter(lambda record: record[0] in passed, zip(records.offsets, records.payloads, strict=True))]
         others = passed.keys() - {offset for offset, _ in removed} - {one.offset for one in records.unusual}
         shipped = [record for record in removed if record[0] not in self.unshipped]
-        self.unshipped -= passed.keys()
         return Skipped(
             without(records, passed.keys()),
             [*in_flight.values()],
@@ -111,6 +110,8 @@ class ScanLedger:
 
     def forget(self, committed: int) -> None:
         """Drops settled entries before the committed offset."""
+        if self.unshipped:
+            self.unshipped = {offset for offset in self.unshipped if offset >= committed}
         while self._entries and not self._entries[0].pending and self._entries[0].offsets[-1] < committed:
             self._entries.popleft()
 

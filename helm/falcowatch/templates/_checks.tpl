@@ -4,14 +4,14 @@
 Every template includes this first, because Helm chooses the order of the templates. Other values may be null: that
 removes the default. */}}
 {{- define "falcowatch.nulls" -}}
-{{- range $path := list "config" "falco" "image" "serviceAccount" "rbac" "resources" "resources.limits" "securityContext" "updateStrategy" "probes" "probes.startup" "probes.liveness" "probes.readiness" "service" "serviceMonitor" "podMonitor" "prometheusRule" "dashboard" "falcoRules" "networkPolicy" "openshift" "test" -}}
+{{- range $path := list "config" "falco" "image" "serviceAccount" "rbac" "resources" "resources.limits" "securityContext" "updateStrategy" "probes" "probes.startup" "probes.liveness" "probes.readiness" "service" "serviceMonitor" "podMonitor" "prometheusRule" "dashboard" "falcoRules" "networkPolicy" "openshift" "test" "seal" "audit" "audit.serviceAccount" "audit.resources" -}}
 {{- $value := $.Values -}}
 {{- range splitList "." $path -}}{{- $value = get $value . -}}{{- end -}}
 {{- if not (kindIs "map" $value) -}}
 {{- fail (printf "%s is null; leave it out, or set the keys below it" $path) -}}
 {{- end -}}
 {{- end -}}
-{{- range $path := list "terminationGracePeriodSeconds" "networkPolicy.httpsCidrs" "prometheusRule.runbookUrl" "serviceMonitor.interval" "podMonitor.interval" "test.timeoutSeconds" -}}
+{{- range $path := list "terminationGracePeriodSeconds" "networkPolicy.httpsCidrs" "prometheusRule.runbookUrl" "serviceMonitor.interval" "podMonitor.interval" "test.timeoutSeconds" "seal.secretKey" "audit.schedule" "audit.since" "audit.tmpSize" "audit.keySecretKey" "audit.successfulJobsHistoryLimit" "audit.failedJobsHistoryLimit" "audit.activeDeadlineSeconds" -}}
 {{- $value := $.Values -}}
 {{- range splitList "." $path -}}{{- $value = get $value . -}}{{- end -}}
 {{- if or (kindIs "invalid" $value) (eq (toString $value) "") -}}

@@ -103,6 +103,7 @@ it starts. The chart cannot see the content of an existing ConfigMap. */}}
 {{- end -}}
 {{- $_ := set $config "tail" (set $tail "namespace" .) -}}
 {{- end -}}
+{{- include "falcowatch.seal.addTo" (list . $config) -}}
 {{- toYaml $config -}}
 {{- end -}}
 

@@ -55,6 +55,19 @@ def test_a_settled_scanned_record_is_kept_until_the_file_is_committed_beyond_it(
     assert len(scan_ledger) == 0
 
 
+def test_a_filtered_scanned_record_is_known_until_the_file_is_committed_beyond_it():
+    scan_ledger = ScanLedger()
+    scan_ledger.enter((10,), 0.0).settle(1)
+    scan_ledger.note_unshipped({10}, {"rule": 1})
+    skipped = scan_ledger.skip_scanned(records(0, 10), 20)
+    assert skipped.offsets == []
+
+    scan_ledger.forget(10)
+    assert scan_ledger.unshipped == {10}
+    scan_ledger.forget(11)
+    assert scan_ledger.unshipped == set()
+
+
 def test_nothing_waits_for_a_scanned_line_that_is_part_of_another_record():
     scan_ledger = ScanLedger()
     scan_ledger.enter((10,), 0.0)
