@@ -41,9 +41,9 @@ PAGE_HEIGHT: Final = 800
 PRIORITIES: Final = ("Critical", "Error", "Warning", "Notice", "Info")
 
 FILM_LINES: Final = 30
-FRAME_EVERY_SECONDS: Final = 0.5
+FRAME_EVERY_SECONDS: Final = 1.0
 """Time between two frames of the film. Each is shown for a shorter time, so the film is faster than the run."""
-FRAME_SECONDS: Final = 0.25
+FRAME_SECONDS: Final = 0.4
 PAGE_SECONDS: Final = 6.0
 """How long the film shows each page of the end."""
 MOST_FILM_BYTES: Final = 500_000
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def film_of(chunks: Sequence[tuple[float, str]]) -> str:
-    """The animation of a run: what the terminal showed twice a second, and then the end, page by page."""
+    """The animation of a run: what the terminal showed once a second, and then the end, page by page."""
     *moments, (_, end) = moments_of(chunks)
     frames = [(FRAME_SECONDS, frame) for frame in sampled(moments[1:], FRAME_EVERY_SECONDS)]
     frames += [(PAGE_SECONDS, page) for page in pages_of(end, FILM_LINES)]
