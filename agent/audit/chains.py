@@ -44,7 +44,11 @@ class SealedTime:
 
     def is_old(self, seen_ms: int, until_ms: int) -> bool:
         """Older than two heartbeats."""
-        return seen_ms < until_ms - 2 * self.heartbeat_ms
+        return seen_ms < self.open_from_ms(until_ms)
+
+    def open_from_ms(self, until_ms: int) -> int:
+        """The seal of an event that was ingested later is not due yet."""
+        return until_ms - 2 * self.heartbeat_ms
 
 
 def sealed_time(seals: Sequence[HeldSeal]) -> SealedTime:

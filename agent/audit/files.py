@@ -172,12 +172,15 @@ class FileCheck:
 
     def _without_other_lives(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Compares again without the events that another life of the agent shipped."""
-        others = OtherLives(self._history, self._file, self._time.seals, self._segments)
-        decided, left_out = [], 0
+        others = OtherLives(
+            self._history, self._file, self._time.seals, self._segments, self._time.open_from_ms(self._until_ms)
+        )
+        decided, left_out, unsealed = [], 0, 0
         for outcome in others.reconsidered(outcomes):
             if outcome is None:
                 continue
-            left_out = max(left_out, outcome.left_out)
+            left_out = max(left_out, outcome.left_out - outcome.unsealed)
+            unsealed = max(unsealed, outcome.unsealed)
             if outcome.is_undecided:
                 self._add(Kind.UNDECIDED, outcome.outcome, outcome.outcome.claim.start, "")
             else:
@@ -187,6 +190,9 @@ class FileCheck:
                 Kind.LEFT_OUT, f"{self._file} from {outcomes[0].claim.start} on", plural(left_out, "event"),
                 count=left_out,
             )  # fmt: skip
+        if unsealed:
+            where = f"{self._file} from {outcomes[0].claim.start} on"
+            self._findings.add(Kind.NOT_SEALED_YET, where, plural(unsealed, "event"), count=unsealed)
         return decided
 
     def _count(self) -> None:

@@ -4,7 +4,8 @@ A life of the agent may ship a record that another life, which reads the same ra
 of the one does not hold the record, and CloudWatch does. The times of ingestion tell which life shipped an event. So
 events from before the life began, and from after the next life began, are left out if a segment of that other life
 holds them, and the segment is compared again. An event from before the life began is also left out if the settings that
-filter were changed since: the life before may have been killed before it sealed the event.
+filter were changed since: the life before may have been killed before it sealed the event. An event from after the next
+life began is also left out while the seal of that life is not due yet.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class Reconsidered:
     outcome: Outcome
     left_out: int = 0
     is_undecided: bool = False
+    unsealed: int = 0
+    """Events among those left out whose seal is not due yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +40,36 @@ class _Life:
     """An earlier run had other settings."""
     stated_before: Sequence[Range]
     stated_after: Sequence[Range]
+    open_from_ms: float
+    """The seal of events that were ingested later is not due yet."""
+
+    def is_unsealed(self, copies: Sequence[Copy]) -> bool:
+        """The next run shipped the event, and its seal is not due yet."""
+        return all(copy.ingested_ms >= max(self.next_ms, self.open_from_ms) for copy in copies)
 
     def holds(self, copies: Sequence[Copy]) -> bool:
         """False: another run shipped the event."""
         offset = copies[0].offset
         if all(copy.ingested_ms < self.started_ms for copy in copies):
             return not (self.others_before or is_in(offset, self.stated_before))
-        return any(copy.ingested_ms < self.next_ms for copy in copies) or not is_in(offset, self.stated_after)
+        if any(copy.ingested_ms < self.next_ms for copy in copies):
+            return True
+        return not (is_in(offset, self.stated_after) or self.is_unsealed(copies))
 
 
 class OtherLives:
     def __init__(
-        self, history: NodeHistory, file: str, seals: Sequence[HeldSeal], segments: Sequence[RunningSegment]
+        self,
+        history: NodeHistory,
+        file: str,
+        seals: Sequence[HeldSeal],
+        segments: Sequence[RunningSegment],
+        open_from_ms: int,
     ) -> None:
         self._history = history
         self._file = file
         self._seals = seals
+        self._open_from_ms = open_from_ms
         self._claims = [claim for segment in segments for claim in segment.claims]
 
     def reconsidered(self, outcomes: Sequence[Outcome]) -> Iterator[Reconsidered]:
@@ -64,7 +81,8 @@ class OtherLives:
             of_run = [*group]
             for life in self._lives_of(of_run[-1].claim):
                 members = of_run if life.started_ms == of_run[-1].claim.seal.started_ms else self._stated_first(of_run)
-                if members and (life.others_before or life.stated_before or life.stated_after):
+                has_others = life.others_before or life.stated_before or life.stated_after or life.next_ms < inf
+                if members and has_others:
                     for before, after in zip(members, self._compare(members, life), strict=True):
                         known = again.get(id(before))
                         if known is None or (not known.outcome.proves and (after.outcome.proves or after.is_undecided)):
@@ -75,6 +93,7 @@ class OtherLives:
     def _compare(self, outcomes: Sequence[Outcome], life: _Life) -> Iterator[Reconsidered]:
         segment = RunningSegment([outcome.claim for outcome in outcomes])
         left_out: list[int] = []
+        unsealed: list[int] = []
         times_known = True
         copies = self._history.copies(self._file, segment.start, segment.end)
         for offset, group in groupby(copies, key=lambda copy: copy.offset):
@@ -85,13 +104,15 @@ class OtherLives:
                 segment.feed(offset, same[0].canonical)
             else:
                 left_out.append(offset)
+                if not is_in(offset, life.stated_after) and life.is_unsealed(same):
+                    unsealed.append(offset)
         segment.settle(segment.end)
         for before, after in zip(outcomes, segment.outcomes, strict=True):
             candidates = sum(offset < after.claim.end for offset in left_out)
             if not times_known:
                 yield Reconsidered(before, is_undecided=True)
             elif after.proves:
-                yield Reconsidered(after, candidates)
+                yield Reconsidered(after, candidates, unsealed=sum(offset < after.claim.end for offset in unsealed))
             else:
                 # With exact resume a life also counts events that the life before it shipped, and some of them may be
                 # filtered now. The data cannot tell which ones.
@@ -117,6 +138,7 @@ class OtherLives:
                 any(seal.started_ms < started_ms and seal.settings != claim.seal.settings for seal in self._seals),
                 joined((one.start, one.end) for one in others if one.seal.started_ms < started_ms),
                 joined((one.start, one.end) for one in others if one.seal.started_ms > started_ms),
+                self._open_from_ms,
             )
 
 
