@@ -121,5 +121,6 @@ def _letters_on_disk(state: Path) -> int:
 
 
 SCENARIOS: tuple[IsolationScenario, ...] = tuple(
-    variants(the_counters_balance_in_every_scrape, ("healthy", "slow", "failing"))
+    # CloudWatch refuses whole puts here. A seal among them may leave a broken chain, which the audit reports.
+    variants(the_counters_balance_in_every_scrape, ("healthy", "slow", "failing"), sealed=False)
 )

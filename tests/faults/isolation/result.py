@@ -74,10 +74,11 @@ def variants(
     names: Iterable[str],
     *,
     quick: Collection[str] = (),
+    sealed: bool = True,
     audit_finds: frozenset[Kind] = frozenset(),
 ) -> list[IsolationScenario]:
     """One scenario for each variant. Those in `quick` are played by `make test` too."""
-    return [IsolationScenario(function, name, name in quick, audit_finds=audit_finds) for name in names]
+    return [IsolationScenario(function, name, name in quick, sealed, audit_finds) for name in names]
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
