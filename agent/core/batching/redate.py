@@ -2,7 +2,8 @@
 
 Processing adjusts times that are outside the window then. A batch may become too old later, while CloudWatch does not
 answer for days; and the retention of a log group may be shorter than the configuration says. CloudWatch names these
-events in its reply. The message says that the time is not the alert's own: `"falcowatch":{…,"time":"delivery: …"}`.
+events in its reply. The message of an alert says that the time is not its own:
+`"falcowatch":{…,"time":"delivery: …"}`.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ def redated(batch: Batch, reason: str, now_ms: int) -> tuple[list[Span], Batch |
         span = part.span.selected(range(part.start, part.stop))
         span.redated = True
         span.timestamps = [now_ms] * len(span)
-        for at in range(len(span)):
-            _add_note(span, at, _NOTES[reason])
+        if not span.own:
+            # The next seal names the digest of the last one, so the bytes of an own event never change.
+            for at in range(len(span)):
+                _add_note(span, at, _NOTES[reason])
         spans.append(span)
     return spans, Batch(rest) if rest else None
 

@@ -33,6 +33,16 @@ def test_an_event_gets_the_time_of_its_delivery_and_says_so(reason: str, met: bo
     assert again.message(0).startswith(alert()[:-1].decode())
 
 
+def test_an_own_event_keeps_its_bytes_because_the_next_seal_names_their_digest() -> None:
+    heartbeat = span_of((1, '{"rule":"Falcowatch: heartbeat","falcowatch":{"id":"self:seal:c:1"}}'))
+    heartbeat.own = "heartbeat"
+
+    [again], _ = redated(whole(heartbeat), "too_old", NOW_MS)
+
+    assert again.timestamps == [NOW_MS]
+    assert again.messages == heartbeat.messages
+
+
 def test_an_event_is_sent_again_only_once() -> None:
     [again], _ = redated(whole(span_of((1, '{"falcowatch":{"id":"f:1"}}'))), "too_old", NOW_MS)
 
