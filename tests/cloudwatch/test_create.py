@@ -124,7 +124,7 @@ async def test_differences_are_reported_and_nothing_is_changed():
     assert drift == [
         Drift("retention_days", "30", "7"),
         Drift("log_class", "INFREQUENT_ACCESS", "STANDARD"),
-        Drift("deletion_protection", "True", "False"),
+        Drift("deletion_protection", "true", "false"),
         Drift("kms_key_id", KEY, "none"),
     ]
 
