@@ -118,18 +118,29 @@ class Sealer:
             self.due.clear()
             if self._unsaved is None and self._last_id in self._outbox and not leaving:
                 return False
-            is_new = self._unsaved is None
-            if is_new:
+            is_older = self._unsaved is not None
+            if not is_older:
                 await self._make(heartbeat, leaving=leaving)
-            if await save() and self._unsaved is not None:
-                event, self._unsaved = self._unsaved, None
-                self._last_id = event.id
-                self._outbox.send(event, heartbeat.kind, Lane.ROUTINE)
-                self._show()
-                return is_new
+            is_sent = await self._send_saved(heartbeat.kind, save)
+            if is_sent and is_older and leaving:
+                # The older seal does not say that the agent leaves.
+                await self._make(heartbeat, leaving=True)
+                is_older, is_sent = False, await self._send_saved(heartbeat.kind, save)
+            if is_sent:
+                return not is_older
             self._unsealed.append(self._outbox.publish(heartbeat))
             del self._unsealed[:-MOST_UNSEALED]
             return True
+
+    async def _send_saved(self, kind: str, save: Save) -> bool:
+        """Sends the seal that was made, if the checkpoint that holds it is on disk."""
+        if not await save() or self._unsaved is None:
+            return False
+        event, self._unsaved = self._unsaved, None
+        self._last_id = event.id
+        self._outbox.send(event, kind, Lane.ROUTINE)
+        self._show()
+        return True
 
     async def _make(self, heartbeat: OwnEvent, *, leaving: bool) -> None:
         statements = self._reader.statements()

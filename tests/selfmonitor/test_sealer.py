@@ -87,6 +87,17 @@ async def test_no_new_seal_is_made_before_the_last_one_is_acknowledged_except_to
         assert [seal.get("leaving") for seal in seals(agent)] == [None, True]
 
 
+async def test_an_agent_that_leaves_says_so_also_after_a_seal_that_could_not_be_saved(tmp_path: Path) -> None:
+    async with built(tmp_path, NOWHERE, heartbeat_seconds=60) as agent:
+        sealer = agent.parts.sealer
+        assert sealer is not None
+        await sealer.seal(HEARTBEAT, not_saved)
+
+        assert await sealer.seal(HEARTBEAT, saved, leaving=True)
+
+        assert [(seal["number"], seal.get("leaving")) for seal in seals(agent)] == [(1, None), (2, True)]
+
+
 async def test_a_gap_is_stated_once(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE, heartbeat_seconds=60) as agent:
         sealer = agent.parts.sealer
