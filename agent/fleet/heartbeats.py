@@ -18,7 +18,7 @@ COUNTS: Final = ("read", "shipped", "filtered", "rejected")
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What one node said of itself at one moment. Counts are totals since `started_ms`."""
+    """The report of one node about itself at one moment. Counts are totals since `started_ms`."""
 
     node: str
     time_ms: int

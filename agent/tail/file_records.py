@@ -181,7 +181,7 @@ class FileRecords:
 
     @property
     def statements(self) -> list[Statement]:
-        """What no seal has stated of this file yet."""
+        """The statements about this file that no seal has yet."""
         return self.digest.statements(self.ledger.committed)
 
     def settled_unshipped(self) -> tuple[list[int], list[int]]:

@@ -191,7 +191,7 @@ class Reader:
         return positions
 
     def statements(self) -> list[Statement]:
-        """What no seal has stated yet of any file."""
+        """The statements about all files that no seal has yet."""
         statements = list(self._reading.finished)
         for file in self.files:
             statements += file.statements

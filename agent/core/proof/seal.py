@@ -84,7 +84,7 @@ def stated_in(statement: bytes, number: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SealState:
-    """What the checkpoint keeps for the seals, beside the chain: the next run of the agent states it."""
+    """The chain, and the statements that the next run of the agent has to seal. It is in the checkpoint."""
 
     chain: Chain
     files: tuple[bytes, ...] = ()

@@ -51,7 +51,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a seal states about one segment of one file."""
+    """The content of a seal about one segment of one file."""
 
     file: str
     start: int
@@ -128,7 +128,7 @@ class FileDigest:
         self._since = 0
         """The number of the seal that stated the committed segment first."""
         self._looked_at: tuple[int, Standing, int] | None = None
-        """When there was nothing new to state: most files rest most of the time."""
+        """Offset, standing and number of rejected records when there was last nothing new to state. Most files are idle."""
 
     def restart(self, offset: int) -> None:
         """Reading begins anew at this offset: everything in front of it is settled."""
@@ -218,7 +218,7 @@ class FileDigest:
         self._committed = standing
 
     def statements(self, committed: int) -> list[Statement]:
-        """What no seal has stated yet, when the ledger has committed the file up to this offset."""
+        """The statements that no seal has yet. The ledger has committed the file up to this offset."""
         statements = list(self._finished)
         standing = self._committed
         if standing is not None and (committed, standing, len(self.rejected)) != self._looked_at:
