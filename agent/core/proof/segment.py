@@ -128,7 +128,7 @@ class FileDigest:
         self._since = 0
         """The number of the seal that stated the committed segment first."""
         self._looked_at: tuple[int, Standing, int] | None = None
-        """Offset, standing and number of rejected records when there was last nothing new to state. Most files are idle."""
+        """Offset, standing and number of rejected records when there was nothing new to state. Most files are idle."""
 
     def restart(self, offset: int) -> None:
         """Reading begins anew at this offset: everything in front of it is settled."""
