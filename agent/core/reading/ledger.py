@@ -94,7 +94,7 @@ class Entry:
         self._ledger._advance()
 
     def can_join(self, earlier: Entry) -> bool:
-        """The standing of this entry says all that a seal states about both, and nothing else depends on one of them."""
+        """The standing of this entry states all that a seal says about both, and nothing else depends on them."""
         is_stated = earlier.standing is None or (
             self.standing is not None and self.standing.start == earlier.standing.start
         )
