@@ -84,6 +84,36 @@ async def a_routine_stream_that_accepts_nothing_leaves_the_memory_to_criticals(p
     return await _one_stream_accepts_nothing(place, fault, ROUTINE)
 
 
+async def a_kill_while_alerts_wait_on_disk_loses_none(place: Path) -> Result:
+    """The files of the spilled alerts are gone with the process; the log files still have the alerts."""
+    result = Result()
+    numbers = range(100_000, 100_000 + STEPS * MANY_A_STEP)
+    async with stage(place) as node:
+        async with node.running(limit_bytes=CHART_LIMIT_BYTES) as agent:
+            await _lanes_work(node)
+            await node.set_faults({**STREAM_FAULTS["denied"], "operation": "PutLogEvents", "stream": URGENT})
+            node.append(*alert_lines(numbers, priority="Critical", filler=700))
+
+            async def many_wait_on_disk() -> bool:
+                return (await node.metrics())["records_spilled"] > len(numbers) / 2
+
+            result.expect(await node.until(many_wait_on_disk, 30.0), "the alerts did not move to disk")
+            agent.process.kill()
+            await agent.process.wait()
+        result.expect(not _spill_files(place), "the killed agent has left files of spilled alerts")
+        await node.set_faults()
+        async with node.running(limit_bytes=CHART_LIMIT_BYTES):
+            result.expect(await node.until_settled(90.0), "not settled after the restart")
+    found = await arrivals(place)
+    found.expect_all(result, numbers)
+    found.expect_no_gap(result)
+    return result
+
+
+def _spill_files(place: Path) -> list[Path]:
+    return [path for path in (place / "state").iterdir() if path.is_file() and path.stat().st_size > 2**20]
+
+
 async def _one_stream_accepts_nothing(place: Path, fault: str, stream: str) -> Result:
     """Its alerts are twice as many as the memory budget holds, so they wait on disk."""
     result = Result()
@@ -234,6 +264,7 @@ SCENARIOS = (
     *variants(a_fault_of_the_routine_stream_does_not_slow_criticals, STREAM_FAULTS, quick=("denied", "token")),
     *variants(an_urgent_stream_that_accepts_nothing_leaves_the_memory_to_routine_alerts, LASTING_FAULTS),
     *variants(a_routine_stream_that_accepts_nothing_leaves_the_memory_to_criticals, LASTING_FAULTS),
+    IsolationScenario(a_kill_while_alerts_wait_on_disk_loses_none),
     IsolationScenario(a_flood_above_the_quota_does_not_slow_criticals),
     IsolationScenario(criticals_arrive_within_a_second_when_half_of_their_puts_are_throttled),
     IsolationScenario(a_critical_after_hung_requests_arrives_within_a_second),
