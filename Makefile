@@ -137,7 +137,7 @@ release-notes: $(VENV)/development ## print a release's section of the changelog
 benchmarks: $(VENV)/development ## run every benchmark, then write docs/benchmarks.md: PEERS='tenzir syslog-ng' compares with them
 	@test -z "$(PEERS)" || $(BIN)/python -m benchmarks.install_peers $(PEERS)
 	for name in catch_up losses; do $(BIN)/python -m benchmarks.$$name $(addprefix --with ,$(PEERS)) $(PEER) || exit 1; done
-	for name in latency memory scale start fleet; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in latency memory footprint scale start fleet; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(BIN)/python -m benchmarks.report
 
 faults: $(VENV)/development ## run random fault scenarios, then kill the agent 50 times: SECONDS=600 SEED=1

@@ -38,6 +38,9 @@ from agent.web import serve
 LEAVING_SECONDS: Final = 5.0
 """For the last seal. It is in the checkpoint, so the next run sends it if this one cannot."""
 
+START_SECONDS: Final = 5.0
+"""After this time the first put has been made, and memory that only the start needed is returned."""
+
 log = logging.getLogger(__name__)
 VERSION = version("falcowatch")
 
@@ -65,9 +68,12 @@ async def run_agent(
             ) as port:
                 log.info("listening", extra={"host": settings.http.host, "port": port})
                 memory.exclude_living_objects()
-                memory.return_freed_memory()
+                started = asyncio.get_running_loop().call_later(START_SECONDS, memory.return_memory_of_start)
                 listening(port)
-                await agent.run(stop)
+                try:
+                    await agent.run(stop)
+                finally:
+                    started.cancel()
     except BaseExceptionGroup as group:
         raise _foreseen(group) or group from None
     finally:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent import memory
+from agent.aiohttp_import import import_aiohttp
 from agent.audit.arguments import add_arguments as audit_arguments
 from agent.core.redact import without_passwords
 from agent.errors import FalcowatchError, SettingsError
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     memory.keep_freed_memory()
     with memory.collector_paused():
+        import_aiohttp()
         from agent.app import run_agent, stopped_by_signals
         from agent.settings import load_settings
         from agent.telemetry import configure_logging

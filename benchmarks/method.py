@@ -49,7 +49,7 @@ Their configurations are in `benchmarks/peers`. Each is told to retry without a 
 """
 
 
-def method_page(measured: str) -> str:
-    """The text of the page; `measured` is the table of all programs."""
+def method_page(measured: str, sections: str) -> str:
+    """The text of the page. `measured`: the table of all programs. `sections`: the reports that belong to this page."""
     peers = "\n".join(f"- {known.note}." for known in KNOWN_PEERS)
-    return "\n".join([HOW_TO_READ, measured, HOW_TO_RUN, peers, ""])
+    return "\n".join([HOW_TO_READ, measured, HOW_TO_RUN, peers, "", sections])

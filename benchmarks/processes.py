@@ -133,6 +133,11 @@ class Subject:
         return self._memory("VmRSS")
 
     @property
+    def anonymous_bytes(self) -> int:
+        """Resident memory that is no page of a file."""
+        return self._memory("RssAnon")
+
+    @property
     def peak_bytes(self) -> int:
         return self._memory("VmHWM")
 

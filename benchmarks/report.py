@@ -85,14 +85,15 @@ def read(results: Path) -> Mapping[str, Found]:
 def render(found: Mapping[str, Found]) -> Rendered:
     """Render the pages. The same results give the same bytes."""
     plots = dict(picture(found))
-    sections: dict[str, list[str]] = {PAGE: [GENERATED, HEAD, _comparison(found, plots)], FLEET: [GENERATED]}
+    begins: dict[str, list[str]] = {PAGE: [GENERATED, HEAD, _comparison(found, plots)], FLEET: [GENERATED]}
+    sections = begins | {METHOD: []}
     for report in REPORTS:
         drawn = report.plots(found[report.name]) if report.name in found else {}
         plots |= drawn
-        level = "##" if report.page == PAGE else "#"
+        level = "#" if report.page == FLEET else "##"
         sections[report.page].append(_section(level, report, found.get(report.name), drawn))
     pages = {name: "\n".join(parts) for name, parts in sections.items()}
-    return Rendered(pages | {METHOD: f"{GENERATED}\n{method_page(_measured(found))}"}, plots)
+    return Rendered(pages | {METHOD: f"{GENERATED}\n{method_page(_measured(found), pages[METHOD])}"}, plots)
 
 
 def _comparison(found: Mapping[str, Found], drawn: Mapping[str, str]) -> str:

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiobotocore import __version__ as aiobotocore_version
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 from botocore import __version__ as botocore_version
 from botocore import exceptions as sdk
 from botocore import xform_name
@@ -26,6 +24,7 @@ from agent.cloudwatch.error_map import FOREIGN_ERRORS, code_of, put_error, witho
 from agent.cloudwatch.http_session import BoundedSession, bound_credential_endpoints
 from agent.cloudwatch.put_request import OPERATION, GuardedPuts, SessionRecorder, open_puts
 from agent.cloudwatch.response_check import NotAnAnswer, check_answers_of
+from agent.cloudwatch.sdk_import import AioConfig, AioSession
 from agent.errors import Refused, SettingsError, Unavailable, shortened
 from agent.settings.model import CloudWatch
 from agent.settings.no_proxy import exempt_from_proxy

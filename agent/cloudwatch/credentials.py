@@ -14,10 +14,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from aiobotocore import credentials as sdk_credentials
 from botocore import exceptions as sdk
 
 from agent.cloudwatch.error_map import FOREIGN_ERRORS, put_error, without_body
+from agent.cloudwatch.sdk_import import credentials as sdk_credentials
 from agent.errors import Denied, PutError, Unavailable, shortened
 from agent.settings.model import CloudWatch
 

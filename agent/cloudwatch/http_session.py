@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
-from aiobotocore import utils as sdk_utils
-from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import HTTPClientError
+
+from agent.cloudwatch.sdk_import import AIOHTTPSession
+from agent.cloudwatch.sdk_import import utils as sdk_utils
 
 CHECKED_WITH: Final = "aiobotocore 3.10"
 """pyproject.toml allows no newer versions; test_sdk_seams.py says which part a new version breaks."""

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.request import getproxies
 
 import aiohttp
 import yaml
@@ -146,7 +147,7 @@ async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterat
             await load_kube_config(path, client_configuration=configuration, persist_config=False)
         exempt_from_proxy(os.environ, str(configuration.host))
         # Loading the certificates of all authorities costs more CPU than the request.
-        tls = _tls_context(configuration) if str(configuration.host).startswith("https") else True
+        tls = _tls_context(configuration) if _uses_tls(configuration) else True
     except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise KubernetesError(
             f"no usable configuration of the Kubernetes API ({kubeconfig or 'service account or kubeconfig'}):"
@@ -160,6 +161,12 @@ async def connect(node_name: str, kubeconfig: Path | None = None) -> AsyncIterat
         trust_env=True,
     ) as session:
         yield KubernetesApi(session, configuration, node_name)
+
+
+def _uses_tls(configuration: Configuration) -> bool:
+    """Whether the API server or a proxy on the way to it has an https URL."""
+    urls = (configuration.host, configuration.proxy, *getproxies().values())
+    return any(str(url).startswith("https://") for url in urls)
 
 
 def _tls_context(configuration: Configuration) -> ssl.SSLContext:

@@ -29,6 +29,15 @@ def test_memory_is_measured_idle_with_a_backlog_and_over_a_long_time(tmp_path):
     assert all(row.keys() >= {"rotations", "resident_mb", "open_files"} for row in found["long_time"])
 
 
+def test_the_footprint_names_each_import_the_first_put_and_the_rest(tmp_path):
+    found = quick("footprint", tmp_path)
+
+    assert [row["stage"] for row in found["rows"]][-2:] == ["the first put", "at rest"]
+    assert found["rows"][0].keys() == {"stage", "added_mb", "resident_mb", "without_a_file_mb", "cpu_ms"}
+    resident = [row["resident_mb"] for row in found["rows"][:-1]]
+    assert resident == sorted(resident)
+
+
 def test_scale_is_measured_for_alerts_files_and_pods(tmp_path):
     found = quick("scale", tmp_path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 import yaml
 
@@ -53,3 +55,23 @@ async def test_a_server_that_does_not_answer_is_named_in_the_error(tmp_path):
     async with connect(NODE, kubeconfig) as api:
         with pytest.raises(KubernetesError, match=f"{url}/api/v1/pods did not answer"):
             await anext(api.list_pods())
+
+
+@pytest.mark.parametrize(
+    ("server", "proxy", "own_context"),
+    [
+        ("https://127.0.0.1:1", "", True),
+        ("http://127.0.0.1:1", "https://proxy.example.com:3128", True),
+        ("http://127.0.0.1:1", "http://proxy.example.com:3128", False),
+    ],
+)
+async def test_each_connection_with_tls_has_a_context_of_its_own(tmp_path, monkeypatch, server, proxy, own_context):
+    # The contexts that aiohttp makes for all sessions trust no authority (agent.aiohttp_import).
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server, tmp_path / "token")
+
+    async with connect(NODE, kubeconfig) as api:
+        used = vars(api._session.connector)["_ssl"]
+
+    assert isinstance(used, ssl.SSLContext) == own_context
+    assert not own_context or used.verify_mode is ssl.CERT_REQUIRED

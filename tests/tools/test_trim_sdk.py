@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 import botocore
 import pytest
 
-from tools.image.trim_sdk import SERVICES, compile_without_sources, copy_trimmed_botocore, trim_botocore
+import agent.cloudwatch
+from agent.cloudwatch import put_request
+from tools.image.trim_sdk import OPERATIONS, SERVICES, compile_without_sources, copy_trimmed_botocore, trim_botocore
 
 MEGABYTE = 1000 * 1000
 DATA = Path(botocore.__file__).parent / "data"
@@ -66,6 +69,25 @@ def test_a_trimmed_operation_has_every_field_and_no_documentation(tmp_path: Path
     request = model["shapes"]["PutLogEventsRequest"]
     assert {"logGroupName", "logStreamName", "logEvents", "sequenceToken", "entity"} <= request["members"].keys()
     assert '"documentation"' not in json.dumps(request)
+
+
+def test_the_operations_that_the_agent_calls_are_kept_and_no_others(tmp_path: Path):
+    room = Path(agent.cloudwatch.__file__).parent
+    called = {found for path in room.rglob("*.py") for found in re.findall(r'\.call\(\s*"(\w+)"', path.read_text())}
+    copy_trimmed_botocore(DATA, tmp_path / "models")
+
+    assert OPERATIONS["logs"] == called | {put_request.OPERATION}
+    for service, kept in OPERATIONS.items():
+        model = json.loads(next((tmp_path / "models" / service).rglob("service-2.json")).read_text())
+        assert model["operations"].keys() == kept
+
+
+def test_the_errors_of_a_kept_operation_are_kept(tmp_path: Path):
+    copy_trimmed_botocore(DATA, tmp_path / "models")
+
+    model = json.loads(next((tmp_path / "models/logs").rglob("service-2.json")).read_text())
+    assert {"DataAlreadyAcceptedException", "InvalidSequenceTokenException"} <= model["shapes"].keys()
+    assert model["shapes"]["DataAlreadyAcceptedException"]["members"].keys() == {"expectedSequenceToken"}
 
 
 def test_a_botocore_with_another_layout_is_an_error(tmp_path: Path):

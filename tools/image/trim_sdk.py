@@ -1,8 +1,8 @@
 """Removes the parts of two SDKs that the agent does not use: `python trim_sdk.py SITE_PACKAGES`.
 
-botocore contains the API models of 430 services. This script keeps CloudWatch Logs and the services that provide
-credentials, with all of their operations, and removes the documentation from the kept models. It compiles the generated
-classes of the Kubernetes client to bytecode without docstrings, and removes their sources.
+botocore contains the API models of 430 services. This script keeps the services that provide credentials, and of
+CloudWatch Logs and KMS the operations that the agent calls. It removes the documentation from the kept models.
+It compiles the generated classes of the Kubernetes client to bytecode without docstrings, and removes their sources.
 
 Needs only the standard library, because the Python of the base image has no other packages. Run it with the Python of
 the image: only that version can load the bytecode.
@@ -15,12 +15,30 @@ import json
 import py_compile
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 SERVICES = ("logs", "kms", "sts", "sso", "sso-oidc", "signin")
 """CloudWatch Logs, KMS for signed seals, then the services of botocore's credentials chain: STS, IAM Identity Center,
 `aws login`."""
+
+OPERATIONS = {
+    "logs": frozenset(
+        {
+            "CreateLogGroup",
+            "CreateLogStream",
+            "DescribeLogGroups",
+            "FilterLogEvents",
+            "GetLogEvents",
+            "PutLogEvents",
+            "PutRetentionPolicy",
+        }
+    ),
+    "kms": frozenset({"Sign", "Verify"}),
+}
+"""The operations that the agent calls (test_trim_sdk.py compares). The client of CloudWatch Logs with all 118 needs
+1.5 MB more."""
 
 GENERATED = ("kubernetes_asyncio/client/api", "kubernetes_asyncio/client/models")
 """700 modules that the client imports all at once. Documentation is more than half of their text."""
@@ -75,7 +93,34 @@ def _trim_service(folder: Path) -> None:
         if path.name.removesuffix(".gz") in _UNUSED_FILES:
             path.unlink()
         else:
-            _write(path, _undocumented(_read(path)))
+            content = _undocumented(_read(path))
+            if path.name.startswith("service-2.json") and folder.name in OPERATIONS:
+                content = _only_operations(content, OPERATIONS[folder.name])
+            _write(path, content)
+
+
+def _only_operations(model: dict[str, Any], kept: frozenset[str]) -> dict[str, Any]:
+    """The model with these operations, and with the shapes that they use."""
+    operations = {name: model["operations"][name] for name in sorted(kept)}
+    shapes: dict[str, Any] = {}
+    left = [*_shapes_in(operations)]
+    while left:
+        name = left.pop()
+        if name not in shapes:
+            shapes[name] = model["shapes"][name]
+            left += _shapes_in(shapes[name])
+    return model | {"operations": operations, "shapes": shapes}
+
+
+def _shapes_in(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for each in node:
+            yield from _shapes_in(each)
+    elif isinstance(node, dict):
+        if isinstance(node.get("shape"), str):
+            yield node["shape"]
+        for each in node.values():
+            yield from _shapes_in(each)
 
 
 def _undocumented(node: Any) -> Any:
