@@ -19,15 +19,15 @@ SHORTEST_HEARTBEAT_MS = 1_000
 
 USUAL_BEGINNINGS = ("first start", "no seal before")
 KEY_SET = "key set"
-"""What the first seal of a chain says when an administrator has given the agent a key."""
+"""The reason in the first seal of a chain that begins because an administrator has given the agent a key."""
 
 SLACK_MS = 5_000
-"""How far the clocks of the node and of CloudWatch may differ."""
+"""The largest difference between the clocks of the node and of CloudWatch that is no finding."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealedTime:
-    """What the seals of a node say about time."""
+    """The statements about time in the seals of a node."""
 
     seals: Sequence[HeldSeal]
     heartbeat_ms: int

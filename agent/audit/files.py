@@ -17,12 +17,12 @@ from agent.audit.segments import Difference, Outcome, RunningSegment, difference
 from agent.web.figures import count, moment, plural
 
 CLOCK_MS = 3_600_000
-"""How far the time of an event may be from the time at which it was sealed, when its ingestion is not known."""
+"""The largest distance between the time of an event and the time of its seal, if the time of ingestion is unknown."""
 
 
 @dataclass(slots=True)
 class FileTotals:
-    """What the report counts."""
+    """The counts of the report."""
 
     events: int = 0
     """Distinct ids."""

@@ -35,7 +35,7 @@ class _Life:
 
     started_ms: int
     next_ms: float
-    """When the next one started."""
+    """The time at which the next run started."""
     others_before: bool
     """An earlier run had other settings."""
     stated_before: Sequence[Range]
@@ -119,7 +119,7 @@ class OtherLives:
                 yield Reconsidered(before, is_undecided=life.others_before and before.surplus <= candidates)
 
     def _stated_first(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Those that the first seal of their run states: only this seal states what the run before it has read."""
+        """The outcomes that the first seal of a run states: it alone states bytes that the run before has read."""
         run = outcomes[0].claim.seal.started_ms
         first = min(seal.number for seal in self._seals if seal.started_ms == run)
         return [outcome for outcome in outcomes if outcome.claim.seal.number == first]
