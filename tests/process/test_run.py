@@ -195,11 +195,14 @@ async def test_a_gap_event_survives_a_crash_before_cloudwatch_has_it(tmp_path, c
     async with agent(tmp_path, cloudwatch.url) as second:
         await checkpointed(b"Falcowatch: gap")
         second.process.kill()
+    kept = {pending["id"] for pending in orjson.loads(checkpoint.read_bytes())["untold"]}
 
     cloudwatch.faults.clear()
     async with agent(tmp_path, cloudwatch.url) as third:
         [message] = await arrived(cloudwatch, 1)
         assert await third.terminate() == 0
 
-    assert orjson.loads(message)["rule"] == "Falcowatch: gap"
+    gap = orjson.loads(message)
+    assert gap["rule"] == "Falcowatch: gap"
+    assert gap["falcowatch"]["id"] in kept
     assert b"Falcowatch: gap" not in checkpoint.read_bytes()
