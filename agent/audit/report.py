@@ -20,7 +20,7 @@ _VERDICTS = {
     Weight.OPEN: ("Proved as far as the data goes. The open points below say what it does not decide.", "yellow"),
     Weight.PROBLEM: ("Not proved. The problems below say what is wrong, and where.", "red"),
 }
-_COLUMNS = ("node", "result", "from", "proved up to", "events", "duplicates", "filtered", "rejected", "gaps")
+_COLUMNS = ("node", "result", "from", "proved up to", "events", "duplicates", "rejected", "gaps", "filtered")
 _NUMBERS = ("events", "duplicates", "rejected", "gaps")
 _UNLIMITED = 100_000
 _EXIT_CODES = {Weight.NOTE: 0, Weight.PROBLEM: 1, Weight.OPEN: 3}
@@ -169,9 +169,9 @@ def _cells(node: NodeResult) -> list[Text]:
         Text(_moment(node.proved_to_ms) or "-"),
         Text(count(node.events)),
         Text(count(node.duplicates)),
-        Text(filtered or "0"),
         Text(count(node.rejected)),
         Text(f"{count(node.gaps)} ({size(node.gap_bytes)})" if node.gaps else "0"),
+        Text(filtered or "0"),
     ]
 
 
