@@ -6,6 +6,7 @@ FalcowatchError
 │   ├── StateLocked       another agent has locked it
 │   ├── StateUnwritable   it cannot be written
 │   ├── LockLost          it was removed and made again while the agent was running
+│   ├── SpillUnreadable   alerts that waited on disk cannot be read again
 │   └── CheckpointTooNew  its checkpoint was written by a newer version
 ├── CheckpointCorrupt     the content of the checkpoint file is not a checkpoint
 ├── SealKeyUnreadable    the file with the secret for the seals cannot be read
@@ -61,6 +62,10 @@ class StateLocked(StateError):
 
 class StateUnwritable(StateError):
     """The state directory cannot be written. Shipping continues, but progress is not saved."""
+
+
+class SpillUnreadable(StateError):
+    """Alerts that waited on disk cannot be read again. The log files still have them."""
 
 
 class LockLost(StateError):

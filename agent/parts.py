@@ -42,6 +42,7 @@ from agent.settings.destinations import destination
 from agent.ship.delivery import Sender
 from agent.ship.journal import Journal
 from agent.ship.shipper import Shipper
+from agent.ship.spill_file import SpillFile
 from agent.tail.checkpoint import Restored
 from agent.tail.reader import Reader
 from agent.tail.types import Gap, Reading
@@ -99,6 +100,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         telemetry=telemetry,
         sender=Sender(settings.node_name, settings.cluster_name, _entity(settings)),
         journal=journal,
+        spill=_spill_file(settings),
         note_rejected=lambda file, offset: reader.note_rejected(file, offset),
     )
     enricher = build_enricher(settings, telemetry)
@@ -212,6 +214,13 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         reading=reading,
         reader=reader,
     )
+
+
+def _spill_file(settings: Settings) -> SpillFile | None:
+    """With exact resume there is none: the journal in memory would grow with all that ships meanwhile."""
+    if not settings.spill_bytes or settings.cloudwatch.resume == "exact":
+        return None
+    return SpillFile(settings.state_dir, settings.spill_bytes)
 
 
 def _pods_known(enricher: Enricher) -> Iterable[Pod]:

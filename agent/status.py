@@ -233,6 +233,7 @@ class Status:
         )
         telemetry.falco_silent_seconds.set_function(lambda: parts.liveness.silent_seconds(time.monotonic()) or 0.0)
         telemetry.falco_silent.set_function(lambda: float(parts.liveness.any_silent))
+        telemetry.records_spilled.set_function(lambda: sum(queue.spilled_records for queue in parts.shipper.queues))
         for lane in Lane:
             telemetry.lane_records.labels(lane).set_function(partial(self._lane_records, lane))
             telemetry.oldest_unacknowledged.labels(lane).set_function(partial(self._oldest_seconds, lane))

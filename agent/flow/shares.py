@@ -4,10 +4,15 @@ Two ways of reading share the budget. Ordinary reading takes every record in the
 ahead and takes urgent records only; a part of the budget is reserved for it. When the routine lane is stuck, ordinary
 reading stops, and the urgent scan must go on without it. When the urgent lane is stuck, the urgent scan must not fill
 the budget with records that cannot be sent, because ordinary reading could not go on.
+
+Ordinary reading takes records of every stream, too. When one stream accepts nothing for hours and others accept, the
+records of that one are spilled: they leave memory for the disk, and reading goes on for the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 STUCK_SECONDS: Final = 0.1
@@ -30,3 +35,59 @@ def must_scan_ahead(unread_bytes: int, backlog_bytes: int, waiting_seconds: floa
 def may_scan_ahead(urgent_bytes: int, limit_bytes: int) -> bool:
     """Whether the urgent scan may take more, when the urgent lane holds so much of the budget."""
     return urgent_bytes < limit_bytes // SCAN_SHARE
+
+
+SILENT_SECONDS: Final = 2.0
+"""A stream that has accepted nothing for so long, while records waited, is taken for one that accepts nothing."""
+
+SPILL_SHARE: Final = 4
+"""Records are spilled when their stream holds one quarter of the budget,"""
+
+KEPT_SHARE: Final = 8
+"""down to one eighth. They are loaded again up to one eighth."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLoad:
+    """What one stream holds, and when it last moved, in seconds of the monotonic clock."""
+
+    held_bytes: int
+    """Bytes of the budget."""
+    oldest_read_at: float | None
+    """When the oldest of its records in memory was read; None: there is none."""
+    last_accepted_at: float
+    """When CloudWatch last accepted an event; minus infinity: never."""
+
+    @property
+    def is_idle(self) -> bool:
+        return self.oldest_read_at is None
+
+    def accepts(self, now: float) -> bool:
+        """CloudWatch has accepted events of this stream lately, or it has nothing to send."""
+        return self.is_idle or now - self._moved_at < SILENT_SECONDS
+
+    def has_accepted_since(self, other: StreamLoad) -> bool:
+        """CloudWatch has accepted events of this stream since the other one last moved."""
+        return self.last_accepted_at > other._moved_at
+
+    @property
+    def _moved_at(self) -> float:
+        return max(self.oldest_read_at or 0.0, self.last_accepted_at)
+
+
+def bytes_to_spill(stream: StreamLoad, others: Sequence[StreamLoad], limit_bytes: int, now: float) -> int:
+    """How many bytes of this stream must leave memory, so that reading can go on for the others.
+
+    In an outage of CloudWatch no stream accepts anything, and the records stay in the log files.
+    """
+    if stream.held_bytes < limit_bytes // SPILL_SHARE or stream.accepts(now):
+        return 0
+    goes_on = any(other.accepts(now) and other.has_accepted_since(stream) for other in others)
+    if not goes_on and not all(other.is_idle for other in others):
+        return 0
+    return stream.held_bytes - limit_bytes // KEPT_SHARE
+
+
+def bytes_to_load(stream: StreamLoad, limit_bytes: int, now: float) -> int:
+    """How many bytes of this stream may come back to memory."""
+    return max(0, limit_bytes // KEPT_SHARE - stream.held_bytes) if stream.accepts(now) else 0

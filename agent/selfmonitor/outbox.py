@@ -45,6 +45,8 @@ class Outbox:
         self._started_ns = time.time_ns()
         self._numbers = itertools.count(1)
         self._pending: dict[str, PendingEvent] = {}
+        self._rejected: set[str] = set()
+        """Ids of seals that CloudWatch has rejected. They stay in `pending`."""
         self._changed = changed
 
     def publish(self, own_event: OwnEvent) -> str:
@@ -67,9 +69,19 @@ class Outbox:
         self._pending[event.id] = event
         self._changed()
 
-    def send(self, event: PendingEvent, kind: str, lane: Lane) -> None:
-        """Ships an event that was held."""
-        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id, self._changed))
+    def send(self, event: PendingEvent) -> None:
+        """Ships a seal that was held."""
+        self._ship(event, HEARTBEAT, Lane.ROUTINE, self._acknowledgement(event, HEARTBEAT))
+
+    def send_rejected(self) -> bool:
+        """Ships the seals again that CloudWatch has rejected: without one of them the chain has a hole.
+
+        Returns whether there are any.
+        """
+        rejected, self._rejected = self._rejected, set()
+        for event_id in rejected:
+            self.send(self._pending[event_id])
+        return bool(rejected)
 
     def __contains__(self, event_id: str) -> bool:
         """CloudWatch has not acknowledged the event."""
@@ -107,7 +119,13 @@ class Outbox:
         if len(self._pending) < MOST_PENDING:
             self._pending[event.id] = event
             self._changed()
-        self._ship(event, kind, lane, _Acknowledgement(self._pending, event.id, self._changed))
+        self._ship(event, kind, lane, self._acknowledgement(event, kind))
+
+    def _acknowledgement(self, event: PendingEvent, kind: str) -> Settles:
+        acknowledgement = _Acknowledgement(self._pending, event.id, self._changed)
+        if kind != HEARTBEAT:
+            return acknowledgement
+        return _SealAcknowledgement(acknowledgement, lambda: self._rejected.add(event.id))
 
     def _ship(self, event: PendingEvent, kind: str, lane: Lane, acknowledged: Settles | None) -> None:
         span = Span(acknowledged, own=kind, read_at=time.monotonic())
@@ -127,3 +145,20 @@ class _Acknowledgement:
     def settle(self, records: int) -> None:
         self._pending.pop(self._id, None)
         self._changed()
+
+
+class _SealAcknowledgement:
+    """The same for a seal, which stays pending when CloudWatch rejects it."""
+
+    def __init__(self, acknowledgement: _Acknowledgement, rejected: Callable[[], None]) -> None:
+        self._acknowledgement = acknowledgement
+        self._rejected = rejected
+        self._is_rejected = False
+
+    def note_rejected(self) -> None:
+        self._is_rejected = True
+        self._rejected()
+
+    def settle(self, records: int) -> None:
+        if not self._is_rejected:
+            self._acknowledgement.settle(records)

@@ -3,7 +3,7 @@
 A seal is written to the checkpoint before it is sent, together with the chain that it ends. So a crash can neither
 leave a hole in the chain nor make two different seals of the same number. While the checkpoint cannot be written,
 heartbeats go out without a seal, and the next seal names them. While CloudWatch has not acknowledged the last seal, no
-new one is made: the next seal covers that time too.
+new one is made: the next seal covers that time too. A seal that CloudWatch rejects is sent again.
 
 Seals are made one at a time. Cancelling is safe at every wait: a seal that was not sent is in the checkpoint or is
 made again.
@@ -30,7 +30,6 @@ from agent.core.proof.seal import (
     with_mac,
 )
 from agent.core.proof.segment import Statement
-from agent.core.values import Lane
 from agent.selfmonitor.counts import Counts
 from agent.selfmonitor.events import OwnEvent
 from agent.selfmonitor.outbox import Outbox
@@ -45,6 +44,9 @@ SEAL_BYTES: Final = 64 * 1024 * 1024
 
 SINCE_BYTES: Final = 30
 """A comma, and the number of the seal that is added to a statement."""
+
+SEND_AGAIN_SECONDS: Final = 5.0
+"""A seal that CloudWatch has rejected is not sent more often."""
 
 MOST_UNSEALED: Final = 1000
 """Heartbeats without a seal that the next seal names."""
@@ -89,6 +91,8 @@ class Sealer:
         self._unsaved: PendingEvent | None = None
         """A seal that is in no checkpoint yet."""
         self._last_id = ""
+        self._send_again_at = 0.0
+        """In seconds of the monotonic clock."""
         self._unsealed: list[str] = []
         self._turn = asyncio.Lock()
         self._sealed_records = self._sealed_bytes = 0
@@ -116,29 +120,35 @@ class Sealer:
         """
         async with self._turn:
             self.due.clear()
+            self._send_rejected()
             if self._unsaved is None and self._last_id in self._outbox and not leaving:
                 return False
             is_older = self._unsaved is not None
             if not is_older:
                 await self._make(heartbeat, leaving=leaving)
-            is_sent = await self._send_saved(heartbeat.kind, save)
+            is_sent = await self._send_saved(save)
             if is_sent and is_older and leaving:
                 # The older seal does not say that the agent leaves.
                 await self._make(heartbeat, leaving=True)
-                is_older, is_sent = False, await self._send_saved(heartbeat.kind, save)
+                is_older, is_sent = False, await self._send_saved(save)
             if is_sent:
                 return not is_older
             self._unsealed.append(self._outbox.publish(heartbeat))
             del self._unsealed[:-MOST_UNSEALED]
             return True
 
-    async def _send_saved(self, kind: str, save: Save) -> bool:
+    def _send_rejected(self) -> None:
+        now = time.monotonic()
+        if now >= self._send_again_at and self._outbox.send_rejected():
+            self._send_again_at = now + SEND_AGAIN_SECONDS
+
+    async def _send_saved(self, save: Save) -> bool:
         """Sends the seal that was made, if the checkpoint that holds it is on disk."""
         if not await save() or self._unsaved is None:
             return False
         event, self._unsaved = self._unsaved, None
         self._last_id = event.id
-        self._outbox.send(event, kind, Lane.ROUTINE)
+        self._outbox.send(event)
         self._show()
         return True
 

@@ -250,7 +250,8 @@ class Settings(Section):
     )
     cluster_name: str = Field("", max_length=253, description="Name of this cluster.")
     state_dir: SomePath = Field(
-        Path("/var/lib/falcowatch"), description="Directory for the checkpoint, the dead letters and the lock file."
+        Path("/var/lib/falcowatch"),
+        description="Directory for the checkpoint, the dead letters, the spilled alerts and the lock file.",
     )
     memory_budget_bytes: Size = Field(
         16 * MIB,
@@ -258,6 +259,13 @@ class Settings(Section):
         le=LARGEST_BYTES,
         description="Bytes of records that were read and are not yet acknowledged. This number bounds the agent's "
         "memory.",
+    )
+    spill_bytes: Size = Field(
+        256 * MIB,
+        ge=0,
+        le=LARGEST_BYTES,
+        description="Disk space below `state_dir` for alerts of a stream that accepts nothing (denied, refused, "
+        "throttled) while other streams accept, compressed; 0: they wait in memory. Not used with exact resume.",
     )
     drain_seconds: Duration = Field(
         30.0, ge=0, le=LONGEST_SECONDS, description="Time to ship the records that were read, after SIGTERM."

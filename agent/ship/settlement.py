@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from agent.core.batching.batch import Batch, Part
 from agent.core.batching.rejected import Rejected
+from agent.core.batching.span import KeepsRejected
 from agent.core.dead_letter import DeadLetter, dead_letter
 from agent.core.event_id import record_id
 from agent.flow.budget import Budget
@@ -57,6 +58,8 @@ class Settlement:
         log.error("events rejected", extra={"stream": stream, "events": batch.events, "reason": reason})
         await self._writer.write(_dead_letters(queue, batch, reason))
         for span, start, stop in batch.parts:
+            if isinstance(span.entry, KeepsRejected):
+                span.entry.note_rejected()
             for at in range(start, stop):
                 if not span.own and (record := record_id(span.conclusion(at))) is not None:
                     self._note_rejected(record.file, record.offset)
@@ -108,5 +111,6 @@ def _dead_letters(queue: StreamQueue, batch: Batch, reason: str) -> list[DeadLet
             now=now,
         )
         for span, start, stop in batch.parts
+        if not isinstance(span.entry, KeepsRejected)
         for at in range(start, stop)
     ]

@@ -30,6 +30,8 @@ from agent.ship.journal import Journal
 from agent.ship.lane_slots import HUNG_SECONDS, LaneSlots, Lease
 from agent.ship.settlement import NoteRejected, Settlement
 from agent.ship.sink import LogSink, RejectedWriter
+from agent.ship.spill_file import SpillFile
+from agent.ship.spiller import Spiller
 from agent.ship.stream_queue import StreamQueue
 from agent.telemetry import Occasional, Telemetry
 
@@ -62,10 +64,14 @@ class Shipper:
         telemetry: Telemetry,
         sender: Sender | None = None,
         journal: Journal | None = None,
+        spill: SpillFile | None = None,
         note_rejected: NoteRejected = lambda file, offset: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`journal`: with it, the records of a batch are written down before the batch is put (exact resume)."""
+        """`journal`: with it, the records of a batch are written down before the batch is put (exact resume).
+
+        `spill`: where the events of a stream wait that accepts nothing; None: they wait in memory.
+        """
         self._settings = settings
         self._adjusts_times = settings.out_of_window == "adjust"
         self._destination = destination
@@ -83,6 +89,7 @@ class Shipper:
         urgent_rate = settings.max_puts_per_second * URGENT_PACE_FACTOR
         self._urgent_pace = Pace(urgent_rate, monotonic, burst=max(1.0, urgent_rate))
         self._slots = LaneSlots(settings.concurrency)
+        self._spiller = Spiller(spill, lambda: self.queues, budget, monotonic) if spill is not None else None
         self.counts = Counts()
         self.condition = Condition()
         self._settlement = Settlement(rejected, budget, self.counts, telemetry, note_rejected)
@@ -107,8 +114,10 @@ class Shipper:
         queue.add(span)
 
     async def run(self) -> None:
-        """Ships the accepted spans until cancelled."""
+        """Ships the accepted spans until cancelled. Raises SpillUnreadable."""
         async with asyncio.TaskGroup() as tasks:
+            if self._spiller is not None:
+                tasks.create_task(self._spiller.run(), name="spiller")
             while True:
                 queue = await self._unpumped.get()
                 tasks.create_task(self._pump(queue, tasks), name=f"pump {queue.destination.stream}")

@@ -20,7 +20,9 @@ from agent.core.batching.batch import Batch
 from agent.core.batching.pending import PendingSpans
 from agent.core.batching.span import Span
 from agent.core.values import Destination, Lane
+from agent.flow.shares import StreamLoad
 from agent.ship.attempt import Attempt
+from agent.ship.spill_file import Spilled
 
 MOST_HUNG: Final = 8
 """Requests of an urgent stream that may hang while new batches are still sent."""
@@ -53,6 +55,10 @@ class StreamQueue:
         """Batches that are taken and not settled → when their oldest record was read."""
         self.held_bytes = 0
         """What the queue holds of the budget."""
+        self.spilled: deque[Spilled] = deque()
+        """Blocks on disk, oldest first."""
+        self.spilled_records = 0
+        """Records that are in these blocks, or on the way there or back."""
         self.last_accepted_at = float("-inf")
         """When the stream last accepted an event, in seconds of the monotonic clock."""
         self.entity_refused = False
@@ -72,6 +78,13 @@ class StreamQueue:
         self.held_bytes += span.held_bytes
         self.arrived.set()
         self._hurry_if_filled()
+
+    def take_last(self, least_bytes: int) -> list[Span]:
+        """Removes spans of at least so many held bytes, to be spilled. The next ones to be sent stay."""
+        spans = self.waiting.take_last(least_bytes)
+        self.held_bytes -= sum(span.held_bytes for span in spans)
+        self._hurry_if_filled()
+        return spans
 
     def take(self) -> Batch:
         """The next batch, for a delivery that begins now. There must be an event waiting."""
@@ -109,14 +122,22 @@ class StreamQueue:
 
     @property
     def records(self) -> int:
-        """Waiting or under way."""
-        return self.waiting.events + sum(batch.events for batch in self.under_way)
+        """Waiting, under way, or on disk."""
+        return self.waiting.events + self.spilled_records + sum(batch.events for batch in self.under_way)
 
     @property
     def oldest_read_at(self) -> float | None:
+        times = [block.read_at for block in self.spilled]
+        if (in_memory := self.load.oldest_read_at) is not None:
+            times.append(in_memory)
+        return min(times, default=None)
+
+    @property
+    def load(self) -> StreamLoad:
+        """What it holds in memory."""
         waiting = self.waiting.oldest_read_at
         times = [*self.under_way.values(), *([] if waiting is None else [waiting])]
-        return min(times, default=None)
+        return StreamLoad(self.held_bytes, min(times, default=None), self.last_accepted_at)
 
     async def until_room(self, hung_seconds: float, monotonic: Callable[[], float]) -> None:
         """Waits until another delivery may begin. In the urgent lane, hedges requests that hang meanwhile."""

@@ -95,6 +95,7 @@ class FileRecords:
         self.joiner, previous.joiner = previous.joiner, self.joiner
         self.joiner.line_format, previous.joiner.line_format = previous.joiner.line_format, self.joiner.line_format
         crossing = previous.ledger.enter(previous._splitter.offset, self.joiner.open_records, time.monotonic())
+        crossing.may_be_joined = False  # its standing is known when the last of these records has ended
         previous._crossing = crossing
         from_older_files = self.joiner.start_next_file(previous.id, previous.settled_out_of_order)
         crossing.standing = previous.digest.cross(crossing.end, crossing.pending - from_older_files)

@@ -142,6 +142,9 @@ class Telemetry:
 
         # Shipping.
         self.lane_records = self._gauge("lane_records", "Records that wait in a lane.", "lane")
+        self.records_spilled = self._gauge(
+            "records_spilled", "Records that wait on disk, because their stream accepts nothing and others do."
+        )
         self.oldest_unacknowledged = self._gauge(
             "oldest_unacknowledged_seconds",
             "Time since the oldest unacknowledged record of a lane was read.",

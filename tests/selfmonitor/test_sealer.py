@@ -12,12 +12,13 @@ from agent.core.proof.seal import LARGEST_FILES_BYTES, Chain, FileStatement, Sea
 from agent.core.proof.segment import Statement
 from agent.core.values import Lane
 from agent.errors import SealKeyUnreadable
+from agent.local.emulator import EmbeddedCloudWatch, Fault
 from agent.selfmonitor.chain import chain_of
 from agent.selfmonitor.events import OwnEvent
 from agent.settings import Seal
 from agent.tail.checkpoint import Restored
 from agent.tail.types import Gap
-from tests.selfmonitor.whole_agent import NOWHERE, acknowledge_everything, built, own_events
+from tests.selfmonitor.whole_agent import NOWHERE, acknowledge_everything, built, own_events, running, until
 
 HEARTBEAT = OwnEvent("heartbeat", "Informational", "read 0", {}, Lane.ROUTINE)
 
@@ -85,6 +86,28 @@ async def test_no_new_seal_is_made_before_the_last_one_is_acknowledged_except_to
         await sealer.seal(HEARTBEAT, saved, leaving=True)
 
         assert [seal.get("leaving") for seal in seals(agent)] == [None, True]
+
+
+async def test_a_seal_that_cloudwatch_rejects_is_sent_again_so_that_the_chain_has_no_hole(tmp_path: Path) -> None:
+    async with EmbeddedCloudWatch() as cloudwatch, built(tmp_path, cloudwatch.url, heartbeat_seconds=60) as agent:
+        sealer, outbox = agent.parts.sealer, agent.parts.outbox
+        assert sealer is not None
+        cloudwatch.faults.add(Fault("rejected_index_too_large", operation="PutLogEvents"))
+        async with running(agent.parts.shipper.run()):
+            await sealer.seal(HEARTBEAT, saved)
+            await agent.parts.shipper.drain()
+            [event_id] = [event.id for event in outbox.pending]
+            cloudwatch.faults.clear()
+
+            assert not await sealer.seal(HEARTBEAT, saved)
+            await until(lambda: event_id not in outbox)
+            await sealer.seal(HEARTBEAT, saved)
+            await agent.parts.shipper.drain()
+
+        assert [seal["number"] for seal in seals(agent)] == [1, 1, 2]
+        stored = [orjson.loads(event.message)["seal"]["number"] for event in cloudwatch.events("/falco/here")]
+        assert stored == [1, 2]
+        assert not list((tmp_path / "state").rglob("*.jsonl"))
 
 
 async def test_an_agent_that_leaves_says_so_also_after_a_seal_that_could_not_be_saved(tmp_path: Path) -> None:

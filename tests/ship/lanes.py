@@ -17,6 +17,7 @@ from agent.core.values import Destination, Lane, PutReply
 from agent.flow.budget import Budget
 from agent.settings.model import CloudWatch
 from agent.ship.shipper import Shipper
+from agent.ship.spill_file import SpillFile
 from agent.telemetry import Telemetry
 
 Fault = Callable[[list[str]], Awaitable[PutReply | None]]
@@ -106,6 +107,7 @@ class Lanes:
     budget: Budget
     telemetry: Telemetry
     ledger: Ledger
+    running: asyncio.Task[None]
     read: int = 0
 
     def accept(self, *messages: str, lane: Lane = Lane.ROUTINE, namespace: str = "falco") -> None:
@@ -131,8 +133,10 @@ class Lanes:
 
 
 @asynccontextmanager
-async def lanes(**settings: object) -> AsyncIterator[Lanes]:
-    sink, kept, budget, telemetry = FakeSink(), KeptDeadLetters(), Budget(1 << 26), Telemetry("test")
+async def lanes(
+    *, budget_bytes: int = 1 << 26, spill: SpillFile | None = None, **settings: object
+) -> AsyncIterator[Lanes]:
+    sink, kept, budget, telemetry = FakeSink(), KeptDeadLetters(), Budget(budget_bytes), Telemetry("test")
 
     def destination(lane: Lane, namespace: str) -> Destination:
         return Destination("falco", str(lane) if namespace == "falco" else f"{namespace}/{lane}")
@@ -144,11 +148,12 @@ async def lanes(**settings: object) -> AsyncIterator[Lanes]:
         budget=budget,
         rejected=kept,
         telemetry=telemetry,
+        spill=spill,
         monotonic=now,
     )
     running = asyncio.create_task(shipper.run())
     try:
-        yield Lanes(shipper, sink, kept, budget, telemetry, Ledger())
+        yield Lanes(shipper, sink, kept, budget, telemetry, Ledger(), running)
     finally:
         running.cancel()
         await asyncio.wait([running])

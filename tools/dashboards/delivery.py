@@ -145,8 +145,11 @@ ROWS = (
             ),
             Panel(
                 "Queued records by lane",
-                "Records that were read and wait to be sent.",
-                [Query(f"sum by (lane) (falcowatch_lane_records{{{OURS}}})", "{{lane}}")],
+                "Records that were read and wait to be sent. On disk: alerts of a stream that accepts nothing.",
+                [
+                    Query(f"sum by (lane) (falcowatch_lane_records{{{OURS}}})", "{{lane}}"),
+                    Query(f"sum(falcowatch_records_spilled{{{OURS}}})", "on disk"),
+                ],
             ),
             Panel(
                 "Time since the last acknowledgement",

@@ -70,6 +70,20 @@ class PendingSpans:
             del self._days[number]
         return batch
 
+    def take_last(self, least_bytes: int) -> list[Span]:
+        """Removes the spans that were added last, of at least so many held bytes together, or as many as there are.
+
+        The first span of each day stays: it may be in batches in part, and it is the next to be sent.
+        """
+        taken: list[Span] = []
+        left = least_bytes
+        for day in self._days.values():
+            while left > 0 and (span := day.take_last()) is not None:
+                left -= span.held_bytes
+                self.events -= len(span)
+                taken.append(span)
+        return taken[::-1]
+
     def __iter__(self) -> Iterator[Span]:
         """The spans, day by day."""
         return chain.from_iterable(day.spans for day in self._days.values())
@@ -105,6 +119,15 @@ class _Day:
     @property
     def oldest_read_at(self) -> float:
         return self.spans[0].read_at
+
+    def take_last(self) -> Span | None:
+        """Removes the span that was added last; None if it is the only one."""
+        if len(self.spans) < 2:
+            return None
+        span = self.spans.pop()
+        self.events -= len(span)
+        self.counted_bytes -= sum(span.sizes) + EVENT_OVERHEAD_BYTES * len(span)
+        return span
 
     def take(self) -> Batch:
         parts: list[Part] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import orjson
 
@@ -21,6 +21,13 @@ class Settles(Protocol):
     """The owner of records, who must learn that they are settled: an entry of a ledger, for example."""
 
     def settle(self, records: int) -> None: ...
+
+
+@runtime_checkable
+class KeepsRejected(Settles, Protocol):
+    """The owner of one of the agent's own events that must arrive: if it is rejected, the owner sends it again."""
+
+    def note_rejected(self) -> None: ...
 
 
 @dataclass(slots=True)

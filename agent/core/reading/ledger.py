@@ -3,7 +3,8 @@
 Each chunk has one entry, with the count of its unsettled records. The committed offset is the end of the longest
 prefix of settled entries, so after a crash only the bytes that were in flight are read again. The records of a chunk
 may settle in any order. To settle a thousand records takes one subtraction. While one record cannot be sent for hours,
-settled entries behind it are joined, so memory does not grow with what ships meanwhile.
+settled entries behind it are joined, so memory does not grow with what ships meanwhile. When a whole lane cannot be
+sent for hours, unsettled neighbours are joined too: they are committed together, and no entry is kept for each record.
 """
 
 from __future__ import annotations
@@ -15,13 +16,28 @@ from typing import Final
 from agent.core.proof.segment import Standing
 
 FEWEST_TO_JOIN: Final = 1024
-"""Entries of one file from which on settled neighbours are joined."""
+"""Entries of one file from which on settled neighbours are joined, and then pairs of unsettled ones."""
+
+NEWEST_NOT_JOINED: Final = 16
+"""The records of the newest entries may not be delivered yet."""
 
 
 class Entry:
     """A range of one file, in which `pending` records are unsettled."""
 
-    __slots__ = ("_ledger", "_tied_to", "_waiting", "end", "holds", "pending", "read_at", "standing", "start")
+    __slots__ = (
+        "_joined_to",
+        "_ledger",
+        "_tied_to",
+        "_waiting",
+        "end",
+        "holds",
+        "may_be_joined",
+        "pending",
+        "read_at",
+        "standing",
+        "start",
+    )
 
     def __init__(self, ledger: Ledger, start: int, end: int, pending: int, read_at: float) -> None:
         self._ledger = ledger
@@ -37,6 +53,9 @@ class Entry:
         self._tied_to: tuple[Entry, int] | None = None
         self._waiting: list[Entry] = []
         """Tied entries that wait until this one is the next to be committed."""
+        self.may_be_joined = True
+        self._joined_to: Entry | None = None
+        """The later entry that has taken over the range and the records of this one."""
 
     def tie(self, before: Entry, records: int) -> None:
         """Commits `before`, an entry of the previous file, together with this one: `records` begin there and end here.
@@ -52,11 +71,22 @@ class Entry:
 
     def settle(self, records: int) -> None:
         """`records` more records of this entry are shipped, filtered or rejected."""
-        if records > self.pending:
-            raise ValueError(f"settled {records} of {self.pending} records at {self.start}")
-        self.pending -= records
-        if not self.pending:
-            self._ledger._advance()
+        entry = self.current
+        if records > entry.pending:
+            raise ValueError(f"settled {records} of {entry.pending} records at {entry.start}")
+        entry.pending -= records
+        if not entry.pending:
+            entry._ledger._advance()
+
+    @property
+    def current(self) -> Entry:
+        """The entry that this one was joined to; this entry if it was joined to none."""
+        entry = self
+        while entry._joined_to is not None:
+            entry = entry._joined_to
+        if entry is not self:
+            self._joined_to = entry
+        return entry
 
     def release(self) -> None:
         """One of the entries that held this one is settled."""
@@ -64,16 +94,24 @@ class Entry:
         self._ledger._advance()
 
     def can_join(self, earlier: Entry) -> bool:
-        """Both are settled, and the standing of this one says all that a seal states about both."""
+        """The standing of this entry states all that a seal says about both, and nothing else depends on them."""
         is_stated = earlier.standing is None or (
             self.standing is not None and self.standing.start == earlier.standing.start
         )
-        return is_stated and earlier._is_settled and self._is_settled
+        return is_stated and earlier._is_alone and self._is_alone
+
+    def join(self, earlier: Entry) -> None:
+        """Takes over the range and the records of the entry in front of this one."""
+        self.start = earlier.start
+        self.read_at = min(self.read_at, earlier.read_at)
+        self.pending += earlier.pending
+        earlier.pending = 0
+        earlier._joined_to = self
 
     @property
-    def _is_settled(self) -> bool:
-        """Nothing waits for this entry, and it waits for nothing but the entries in front of it."""
-        return not (self.pending or self.holds or self._waiting) and self._tied_to is None
+    def _is_alone(self) -> bool:
+        """Nothing waits for this entry, and it waits for nothing but its records and the entries in front of it."""
+        return self.may_be_joined and not (self.holds or self._waiting) and self._tied_to is None
 
     @property
     def _is_next(self) -> bool:
@@ -119,7 +157,7 @@ class Ledger:
         if not records and not holds:
             self._advance()
         if len(self._entries) >= self._join_at:
-            self._join_settled()
+            self._join_entries()
         return entry
 
     def detach(self) -> None:
@@ -141,15 +179,19 @@ class Ledger:
         """The end of the last entry, where the next entry starts."""
         return self._entries[-1].end if self._entries else self.committed
 
-    def _join_settled(self) -> None:
-        """Joins settled entries that are neighbours: the later one begins where the earlier one did."""
+    def _join_entries(self) -> None:
+        """Joins settled neighbours. If many entries are left, also joins two unsettled neighbours each."""
         kept: deque[Entry] = deque()
         for entry in self._entries:
-            if kept and entry.can_join(kept[-1]):
-                entry.start = kept.pop().start
+            if kept and not entry.pending and not kept[-1].pending and entry.can_join(kept[-1]):
+                entry.join(kept.pop())
             kept.append(entry)
+        if len(kept) >= FEWEST_TO_JOIN:
+            kept = _joined_in_pairs(kept)
         self._entries = kept
-        self._join_at = max(FEWEST_TO_JOIN, 2 * len(kept))
+        # A pass over entries that cannot be joined is repeated only when there are twice as many.
+        more = FEWEST_TO_JOIN // 2 if len(kept) < FEWEST_TO_JOIN else len(kept)
+        self._join_at = max(FEWEST_TO_JOIN, len(kept) + more)
 
     def _advance(self) -> None:
         entries = self._entries
@@ -161,3 +203,17 @@ class Ledger:
             entry._settle_tied()
         if entries and not entries[0].holds:
             entries[0]._release_waiting()
+
+
+def _joined_in_pairs(entries: deque[Entry]) -> deque[Entry]:
+    joined: deque[Entry] = deque()
+    left = len(entries) - NEWEST_NOT_JOINED
+    is_pair = True
+    for number, entry in enumerate(entries):
+        if number < left and not is_pair and entry.can_join(joined[-1]):
+            entry.join(joined.pop())
+            is_pair = True
+        else:
+            is_pair = False
+        joined.append(entry)
+    return joined

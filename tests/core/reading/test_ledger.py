@@ -1,7 +1,9 @@
 """The ledger of a file: a table of simple cases, and a state machine compared with a model."""
 
+from random import Random
+
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -155,6 +157,41 @@ def test_what_settles_behind_a_record_that_cannot_be_sent_takes_bounded_memory()
     for entry in under_way:
         entry.settle(1)
     assert ledger.committed == ledger.end == 999_990
+
+
+def test_records_of_a_lane_that_cannot_be_sent_take_bounded_memory() -> None:
+    ledger = Ledger()
+    stuck = [ledger.enter(10 * number, 2, read_at=float(number)) for number in range(1, 30_001)]
+    for entry in stuck:
+        entry.settle(1)
+
+    assert len(ledger._entries) < 2 * 1024
+    assert (ledger.committed, ledger.in_flight, ledger.oldest_read_at) == (0, 30_000, 1.0)
+    assert len({id(entry.current) for entry in stuck}) == len(ledger._entries)
+    for entry in stuck:
+        entry.settle(1)
+    assert (ledger.committed, ledger.in_flight) == (ledger.end, 0)
+
+
+@given(seed=st.integers())
+@settings(max_examples=20, deadline=None)
+def test_joined_entries_are_never_committed_beyond_an_unsettled_record(seed: int) -> None:
+    standings: list[Standing] = []
+    ledger = Ledger(0, standings.append)
+    unsettled: dict[int, Entry] = {}
+    for number in range(1, 4000):
+        entry = ledger.enter(10 * number, 1)
+        entry.standing = Standing(0, 10 * number, number, {}, "00")
+        unsettled[10 * (number - 1)] = entry
+    with pytest.raises(ValueError, match=r"settled 9000 of"):
+        unsettled[0].settle(9000)
+
+    for start in Random(seed).sample([*unsettled], len(unsettled)):
+        unsettled.pop(start).settle(1)
+        if len(unsettled) % 40 == 0:
+            assert ledger.committed <= min(unsettled, default=ledger.end)
+    assert ledger.committed == ledger.end
+    assert standings[-1] == Standing(0, 39_990, 3999, {}, "00")
 
 
 def test_entries_of_two_segments_are_not_joined() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.faults.isolation.arrivals import alert_lines, arrivals
 from tests.faults.isolation.result import IsolationScenario, Result, percentile, variants
-from tests.faults.isolation.stage import Stage, stage
+from tests.faults.isolation.stage import CHART_LIMIT_BYTES, Stage, stage
 
 URGENT, ROUTINE = "node-a/urgent", "node-a"
 MAX_P99_SECONDS = 1.0
@@ -20,6 +20,11 @@ MAX_ROUTINE_P99_SECONDS = 2.5
 ROUTINE_SECONDS = 8
 ROUTINE_PER_SECOND = 1_000
 CRITICALS = 40
+STEPS, MANY_A_STEP = 40, 600
+"""24,000 alerts of 1 KB: the default budget holds some 11,000."""
+LASTING_FAULTS = ("denied", "hung", "throttled", "unavailable")
+MAY_REPEAT = ("hung", "refused")
+"""Faults after which nobody knows whether the events were accepted."""
 
 STREAM_FAULTS: dict[str, dict[str, object]] = {
     "denied": {"kind": "denied"},
@@ -67,6 +72,80 @@ async def a_fault_of_the_urgent_stream_does_not_slow_the_routine_lane(place: Pat
     p99 = percentile([found.seconds[number] for number in routine if number in found.seconds], 99)
     result.measured["p99"] = p99
     result.expect_fast(p99 <= MAX_ROUTINE_P99_SECONDS, f"p99 of routine alerts is {p99:.1f} s")
+    found.expect_no_gap(result)
+    return result
+
+
+async def an_urgent_stream_that_accepts_nothing_leaves_the_memory_to_routine_alerts(place: Path, fault: str) -> Result:
+    return await _one_stream_accepts_nothing(place, fault, URGENT)
+
+
+async def a_routine_stream_that_accepts_nothing_leaves_the_memory_to_criticals(place: Path, fault: str) -> Result:
+    return await _one_stream_accepts_nothing(place, fault, ROUTINE)
+
+
+async def a_kill_while_alerts_wait_on_disk_loses_none(place: Path) -> Result:
+    """The files of the spilled alerts are gone with the process; the log files still have the alerts."""
+    result = Result()
+    numbers = range(100_000, 100_000 + STEPS * MANY_A_STEP)
+    async with stage(place) as node:
+        async with node.running(limit_bytes=CHART_LIMIT_BYTES) as agent:
+            await _lanes_work(node)
+            await node.set_faults({**STREAM_FAULTS["denied"], "operation": "PutLogEvents", "stream": URGENT})
+            node.append(*alert_lines(numbers, priority="Critical", filler=700))
+
+            async def many_wait_on_disk() -> bool:
+                return (await node.metrics())["records_spilled"] > len(numbers) / 2
+
+            result.expect(await node.until(many_wait_on_disk, 30.0), "the alerts did not move to disk")
+            agent.process.kill()
+            await agent.process.wait()
+        result.expect(not _spill_files(place), "the killed agent has left files of spilled alerts")
+        await node.set_faults()
+        async with node.running(limit_bytes=CHART_LIMIT_BYTES):
+            result.expect(await node.until_settled(90.0), "not settled after the restart")
+    found = await arrivals(place)
+    found.expect_all(result, numbers)
+    found.expect_no_gap(result)
+    return result
+
+
+def _spill_files(place: Path) -> list[Path]:
+    return [path for path in (place / "state").iterdir() if path.is_file() and path.stat().st_size > 2**20]
+
+
+async def _one_stream_accepts_nothing(place: Path, fault: str, stream: str) -> Result:
+    """Its alerts are twice as many as the memory budget holds, so they wait on disk."""
+    result = Result()
+    is_urgent = stream == URGENT
+    many, few = ("Critical", "Notice") if is_urgent else ("Notice", "Critical")
+    other = ROUTINE if is_urgent else URGENT
+    async with stage(place) as node, node.running(limit_bytes=CHART_LIMIT_BYTES):
+        await _lanes_work(node)
+        await node.set_faults({**STREAM_FAULTS[fault], "operation": "PutLogEvents", "stream": stream})
+        for step in range(STEPS):
+            first = 100_000 + step * MANY_A_STEP
+            node.append(*alert_lines(range(first, first + MANY_A_STEP), priority=many, filler=700))
+            node.append(*alert_lines([100 + step], priority=few))
+            await asyncio.sleep(0.25)
+
+        async def others_arrived() -> bool:
+            return await node.arrived(other) >= 1 + STEPS
+
+        delivered = await node.until(others_arrived, 10.0)
+        spilled = (await node.metrics())["records_spilled"]
+        result.measured["spilled"] = spilled
+        arrived = await node.arrived(other) - 1
+        result.expect(delivered, f"{arrived} of {STEPS} alerts of the other stream arrived during the fault")
+        result.expect(spilled > MANY_A_STEP, f"{spilled:.0f} records waited on disk")
+        result.expect(node.is_alive, "the agent ended")
+        await node.set_faults()
+        result.expect(await node.until_settled(90.0), "not settled after the fault")
+        result.expect((await node.metrics())["records_spilled"] == 0, "records still wait on disk")
+    found = await arrivals(place)
+    found.expect_all(result, [*range(100, 100 + STEPS), *range(100_000, 100_000 + STEPS * MANY_A_STEP)])
+    twice = sum(count - 1 for count in found.counts.values())
+    result.expect(fault in MAY_REPEAT or not twice, f"{twice} alerts arrived twice")
     found.expect_no_gap(result)
     return result
 
@@ -183,6 +262,9 @@ async def _judge_criticals(place: Path, result: Result) -> None:
 SCENARIOS = (
     *variants(a_fault_of_the_urgent_stream_does_not_slow_the_routine_lane, STREAM_FAULTS),
     *variants(a_fault_of_the_routine_stream_does_not_slow_criticals, STREAM_FAULTS, quick=("denied", "token")),
+    *variants(an_urgent_stream_that_accepts_nothing_leaves_the_memory_to_routine_alerts, LASTING_FAULTS),
+    *variants(a_routine_stream_that_accepts_nothing_leaves_the_memory_to_criticals, LASTING_FAULTS),
+    IsolationScenario(a_kill_while_alerts_wait_on_disk_loses_none),
     IsolationScenario(a_flood_above_the_quota_does_not_slow_criticals),
     IsolationScenario(criticals_arrive_within_a_second_when_half_of_their_puts_are_throttled),
     IsolationScenario(a_critical_after_hung_requests_arrives_within_a_second),
