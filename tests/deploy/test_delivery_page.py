@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.isolation.catalogue import SCENARIOS as ISOLATION
 from tests.faults.latency import CASES
 from tests.faults.scenarios import NAMED
 
@@ -65,5 +66,7 @@ def test_every_other_proof_is_a_scenario_or_a_command() -> None:
                     assert any(rest[rest.index("--only") + 1] in case.name for case in CASES), name
             elif name.startswith("make "):
                 assert f"\n{name.split()[1]}:" in (ROOT / "Makefile").read_text(), name
+            elif " " in name:
+                assert any(scenario.name.startswith(name) for scenario in ISOLATION), name
             else:
                 assert name in scenarios, name
