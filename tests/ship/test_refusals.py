@@ -63,7 +63,7 @@ async def test_after_each_third_refusal_in_a_row_the_credentials_are_looked_for_
         shipping.accept("one")
         for refusals in range(1, 8):
             while shipping.sink.puts["routine"] <= refusals:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.1)
             assert shipping.sink.reopened == refusals // 3
 
         shipping.sink.faults.clear()
