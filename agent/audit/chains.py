@@ -50,6 +50,11 @@ class SealedTime:
         """The seal of an event that was ingested later is not due yet."""
         return until_ms - 2 * self.heartbeat_ms
 
+    def unsealed_from_ms(self, until_ms: int) -> int:
+        """An event that was ingested later may have no seal yet: it is not due, or the agent is behind since then."""
+        is_behind = max(self.seals, key=lambda seal: seal.seen_ms).in_flight > 0
+        return min(self.open_from_ms(until_ms), self.settled_to_ms) if is_behind else self.open_from_ms(until_ms)
+
 
 def sealed_time(seals: Sequence[HeldSeal]) -> SealedTime:
     intervals = [

@@ -173,7 +173,7 @@ class FileCheck:
     def _without_other_lives(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Compares again without the events that another life of the agent shipped."""
         others = OtherLives(
-            self._history, self._file, self._time.seals, self._segments, self._time.open_from_ms(self._until_ms)
+            self._history, self._file, self._time.seals, self._segments, self._time.unsealed_from_ms(self._until_ms)
         )
         decided, left_out, unsealed = [], 0, 0
         for outcome in others.reconsidered(outcomes):
