@@ -150,6 +150,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
                 sealer.note_gap(gap)
 
     sealer: Sealer | None = None
+    sealed = settings.seal.enabled and settings.heartbeat_seconds > 0
     reading = Reading(
         settings.tail,
         budget,
@@ -161,10 +162,11 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
         express_bytes=settings.falco.express_bytes,
         urgent_bytes=partial(shipper.held_bytes, Lane.URGENT),
         moved=moved,
+        sealed=sealed,
         unshipped=restored.seal.unshipped if restored.seal is not None else {},
     )
     reader = Reader(reading, restored)
-    if settings.seal.enabled and settings.heartbeat_seconds:
+    if sealed:
         sealer = Sealer(
             chain_of(settings.seal, restored),
             restored.seal.files if restored.seal is not None else (),

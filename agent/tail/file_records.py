@@ -12,7 +12,8 @@ from collections.abc import Mapping, Set
 from typing import Final
 
 from agent.core.proof.canonical import by_digest
-from agent.core.proof.segment import FileDigest, Statement
+from agent.core.proof.no_digest import Digest
+from agent.core.proof.segment import Statement
 from agent.core.reading.ledger import Entry, Ledger
 from agent.core.reading.line_formats import LineFormat
 from agent.core.reading.partials import Joiner
@@ -28,10 +29,10 @@ LONGEST_PART_BYTES: Final = 64 * 1024
 class FileRecords:
     """The records of one file."""
 
-    def __init__(self, file_id: str, line_format: LineFormat, max_record_bytes: int) -> None:
-        self.id = file_id
+    def __init__(self, digest: Digest, line_format: LineFormat, max_record_bytes: int) -> None:
+        self.id = digest.file
         self.joiner = Joiner(line_format, max_record_bytes)
-        self.digest = FileDigest(file_id)
+        self.digest = digest
         """The digest of the records that are shipped. Seals state it."""
         self.ledger = Ledger(0, self.digest.commit)
         self.settled_out_of_order: frozenset[int] = frozenset()
@@ -59,7 +60,7 @@ class FileRecords:
         """The `_crossing` of the file before."""
         self._crossed = 0
         """Records that began in the file before and ended here, where this file may not be committed yet."""
-        self._older: dict[str, tuple[FileDigest, Entry]] = {}
+        self._older: dict[str, tuple[Digest, Entry]] = {}
         """By file id: digest and `_crossing` of the files before in which partial records began."""
 
     def start_at(self, offset: int) -> None:
@@ -155,6 +156,8 @@ class FileRecords:
 
         `unshipped` identifies the records that a rule of the configuration settles; `filtered` counts them by reason.
         """
+        if not self.digest.is_computed:
+            return
         self.digest.filter(filtered)
         left_out = unshipped | self.digest.unshipped if self.digest.unshipped else unshipped
         skipped = self._skipped_in_entry

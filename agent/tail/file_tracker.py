@@ -275,10 +275,8 @@ class FileTracker:
                 open_here[file_id].move(seen, content)
                 return
             case judgement.Read(file_id, known, from_end):
-                file = TrackedFile(self._source, seen, content, head, file_id, self._reading.settings.max_record_bytes)
-                rejected, filtered = self._reading.unshipped.get(file_id, ((), ()))
-                file.digest.rejected.update(rejected)
-                file.digest.unshipped.update(filtered)
+                file_digest, longest = self._reading.digest_of(file_id), self._reading.settings.max_record_bytes
+                file = TrackedFile(self._source, seen, content, head, file_digest, longest)
                 if known is not None:
                     file.go_on_from(known)
                 else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 
+from agent.core.proof.no_digest import Digest
 from agent.core.reading.line_formats import recognise
 from agent.core.reading.splitter import SplitLines
 from agent.tail.checkpoint import Position, this_hour
@@ -39,10 +40,10 @@ class TrackedFile(FileRecords):
     """A file that is identified and open."""
 
     def __init__(
-        self, source: Source, found: FoundFile, content: LogBytes, head: bytes, file_id: str, max_record_bytes: int
+        self, source: Source, found: FoundFile, content: LogBytes, head: bytes, file_digest: Digest, longest: int
     ) -> None:
-        """`head`: the bytes that it was identified by."""
-        super().__init__(file_id, recognise(head), max_record_bytes)
+        """`head`: the bytes that it was identified by. `longest`: bytes of the longest record."""
+        super().__init__(file_digest, recognise(head), longest)
         self.source = source
         self.found = found
         self.path = source.root.joinpath(*found.relative)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.core.processing.urgent_scan import UrgentMatcher
-from agent.core.proof.segment import Statement
+from agent.core.proof.no_digest import Digest, NoDigest
+from agent.core.proof.segment import FileDigest, Statement
 from agent.core.reading.ledger import Entry
 from agent.core.reading.line_formats import LineFormat
 from agent.core.reading.records import Origin, Records
@@ -148,6 +149,8 @@ class Reading:
     announce: Callable[[Gap], None]
     positions: dict[str, Position]
     """Positions of files that are not open now, by file id."""
+    sealed: bool = True
+    """The records of each file are fed to its digest, for the seals."""
     finished: list[Statement] = field(default_factory=list)
     """Statements of files that were closed, until a seal states them."""
     unshipped: Mapping[str, tuple[Sequence[int], Sequence[int]]] = field(default_factory=dict)
@@ -174,6 +177,11 @@ class Reading:
     """The bytes of partial records in all files."""
     turns: Turns = field(default_factory=Turns)
     """Taken for each chunk: a chunk is delivered before the next one is read, and a flood does not starve the loop."""
+
+    def digest_of(self, file_id: str) -> Digest:
+        """The digest of a file that begins to be read."""
+        rejected, filtered = self.unshipped.get(file_id, ((), ()))
+        return FileDigest(file_id, filtered, rejected) if self.sealed else NoDigest(file_id)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "saves", Saves(self.moved))

@@ -58,7 +58,7 @@ def is_fine(path, tmp_path):
 
 
 @given(st.lists(LINES, max_size=40))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 def test_any_classic_text_becomes_a_valid_configuration_or_a_sentence(tmp_path, lines):
     path = tmp_path / "fluent-bit.conf"
     path.write_bytes("\n".join(["[INPUT]", "  Name tail", "  Path /x/falco", *lines]).encode(errors="replace"))
@@ -67,7 +67,7 @@ def test_any_classic_text_becomes_a_valid_configuration_or_a_sentence(tmp_path, 
 
 
 @given(st.recursive(VALUES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=6)))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 def test_any_yaml_becomes_a_valid_configuration_or_a_sentence(tmp_path, value):
     import json
 

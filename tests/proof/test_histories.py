@@ -21,7 +21,7 @@ from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
 from agent.core.processing.urgent_scan import UrgentMatcher
 from agent.core.proof.seal import Chain, SealState
-from agent.core.proof.segment import Statement
+from agent.core.proof.segment import FileDigest, Statement
 from agent.core.reading.ledger import Entry
 from agent.core.reading.line_formats import Cri
 from agent.core.reading.records import Records, without
@@ -120,7 +120,7 @@ class Node(RuleBasedStateMachine):
         self.outbox.resend(self.saved.pending)
 
     def open(self, file: File) -> None:
-        records = FileRecords(file.id, Cri(), LONGEST)
+        records = FileRecords(FileDigest(file.id), Cri(), LONGEST)
         rejected, filtered = self.saved.seal.unshipped.get(file.id, ((), ()))
         records.digest.rejected.update(rejected)
         records.digest.unshipped.update(filtered)

@@ -18,6 +18,7 @@ from agent.selfmonitor.events import OwnEvent
 from agent.settings import Seal
 from agent.tail.checkpoint import Restored
 from agent.tail.types import Gap
+from tests.process.driver import alert, append, container, cri
 from tests.selfmonitor.whole_agent import NOWHERE, acknowledge_everything, built, own_events, running, until
 
 HEARTBEAT = OwnEvent("heartbeat", "Informational", "read 0", {}, Lane.ROUTINE)
@@ -193,6 +194,22 @@ async def test_seals_can_be_switched_off(tmp_path: Path) -> None:
         await agent._send_heartbeat(HEARTBEAT, leaving=False)
 
         assert ["seal" in event for event in own_events(agent)] == [False]
+
+
+async def test_without_seals_nothing_is_kept_for_them(tmp_path: Path) -> None:
+    log = container(tmp_path) / "0.log"
+    append(log, *(cri(alert(number)) for number in range(10)))
+    async with (
+        EmbeddedCloudWatch() as cloudwatch,
+        built(tmp_path, cloudwatch.url, heartbeat_seconds=60, seal={"enabled": False}) as agent,
+        running(agent.parts.reader.run(), agent.parts.shipper.run()),
+    ):
+        await until(lambda: agent.parts.telemetry.total("records_shipped_total") == 10)
+        [file] = agent.parts.reader.files
+        await until(lambda: file.ledger.committed == log.stat().st_size)
+
+        assert agent.parts.reader.statements() == []
+        assert not file.digest.is_computed
 
 
 @pytest.mark.parametrize(

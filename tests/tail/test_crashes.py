@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.proof.segment import FileDigest
 from agent.core.reading.ledger import Entry
 from agent.core.reading.records import Records
 from agent.tail.fingerprint import identify
@@ -64,7 +65,7 @@ class Life:
             head = content.head()
             file_id = identify(source.identity, head, final=True)
             assert file_id is not None
-            file = TrackedFile(source, seen, content, head, file_id, 1 << 20)
+            file = TrackedFile(source, seen, content, head, FileDigest(file_id), 1 << 20)
             if file_id in known:
                 file.go_on_from(known[file_id])  # type: ignore[arg-type]
             self.files.append(file)

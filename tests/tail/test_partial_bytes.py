@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.proof.segment import FileDigest
 from agent.core.reading.line_formats import Cri
 from agent.flow.budget import Budget
 from agent.tail.file_records import FileRecords
@@ -92,7 +93,7 @@ async def test_what_a_closed_file_held_is_given_back(tmp_path: Path) -> None:
 async def test_one_record_of_the_largest_size_is_never_cut(limit_mib: int) -> None:
     budget = Budget(limit_mib * MIB)
     partials = PartialBytes(budget, MIB)
-    file = FileRecords("id", Cri(), MIB)
+    file = FileRecords(FileDigest("id"), Cri(), MIB)
 
     async def close() -> None:
         raise AssertionError("cut")

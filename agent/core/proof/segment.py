@@ -105,6 +105,8 @@ class Crossing:
 class FileDigest:
     """The segments of one file: what was fed, what is committed, and what was not stated in a seal yet."""
 
+    is_computed = True
+
     def __init__(self, file: str, unshipped: Iterable[int] = (), rejected: Iterable[int] = ()) -> None:
         """`unshipped`, `rejected`: offsets of records that an earlier run of the agent settled out of order."""
         self.file = file
