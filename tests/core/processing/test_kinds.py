@@ -69,6 +69,4 @@ def test_the_names_of_a_kind_are_bounded() -> None:
     assert kind.rule != other.rule
     assert dropped.filtered == "rule"
 
-    odd = kinds.of(Alert(rule="R", priority=long, source=long))
-    assert len(odd.priority) < 200
-    assert len(odd.source) < 200
+    assert len(kinds.of(Alert(rule="R", priority=long)).priority) < 200
