@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from agent.cloudwatch.client import LogsClient
 from agent.cloudwatch.entity import cluster_entity
@@ -55,8 +56,7 @@ URGENT_BUDGET_SHARE: Final = 8
 """One eighth of the budget is reserved for the urgent scan, which is never behind a full budget of routine alerts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """All parts of one agent, joined."""
 
     settings: Settings

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from agent.cloudwatch.connection import Connection, Connector
 from agent.cloudwatch.credentials import renewed
@@ -17,8 +18,7 @@ AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonwebser
 """Endpoints of AWS end in these, also in other partitions and in a VPC (botocore's endpoints.json, read 2026-11)."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallerIdentity:
+class CallerIdentity(Struct, frozen=True):
     provider: str
     """botocore's name for the source of the credentials: env, assume-role-with-web-identity, container-role …"""
     access_key: str

@@ -10,13 +10,13 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from aiobotocore import __version__ as aiobotocore_version
 from botocore import __version__ as botocore_version
 from botocore import exceptions as sdk
 from botocore import xform_name
+from msgspec import Struct
 
 from agent.cloudwatch import environment
 from agent.cloudwatch.credentials import load_credentials, renewed
@@ -42,8 +42,7 @@ _REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None
 """botocore does not read AWS_REGION, which every other SDK reads and the webhooks of EKS set."""
 
 
-@dataclass(slots=True)
-class Connection:
+class Connection(Struct):
     client: Any
     puts: GuardedPuts
     credentials: Any

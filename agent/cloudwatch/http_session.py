@@ -11,11 +11,11 @@ logged, and an answer that came through a redirect is refused.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
 from botocore.exceptions import HTTPClientError
+from msgspec import Struct
 
 from agent.cloudwatch.sdk_import import AIOHTTPSession
 from agent.cloudwatch.sdk_import import utils as sdk_utils
@@ -33,8 +33,7 @@ _PAGES: Final = (".GetLogEvents", ".FilterLogEvents")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class BoundedAnswer:
+class BoundedAnswer(Struct, frozen=True):
     """What aiobotocore reads from an answer of aiohttp."""
 
     url: str

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 from isal import isal_zlib
+from msgspec import Struct
 
 from agent.cloudwatch.http_session import BoundedSession
 from agent.cloudwatch.put_body import is_compressed
@@ -58,8 +58,7 @@ class SessionRecorder:
         return session
 
 
-@dataclass(frozen=True, slots=True)
-class DirectPuts:
+class DirectPuts(Struct, frozen=True):
     """Sends the kept request with a new body and a new signature."""
 
     request: Mapping[str, Any]
@@ -95,8 +94,7 @@ class DirectPuts:
         return error if shape is None else error | parser.parse(answer, shape)
 
 
-@dataclass(frozen=True, slots=True)
-class ClientPuts:
+class ClientPuts(Struct, frozen=True):
     """The ordinary call of the SDK's client. It decodes and encodes the body once more."""
 
     client: Any
@@ -107,8 +105,7 @@ class ClientPuts:
         return check_reply(reply, reply.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
 
 
-@dataclass(slots=True)
-class GuardedPuts:
+class GuardedPuts(Struct):
     """Sends directly, and through the client from the first put on for which the SDK's parts do not fit."""
 
     direct: DirectPuts | None

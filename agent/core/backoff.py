@@ -7,11 +7,10 @@ The number of retries is not limited.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(Struct, frozen=True):
     """The ceiling of the wait starts at `first_seconds` and doubles up to `most_seconds`."""
 
     first_seconds: float

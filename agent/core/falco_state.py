@@ -15,9 +15,10 @@ belonged to a Deployment is not blind when that Falco has left: a Deployment cho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.falco_output import Format
 
@@ -44,8 +45,7 @@ _SEVERITY: Final = {state: severity for severity, state in enumerate(FalcoState)
 _BLIND: Final = frozenset({FalcoState.TEXT, FalcoState.ELSEWHERE, FalcoState.NONE})
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFalco:
+class FoundFalco(Struct, frozen=True):
     """One Falco on this node, as files and the API server show it."""
 
     name: str
@@ -65,8 +65,7 @@ class FoundFalco:
     """Its owner may start the next pod on another node: a Deployment, but not a DaemonSet."""
 
 
-@dataclass(frozen=True, slots=True)
-class FalcoPod:
+class FalcoPod(Struct, frozen=True):
     """One Falco and its state."""
 
     name: str
@@ -76,8 +75,7 @@ class FalcoPod:
     """One sentence for people; with the remedy when the state is not `reading`."""
 
 
-@dataclass(frozen=True, slots=True)
-class FalcoView:
+class FalcoView(Struct, frozen=True):
     """The state of Falco on this node at one moment."""
 
     state: FalcoState
@@ -97,8 +95,7 @@ class FalcoView:
         return tuple(sorted({pod.version for pod in self.pods if pod.version}))
 
 
-@dataclass(frozen=True, slots=True)
-class FalcoChange:
+class FalcoChange(Struct, frozen=True):
     """To be announced: the node is blind, or is not blind any more."""
 
     view: FalcoView

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 
 class Lane(StrEnum):
@@ -26,8 +27,7 @@ class PodKey(NamedTuple):
     """12 or 64 hexadecimal characters, or `host`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
+class Fragment(Struct, frozen=True):
     """The bytes that enrichment appends to an alert. They are encoded once for each version of a pod."""
 
     plain: bytes
@@ -38,16 +38,14 @@ class Fragment:
     """hit, miss, host or late: the label of `enrichment_total`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """The log group and the log stream that a lane is sent to."""
 
     group: str
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class PutReply:
+class PutReply(Struct, frozen=True):
     """The content of a 200 reply to PutLogEvents: which events of the batch CloudWatch rejected.
 
     The indices are those of PutLogEvents (reference, read 2026-11): CloudWatch rejected the events before

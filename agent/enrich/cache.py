@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from itertools import islice
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from agent.core.values import PodKey
 from agent.enrich.pod import Container, Pod

@@ -7,11 +7,11 @@ bytes and never become Python objects. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
 
 import msgspec
+from msgspec import Struct
 
 from agent.core.falco_pods import is_helm_test, recognise_pod
 from agent.core.pod_metadata import Globs
@@ -39,8 +39,7 @@ STATIC_POD_UID = "kubernetes.io/config.mirror"
 """The annotation that holds a static pod's real uid, which kubelet and Falco use; its mirror pod has another uid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """One container of a pod: main, init or ephemeral."""
 
     name: str
@@ -51,8 +50,7 @@ class Container:
     """Container ids of 64 hexadecimal characters: the current one first, then earlier ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
+class Pod(Struct, frozen=True):
     """The fields of a pod that the cache keeps."""
 
     namespace: str

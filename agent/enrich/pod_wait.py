@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.reading.records import Records
 from agent.core.values import PodKey
@@ -24,8 +25,7 @@ MOST_PODS: Final = 4096
 """Each costs one task."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """Records of one chunk that are about one pod."""
 
     chunk: object

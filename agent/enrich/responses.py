@@ -7,10 +7,10 @@ began with 200, or as HTML from a load balancer; so the status decides, and the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 
 from agent.enrich.list_stream import ListObjects
 from agent.enrich.pod import Pod, Selection, decode_pod
@@ -42,8 +42,7 @@ class Unauthorized(KubernetesError):
     """The token is missing or expired: read it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """The end of one page of a list."""
 
     version: str
@@ -52,8 +51,7 @@ class Page:
     """Names the next page; empty on the last page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """A change of a pod, or a bookmark, which only advances the version."""
 
     kind: Literal["put", "delete", "bookmark"]

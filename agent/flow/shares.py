@@ -12,8 +12,9 @@ records of that one are spilled: they leave memory for the disk, and reading goe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 STUCK_SECONDS: Final = 0.1
 """Ordinary reading that has waited for the budget for so long counts as stuck. Usually it waits for a few milliseconds,
@@ -47,8 +48,7 @@ KEPT_SHARE: Final = 8
 """down to one eighth. They are loaded again up to one eighth."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamLoad:
+class StreamLoad(Struct, frozen=True):
     """What one stream holds, and when it last moved, in seconds of the monotonic clock."""
 
     held_bytes: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import asdict
 from typing import Final
+
+from msgspec.structs import asdict
 
 from agent.cloudwatch.client import LogsClient
 from agent.errors import PutError

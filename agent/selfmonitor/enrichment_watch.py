@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agent.selfmonitor.events import OwnEvent
 
@@ -19,8 +20,7 @@ DOWN_SECONDS: Final = 600.0
 LOOK_SECONDS: Final = 5.0
 
 
-@dataclass(slots=True)
-class EnrichmentWatch:
+class EnrichmentWatch(Struct):
     """Remembers since when enrichment fails, and whether that was announced."""
 
     problem: Callable[[], str | None]

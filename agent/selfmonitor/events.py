@@ -6,11 +6,11 @@ so it is not a record and not part of the books. The other modules of this packa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from agent.core.batching.span import Settles
 from agent.core.values import Lane
@@ -24,8 +24,7 @@ LONGEST_TEXT: Final = 8192
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class OwnEvent:
+class OwnEvent(Struct, frozen=True):
     """One event before it has an id and a time."""
 
     kind: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.falco_state import MOST_NAMED, FalcoChange, FalcoState
 from agent.core.values import Lane
@@ -12,8 +13,7 @@ from agent.selfmonitor.events import OwnEvent, timestamp
 from agent.selfmonitor.liveness import Transition
 
 
-@dataclass(frozen=True, slots=True)
-class _Wording:
+class _Wording(Struct, frozen=True):
     kind: str
     priority: str
     lane: Lane

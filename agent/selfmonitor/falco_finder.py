@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.falco_pods import TailGlobs, falco_container, settings_to_read
 from agent.core.falco_state import BY_GLOBS, FoundFalco
@@ -27,8 +28,7 @@ BOUND_TO_THE_NODE: Final = frozenset({"DaemonSet", "Pod"})
 """Kinds of owner whose pods stay on their node. The pod of any other owner may be started on another node."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFalcos:
+class FoundFalcos(Struct, frozen=True):
     """The Falcos that were found in one look."""
 
     sightings: list[Sighting]

@@ -11,8 +11,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.falco_state import MOST_NAMED, FalcoChange, FalcoState, FalcoView, FoundFalco, NodeFalco
 from agent.enrich.pod import Pod
@@ -31,8 +33,7 @@ FIRST_LOOK_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class FalcoWatch:
+class FalcoWatch(Struct, frozen=True):
     """Looks for Falco at intervals, and publishes an event when its state changes."""
 
     reader: Reader

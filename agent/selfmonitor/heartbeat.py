@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from agent.core.values import Lane
 from agent.selfmonitor.events import HEARTBEAT, OwnEvent

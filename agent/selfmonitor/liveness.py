@@ -9,8 +9,9 @@ on which node it runs, as a Deployment does: its successor may run on another no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct
 
 from agent.core.falco_pods import owner_name
 
@@ -39,8 +40,7 @@ class Sighting(NamedTuple):
     """Its owner may start the next pod on another node: a Deployment, but not a DaemonSet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True):
     """One change in the state of a Falco."""
 
     name: str
@@ -53,8 +53,7 @@ class Transition:
     """The Falco was in that state when the agent started: an earlier run may have published the change."""
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     name: str
     restart: int
     wrote_at: float

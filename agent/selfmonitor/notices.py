@@ -8,7 +8,8 @@ An odd value in either counts as none: what Falco writes must never end the agen
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.core.processing.alert import DROP_NOTICE, METRICS_SNAPSHOT, NotAnAlert, Notice, decode_notice
 from agent.telemetry import Telemetry
@@ -23,8 +24,7 @@ MOST_SOURCES = 16
 """Remembered event sources (syscall and a plugin or two) and starts of Falco, which a crash loop makes many of."""
 
 
-@dataclass(slots=True)
-class _Source:
+class _Source(Struct):
     """The last snapshot of one source of events."""
 
     events: float = 0.0

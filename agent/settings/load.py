@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import SettingsError
@@ -31,8 +31,7 @@ _SERVICE_URL = re.compile(rf"{PREFIX}(?:[A-Z0-9_]+_)?PORT")
 DEFAULT_CONFIG = Path("/etc/falcowatch/config.yaml")
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """Checked settings, and the source (file or variable) of each dotted path that was set."""
 
     settings: Settings

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from agent.core.values import Lane
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(Struct):
     shipped: Counter[Lane] = field(default_factory=Counter)
     """Records that CloudWatch accepted."""
     rejected: Counter[str] = field(default_factory=Counter)
@@ -19,8 +19,7 @@ class Counts:
     throttled: int = 0
 
 
-@dataclass(slots=True)
-class Condition:
+class Condition(Struct):
     """Moments are seconds of the monotonic clock."""
 
     last_acknowledged_at: float | None = None

@@ -16,8 +16,9 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from agent.core.batching.batch import Batch
 from agent.core.batching.rejected import rejected
@@ -42,8 +43,7 @@ Rejection = tuple[str, Batch]
 """A reason and the events that CloudWatch will never accept for this reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(Struct, frozen=True):
     """Who sends, and the entity that each put carries."""
 
     node: str = ""
@@ -51,16 +51,14 @@ class Sender:
     entity: Mapping[str, object] | None = None
 
 
-@dataclass(slots=True)
-class _Failures:
+class _Failures(Struct):
     """The failed puts of one delivery."""
 
     counted: int = 0
     seen: Counter[type[PutError]] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """A batch, or a part of an invalid batch."""
 
     batch: Batch

@@ -13,11 +13,11 @@ import os
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from agent.core.batching.batch import Batch
 from agent.core.event_id import record_id
@@ -33,8 +33,7 @@ _DIGEST_BYTES: Final = 9
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """A batch that is about to be put."""
 
     destination: Destination
@@ -44,8 +43,7 @@ class Intent:
     """File id → the offsets that the ids of its records name."""
 
 
-@dataclass(frozen=True, slots=True)
-class _LiveIntent:
+class _LiveIntent(Struct, frozen=True):
     line: bytes
     last: dict[str, int]
     """File id → the last offset."""
@@ -55,8 +53,7 @@ class _LiveIntent:
         return all(file not in committed or committed[file] > last for file, last in self.last.items())
 
 
-@dataclass(frozen=True, slots=True)
-class Compaction:
+class Compaction(Struct, frozen=True):
     """The segments that may be removed once a checkpoint with the same positions is on disk."""
 
     freed_bytes: int

@@ -5,9 +5,10 @@ Nothing is ever given up: the shipper tries again until CloudWatch accepts the e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.backoff import Backoff
 from agent.core.values import Lane
@@ -45,8 +46,7 @@ class Action(Enum):
     """Halve the batch to find the event at fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     family: Family
     action: Action
     free_retries: int = 0

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
+
+from msgspec import Struct
 
 from agent.core.batching.span import Span
 from agent.core.batching.spilled import Head, pack, shortened, unpack
@@ -30,8 +31,7 @@ class _Segment:
         """How many blocks were not read yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Where bytes lie."""
 
     segment: _Segment

@@ -14,12 +14,13 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from agent.core.proof.seal import SealState
 from agent.errors import CheckpointCorrupt, CheckpointTooNew, LockLost, StateLocked, StateUnwritable
@@ -29,8 +30,7 @@ VERSION: Final = 2
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """The committed offset of one file, and the facts by which a later run recognises the file."""
 
     path: str
@@ -50,8 +50,7 @@ class Position:
     """Digest of the bytes just before `offset`: shows whether the file is still the same. Empty: not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingEvent:
+class PendingEvent(Struct, frozen=True):
     """An own event that CloudWatch has not acknowledged. It is in no log file, so a crash would lose it."""
 
     id: str
@@ -59,8 +58,7 @@ class PendingEvent:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """The checkpoint that was found at the start."""
 
     positions: dict[str, Position]
@@ -164,7 +162,7 @@ class Checkpoint:
         self._encoded = encoded
         files = b",".join(text for _, text in encoded.values())
         sealed = b"" if seal is None else b',"seal":%b' % seal.encoded()
-        return b'"files":{%b},"untold":%b%b' % (files, orjson.dumps(pending_events), sealed)
+        return b'"files":{%b},"untold":%b%b' % (files, orjson.dumps([*map(asdict, pending_events)]), sealed)
 
     def _write(self, body: bytes) -> None:
         document = b'{"version":%d,"sha256":"%s",%b}\n' % (VERSION, sha256(body).hexdigest().encode(), body)

@@ -8,14 +8,15 @@ opened again, and its identity is checked as after a restart.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.tail.checkpoint import Position
 from agent.tail.types import FoundFile, Source
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedFile:
+class ClosedFile(Struct, frozen=True):
     """A file at its closing."""
 
     file_id: str

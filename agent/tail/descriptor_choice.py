@@ -7,8 +7,9 @@ have had their turn follow: reading of such a file stops, and it is closed when 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 TURN_SECONDS: Final = 1.0
 """A file that is not idle keeps its descriptor at least this long."""
@@ -20,8 +21,7 @@ SPARE: Final = 4
 """Descriptors that become free beyond those that are wanted: a file that wakes is opened at once."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OpenFile:
+class OpenFile(Struct, frozen=True, eq=False):
     """An open file that has a name, so that it can be opened again."""
 
     wrote_at: float
@@ -40,8 +40,7 @@ class OpenFile:
     """Stops the reading of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     close: Sequence[OpenFile]
     pause: Sequence[OpenFile]
 

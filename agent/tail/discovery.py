@@ -13,9 +13,10 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Set
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
+
+from msgspec import Struct
 
 from agent.core.reading.pod_paths import PodDirectory, Selection, parse_log_name, parse_pod_directory
 from agent.errors import DiscoveryError
@@ -36,8 +37,7 @@ MOST_LISTINGS: Final = 5
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
+class _Listing(Struct, frozen=True):
     changed: int
     """The directory's time of change in nanoseconds."""
     is_settled: bool
@@ -56,8 +56,7 @@ class _Entry(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Pod:
+class _Pod(Struct, frozen=True):
     """The log files of one pod, as its directories were last listed."""
 
     directories: tuple[Path, ...]

@@ -7,9 +7,10 @@ Times are seconds of the monotonic clock, so a wall clock that is set back delay
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
 
 SETTLE_SECONDS: Final = 1.0
 """A file that ends inside a record is given this long for the rest of it before the next file is begun."""
@@ -109,8 +110,7 @@ def after(state: FileState, happening: Happening) -> FileState:
     return TRANSITIONS[state].get(happening, state)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """The facts about a file besides its state."""
 
     compressed: bool = False

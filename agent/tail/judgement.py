@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.tail.checkpoint import Position
 from agent.tail.fingerprint import digest
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """The facts about the file that a scan has found."""
 
     base_id: str | None
@@ -39,8 +39,7 @@ class Seen:
     """It was written to within the last seconds, so it may be a copy that is still being made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A file that the source has open already."""
 
     needs_a_copy: bool
@@ -49,8 +48,7 @@ class Held:
     """The bytes before `marker_offset`. A file that holds the same bytes there is a copy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """The facts about files with the same id, or with this id and a number behind it."""
 
     held: Mapping[str, Held]
@@ -61,66 +59,56 @@ class Known:
     """Bytes of the found file before an offset, as far as they were read."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitForMore:
+class WaitForMore(Struct, frozen=True):
     """Keep it open until its first line is long enough to tell which log it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Postpone:
+class Postpone(Struct, frozen=True):
     """Close it and judge it again at the next scan."""
 
     settled: int = 0
     """Bytes of it that were read by a previous run, or under another name."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadMarker:
+class ReadMarker(Struct, frozen=True):
     """Read the bytes before `offset`, then judge again."""
 
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Remember:
+class Remember(Struct, frozen=True):
     """Note that a source has been read before: one of its files is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotOurs:
+class NotOurs(Struct, frozen=True):
     """Remember that the file was there before the agent and is not read."""
 
     file_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Struct, frozen=True):
     """Close it: nothing in it is left to read."""
 
     file_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class IsAlias:
+class IsAlias(Struct, frozen=True):
     """Close it: it holds the same log as a file that is open."""
 
     file_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class GoOnIn:
+class GoOnIn(Struct, frozen=True):
     """The open file with that id goes on in this one."""
 
     file_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(Struct, frozen=True):
     """Close it: another source reads it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """Read it: from where the last run stopped, from its end, or from its beginning."""
 
     file_id: str

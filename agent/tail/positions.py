@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Set
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from agent.tail.checkpoint import Position
 from agent.tail.names import printable
@@ -88,8 +89,7 @@ def could_be_seen(position: Position, root: Path | None) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSeen:
+class SourceSeen(Struct, frozen=True):
     """A source as the first scans of this run have seen it."""
 
     name: str
@@ -105,8 +105,7 @@ class SourceSeen:
         return position.path.startswith(self.name)
 
 
-@dataclass(slots=True)
-class Missing:
+class Missing(Struct):
     """The files that were known at the start and that no scan has found, and what follows for them."""
 
     gaps: list[Gap] = field(default_factory=list)

@@ -11,9 +11,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from agent.core.proof.segment import Statement
 from agent.errors import DiscoveryError

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
 from agent.core.processing.urgent_scan import UrgentMatcher
 from agent.core.proof.no_digest import Digest, NoDigest
 from agent.core.proof.segment import FileDigest, Statement
@@ -24,8 +26,7 @@ from agent.tail.saves import Saves
 from agent.telemetry import Telemetry
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """One log: one run of a container, or a file that is rotated under one name."""
 
     root: Path
@@ -91,8 +92,7 @@ Prove = Callable[[Set[int | Origin], Mapping[str, int]], None]
 """Takes the records that a rule of the configuration settles, and their number by reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Records that were read together, and the ledger entry that waits until they are settled."""
 
     file_id: str
@@ -111,8 +111,7 @@ class Chunk:
     """The number of its records that were counted as read before, because their first delivery failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """Bytes of a file that vanished before they could be read."""
 
     file: str

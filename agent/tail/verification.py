@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.tail.content import LogBytes
 from agent.tail.types import FoundFile
 
 
-@dataclass(slots=True)
-class Verification:
+class Verification(Struct):
     """One file. While the thread runs, the content belongs to the thread."""
 
     seen: FoundFile

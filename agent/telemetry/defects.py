@@ -12,10 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 import prometheus_client
+from msgspec import Struct
 
 from agent.telemetry.logs import Occasional
 
@@ -30,8 +30,7 @@ LONGEST_REASON: Final = 200
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
+class Defect(Struct, frozen=True):
     """The defects of one part."""
 
     part: Part

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
+from msgspec import Struct
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 
-@dataclass(slots=True)
-class _Series:
+class _Series(Struct):
     counts: list[int]
     """Observations per bucket, not cumulative; `collect` accumulates them."""
     sum_ms: int = 0

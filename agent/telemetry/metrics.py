@@ -7,8 +7,8 @@ flight, open files, lag) are read when /metrics is requested, through `set_funct
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
@@ -30,8 +30,7 @@ LARGEST_RULE_COUNT = 300
 """Rules that get their own series; further rules are counted as `other`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """All samples of one moment, by name (without the prefix) and labels."""
 
     samples: Mapping[tuple[str, frozenset[tuple[str, str]]], float]

@@ -6,11 +6,11 @@ For scripts. It holds everything that the page shows, including derived values (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from math import isfinite
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from agent.web.report import Probe, Report
 from agent.web.verdict import judge
@@ -30,9 +30,9 @@ def _plain(value: Any) -> Any:
         return str(value).encode("utf-8", "replace").decode()
     if isinstance(value, float):
         return value if isfinite(value) else None
-    if is_dataclass(value):
+    if isinstance(value, Struct):
         derived = [name for name, member in vars(type(value)).items() if isinstance(member, property)]
-        return {name: _plain(getattr(value, name)) for name in [field.name for field in fields(value)] + derived}
+        return {name: _plain(getattr(value, name)) for name in [*value.__struct_fields__, *derived]}
     if isinstance(value, Mapping):
         return {_plain(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):

@@ -6,13 +6,13 @@ Times are seconds since 1970. The report includes `now`, so that the pages depen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from agent.core.falco_state import FalcoView
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """One check of a condition. `detail` is one line; it names the remedy when the check failed."""
 
     name: str
@@ -22,8 +22,7 @@ class Probe:
     """False: when the check fails, the agent still does its work. It is a finding, but /readyz stays 200."""
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(Struct, frozen=True):
     """The accounting of records since the start: read = shipped + filtered + rejected + in flight."""
 
     read: int
@@ -41,8 +40,7 @@ class Books:
         return self.unaccounted == 0
 
 
-@dataclass(frozen=True, slots=True)
-class LaneReport:
+class LaneReport(Struct, frozen=True):
     name: str
     stream: str
     waiting: int
@@ -52,8 +50,7 @@ class LaneReport:
     shipped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FileReport:
+class FileReport(Struct, frozen=True):
     path: str
     id: str
     size: int
@@ -66,8 +63,7 @@ class FileReport:
         return max(0, self.size - self.committed)
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     time: float
     priority: str
     rule: str
@@ -75,8 +71,7 @@ class Alert:
     """`namespace/pod` that the alert is about; empty: it is about the host."""
 
 
-@dataclass(frozen=True, slots=True)
-class Falco:
+class Falco(Struct, frozen=True):
     """The state of Falco on this node."""
 
     silent_seconds: float | None = None
@@ -95,16 +90,14 @@ class Falco:
         return None if self.view is None else self.view.state.value
 
 
-@dataclass(frozen=True, slots=True)
-class Enrichment:
+class Enrichment(Struct, frozen=True):
     mode: str = "none"
     pods: int = 0
     results: Mapping[str, int] = field(default_factory=dict)
     """Number of alerts by result of the pod lookup: hit, miss, host, late."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     version: str
     node: str
     cluster: str

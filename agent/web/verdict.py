@@ -7,8 +7,9 @@ conditions that may lead to any of these. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agent.web.figures import count, duration, plural, share, size
 from agent.web.findings import FALCO_PROBE, blindness, falco_hints, worst
@@ -33,8 +34,7 @@ HEADLINES: Final = {
 """The problem behind a failed check, in a few words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     level: Level
     headline: str
     explanation: str

@@ -1,10 +1,9 @@
 """The state of Falco on a node; time is an argument."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.core.falco_state import MOST_NAMED, STARTING_SECONDS, FalcoState, FoundFalco, NodeFalco
 

@@ -3,11 +3,11 @@
 import os
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from agent.app import Agent
 from agent.core.values import Lane

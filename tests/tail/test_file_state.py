@@ -1,10 +1,9 @@
 """The life of a file as a table: every transition, what follows from time, and random walks over both."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from agent.tail.file_state import (
     LATE_SECONDS,

@@ -1,10 +1,9 @@
 """What to do with a file that a scan has found, from what is known of it: a pure decision."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.tail.checkpoint import Position
 from agent.tail.fingerprint import digest

@@ -4,10 +4,10 @@ import asyncio
 import os
 import random
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent.tail.checkpoint import Position
 from tests.tail.following import POD, UID, Container, Following, compress, copytruncate, following, plain_alert

@@ -1,9 +1,9 @@
 """Which positions are forgotten, and which files that were known are losses."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent.tail import positions as module
 from agent.tail.checkpoint import Position

@@ -3,10 +3,10 @@
 import gzip
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent.settings import Tail
 from agent.tail.discovery import Discovery

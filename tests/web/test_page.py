@@ -1,10 +1,10 @@
 """The status page: its words, that no text becomes markup, and how a real browser shows it."""
 
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core.falco_state import FoundFalco, NodeFalco
 from agent.settings import Http

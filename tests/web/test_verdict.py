@@ -1,8 +1,7 @@
 """The verdict: one headline for the operator, lost data before late alerts, each finding with its remedy."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from agent.core.falco_state import FoundFalco, NodeFalco
 from agent.web import Books, Falco, LaneReport, Probe

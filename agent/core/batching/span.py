@@ -7,10 +7,11 @@ Events of one pod share the same object for their second piece, and nothing is c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, runtime_checkable
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 HELD_OVERHEAD_BYTES: Final = 300
 """The memory of an event beyond its first piece: three integers, the third piece, the heads of two bytes objects, and
@@ -30,8 +31,7 @@ class KeepsRejected(Settles, Protocol):
     def note_rejected(self) -> None: ...
 
 
-@dataclass(slots=True)
-class Span:
+class Span(Struct):
     """Events in the order of their file."""
 
     entry: Settles | None = None

@@ -9,9 +9,11 @@ from __future__ import annotations
 import marshal
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.batching.span import Settles, Span
 from agent.core.reading.ledger import Entry
@@ -20,8 +22,7 @@ FASTEST: Final = 1
 """The level of compression: alerts shrink to an eighth, and better levels cost more than their bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What a span knows of its events as a whole, and their number."""
 
     entry: Settles | None

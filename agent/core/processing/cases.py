@@ -6,8 +6,9 @@ What the agent remembers here are words that others wrote, so it is bounded in n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.processing.alert import Alert, OutputFields
 from agent.core.processing.kinds import Kind
@@ -26,8 +27,7 @@ HOST_ALONE: Final = OutputFields(container_id="host")
 """The pod fields of an alert about the host itself."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NamedPod:
+class NamedPod(Struct, frozen=True, eq=False):
     """A pod, as alerts name it. There is one object for each pod."""
 
     key: PodKey
@@ -35,8 +35,7 @@ class NamedPod:
     """The alerts are about the host itself, so there is no pod."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Case:
+class Case(Struct, frozen=True, eq=False):
     """A kind of alert in one pod."""
 
     kind: Kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from agent.core.processing.cases import Cases
 from agent.core.processing.event_time import Window
@@ -13,8 +13,7 @@ from agent.core.processing.timestamps import TimestampParser
 from agent.core.reading.line_formats import LineFormat
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessorContext:
+class ProcessorContext(Struct, frozen=True):
     """What belongs to one processor, for all of its chunks."""
 
     kinds: Kinds
@@ -26,8 +25,7 @@ class ProcessorContext:
     ships_other_lines: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkContext:
+class ChunkContext(Struct, frozen=True):
     """What belongs to one chunk."""
 
     file: str

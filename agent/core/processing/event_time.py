@@ -11,8 +11,9 @@ The alert's own time stays in its bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 HOUR_MS: Final = 3_600_000
 
@@ -45,8 +46,7 @@ class EventTime(NamedTuple):
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Which times CloudWatch accepts, as far as they are adjusted."""
 
     oldest_ms: int

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Final, TypeVar, cast
 
 import orjson
+from msgspec import Struct
 
 from agent.core.batching.limits import EVENT_OVERHEAD_BYTES, LARGEST_MESSAGE_BYTES
 from agent.core.processing.alert import Alert
@@ -34,8 +34,7 @@ _INSIDE: Final = slice(len('"'), -len('}"'))
 _BRACE: Final = ord("}")
 
 
-@dataclass(slots=True)
-class Columns:
+class Columns(Struct):
     """Records of a chunk that can take the fast path."""
 
     numbers: Sequence[int]

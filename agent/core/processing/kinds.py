@@ -8,10 +8,11 @@ in bytes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import translate
 from hashlib import sha256
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.priorities import SEVERITY
 from agent.core.processing.alert import Alert
@@ -28,8 +29,7 @@ INTERNAL_RULES: Final = "Falco internal:"
 """The rules of Falco's messages about itself begin with it. Below 0.35 Falco writes no source with them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """Which alerts are urgent, and which records are settled without being shipped."""
 
     minimum_priority: str = "debug"
@@ -45,8 +45,7 @@ class Policy:
     """Of the log group, if it is known: CloudWatch also rejects events that are older."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Kind:
+class Kind(Struct, frozen=True, eq=False):
     """One kind of alert."""
 
     priority: str

@@ -11,10 +11,10 @@ are processed one by one. Then only the record that raises becomes a defect, and
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import replace
 from itertools import chain
 
 import orjson
+from msgspec.structs import replace
 
 from agent.core.processing.alert import NO_ALERT, decode_alerts
 from agent.core.processing.cases import Cases

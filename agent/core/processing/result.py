@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from agent.core.batching.span import Span
 from agent.core.processing.dedup import Group
@@ -23,8 +24,7 @@ FindFragment = Callable[[PodKey, int], Fragment | None]
 """The fragment for a pod at a time in milliseconds; None: the pod is not known yet, and is worth waiting for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Oversized:
+class Oversized(Struct, frozen=True):
     """A record that ships as a smaller event. Its bytes belong in a dead letter."""
 
     offset: int
@@ -35,8 +35,7 @@ class Oversized:
     """As the event states it: of the record's text, or of the whole record if `payload` is only its head."""
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
+class Defect(Struct, frozen=True):
     """A record that met an unforeseen exception. It ships wrapped, and its bytes belong in a dead letter."""
 
     offset: int
@@ -48,8 +47,7 @@ def _empty_spans() -> dict[Lane, Span]:
     return {lane: Span() for lane in Lane}
 
 
-@dataclass(slots=True)
-class ProcessingResult:
+class ProcessingResult(Struct):
     """Each record of the chunk is in a span, filtered, or in a group."""
 
     spans: dict[Lane, Span] = field(default_factory=_empty_spans)

@@ -8,8 +8,9 @@ The suffix is the same for all alerts of one pod in one file, so it is one objec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.batching.span import escaped
 from agent.core.processing.cases import NamedPod
@@ -19,8 +20,7 @@ MOST_SUFFIXES: Final = 8192
 """As many pods as there may be cases. Beyond this number all suffixes are forgotten and made again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """The end of every message, behind the offset: `","node":…,"cluster":…}}`."""
 
     plain: bytes
@@ -31,8 +31,7 @@ class Ending:
         return cls(plain, escaped(plain.decode()))
 
 
-@dataclass(frozen=True, slots=True)
-class FileSuffix:
+class FileSuffix(Struct, frozen=True):
     """The part of a suffix that depends only on the file."""
 
     file: str
@@ -48,8 +47,7 @@ class FileSuffix:
         return cls(file, escaped(opening), len(opening) - escapes - len("}"))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Suffix:
+class Suffix(Struct, frozen=True, eq=False):
     """What follows the alerts of one pod in one file, up to the offset."""
 
     fragment: Fragment

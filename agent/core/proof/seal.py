@@ -11,11 +11,12 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from agent.core.proof.segment import Statement
 
@@ -33,8 +34,7 @@ Range = tuple[int, int, str]
 """A gap: the offsets of its start and its end, and the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """The chain of seals of one node up to its last seal. The checkpoint holds it."""
 
     id: str
@@ -53,8 +53,7 @@ class Chain:
         return Chain(self.id, self.number + 1, sha256(message).hexdigest(), self.begins, key)
 
 
-@dataclass(frozen=True, slots=True)
-class FileStatement:
+class FileStatement(Struct, frozen=True):
     """A statement and the gaps of its file that were announced since the last seal."""
 
     statement: Statement
@@ -82,8 +81,7 @@ def stated_in(statement: bytes, number: int) -> bytes:
     return statement if b',"since":' in statement else b'%b,"since":%d}' % (statement[:-1], number)
 
 
-@dataclass(frozen=True, slots=True)
-class SealState:
+class SealState(Struct, frozen=True):
     """The chain, and the statements that the next run of the agent has to seal. It is in the checkpoint."""
 
     chain: Chain
@@ -95,7 +93,7 @@ class SealState:
     def encoded(self) -> bytes:
         return orjson.dumps(
             {
-                "chain": self.chain,
+                "chain": asdict(self.chain),
                 "files": [orjson.Fragment(statement) for statement in self.files],
                 "unshipped": dict(self.unshipped),
             }

@@ -14,10 +14,12 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import takewhile
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from agent.core.proof.canonical import hashed_together
 
@@ -35,8 +37,7 @@ class Proved(NamedTuple):
     canonical: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A segment at the end of one ledger entry."""
 
     start: int
@@ -49,8 +50,7 @@ class Standing:
     """None: the segment is proved by count alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """The content of a seal about one segment of one file."""
 
     file: str
@@ -91,8 +91,7 @@ class Segment:
         return Standing(self.start, end, self.shipped, dict(self.filtered), digest)
 
 
-@dataclass(slots=True)
-class Crossing:
+class Crossing(Struct):
     """The end of a file in which records began that end in the next file."""
 
     segment: Segment

@@ -8,9 +8,10 @@ file to `<n>.log.<YYYYMMDD-HHMMSS>`, and compresses it at the next rotation (kub
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final
+
+from msgspec import Struct
 
 _POD_DIRECTORY: Final = re.compile(
     r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)_([a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?)_([0-9a-fA-F-]{32,36})"
@@ -19,8 +20,7 @@ _CONTAINER: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _LOG_FILE: Final = re.compile(r"(0|[1-9][0-9]{0,8})\.log(?:\.([0-9]{8}-[0-9]{6})(\.gz)?)?")
 
 
-@dataclass(frozen=True, slots=True)
-class PodDirectory:
+class PodDirectory(Struct, frozen=True):
     """The pod whose logs a directory below the root holds."""
 
     namespace: str
@@ -28,8 +28,7 @@ class PodDirectory:
     uid: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LogName:
+class LogName(Struct, frozen=True, order=True):
     """One file of a container: the restart, and when kubelet rotated the file (empty: not rotated)."""
 
     restart: int

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 Origin = tuple[str, int]
 """File id and offset of the first byte of a record that began in a previous file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """The ways in which a record is unusual."""
 
     incomplete: bool = False
@@ -31,8 +31,7 @@ class Mark:
 USUAL: Final = Mark()
 
 
-@dataclass(frozen=True, slots=True)
-class UnusualRecord:
+class UnusualRecord(Struct, frozen=True):
     """A record with a mark."""
 
     payload: bytes
@@ -42,8 +41,7 @@ class UnusualRecord:
     mark: Mark
 
 
-@dataclass(slots=True)
-class Records:
+class Records(Struct):
     """The records of one chunk, as columns."""
 
     payloads: list[bytes] = field(default_factory=list)

@@ -12,9 +12,10 @@ itself becomes a line of NULs, however long it is, and it is never held in memor
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.reading.partial_record import PartialRecord
 from agent.core.reading.records import UnusualRecord
@@ -25,8 +26,7 @@ _AT_HOLES: Final = re.compile(rb"[^\n\0]+[\n\0]|\0+|\n|[^\n\0]+\Z")
 _LINE_END: Final = re.compile(rb"[\n\0]")
 
 
-@dataclass(frozen=True, slots=True)
-class SplitLines:
+class SplitLines(Struct, frozen=True):
     """Whole physical lines, each with the newline or the NUL that ends it. The first line begins at `offset`.
 
     The lines stand one behind the other in the file. A line that begins with a NUL is a hole.
