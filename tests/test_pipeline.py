@@ -111,6 +111,33 @@ async def test_a_gap_is_announced_in_cloudwatch_with_file_from_to_and_why(tmp_pa
     }  # fmt: skip
 
 
+async def test_alerts_ship_while_the_state_directory_takes_no_checkpoint(tmp_path: Path) -> None:
+    blocking = tmp_path / "state/checkpoint.new.json"
+    blocking.mkdir(parents=True)
+    append(container(tmp_path) / "0.log", cri(alert(1)))
+    async with EmbeddedCloudWatch() as cloudwatch, agent(tmp_path, cloudwatch):
+        await arrived(cloudwatch, 1)
+        append(container(tmp_path) / "0.log", cri(alert(2)))
+        await arrived(cloudwatch, 2)
+        assert not (tmp_path / "state/checkpoint.json").exists()
+        blocking.rmdir()
+
+    (saved,) = positions(tmp_path)
+    assert saved["offset"] == (container(tmp_path) / "0.log").stat().st_size
+
+
+async def test_under_a_glob_of_namespaces_files_of_tail_paths_have_a_group_and_a_stream(tmp_path: Path) -> None:
+    path = tmp_path / "falco.log"
+    append(path, alert(1) + b"\n")
+    names = {"cloudwatch__log_group": "/{namespace}", "cloudwatch__log_stream": "{namespace}/{node}"}
+    async with (
+        EmbeddedCloudWatch() as cloudwatch,
+        agent(tmp_path, cloudwatch, tail__namespace="falco*", tail__paths=f'["{path}"]', **names),
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        await cloudwatch.until(lambda: cloudwatch.count("/falcowatch", "falcowatch/node-a") == 1)
+
+
 async def test_a_record_over_cloudwatch_s_limit_ships_shortened_and_its_bytes_are_kept(tmp_path: Path) -> None:
     line = alert(1)[:-1] + b',"fat":"' + b"x" * (1 << 20) + b'"}'
     append(container(tmp_path) / "0.log", *[cri(line[at : at + 16_384], tag="P") for at in range(0, len(line), 16_384)])

@@ -35,7 +35,9 @@ class Readings:
 
 
 @asynccontextmanager
-async def saving(place: Path, read: Readings, moved: asyncio.Event) -> AsyncIterator[list[str | None]]:
+async def saving(
+    place: Path, read: Readings, moved: asyncio.Event, telemetry: Telemetry | None = None
+) -> AsyncIterator[list[str | None]]:
     checkpoint = Checkpoint(place / "state")
     checkpoint.open()
     saves: list[str | None] = []
@@ -44,7 +46,7 @@ async def saving(place: Path, read: Readings, moved: asyncio.Event) -> AsyncIter
         read,  # type: ignore[arg-type]
         checkpoint,
         None,
-        Telemetry("test"),
+        telemetry or Telemetry("test"),
         moved=moved,
         saved=saves.append,
     )
@@ -99,9 +101,9 @@ async def test_a_save_is_due_after_a_while_although_nothing_has_moved(tmp_path: 
         assert len(saves) >= 2
 
 
-async def test_a_save_that_failed_is_tried_again_although_nothing_has_moved_since(tmp_path: Path) -> None:
-    read, moved = Readings(), asyncio.Event()
-    async with saving(tmp_path, read, moved) as saves:
+async def test_a_save_that_failed_is_counted_and_tried_again_although_nothing_has_moved_since(tmp_path: Path) -> None:
+    read, moved, telemetry = Readings(), asyncio.Event(), Telemetry("test")
+    async with saving(tmp_path, read, moved, telemetry) as saves:
         await asyncio.sleep(2)
         blocking = tmp_path / "state" / "checkpoint.new.json"
         blocking.mkdir()
@@ -109,6 +111,7 @@ async def test_a_save_that_failed_is_tried_again_although_nothing_has_moved_sinc
         moved.set()
         await asyncio.sleep(2 * SAVE_SECONDS)
         assert saves[-1] is not None
+        assert telemetry.value("checkpoint_errors_total") == len([save for save in saves if save is not None])
 
         blocking.rmdir()
         await asyncio.sleep(4 * SAVE_SECONDS)

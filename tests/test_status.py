@@ -166,6 +166,18 @@ async def test_enrichment_that_does_not_work_is_a_warning_and_leaves_the_agent_r
     assert (probe.ok, probe.required, probe.detail) == (False, False, "403; grant `list` and `watch` on pods")
 
 
+async def test_files_that_wait_for_a_descriptor_are_a_warning_and_leave_the_agent_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with built(tmp_path, NOWHERE) as agent:
+        monkeypatch.setattr(type(agent.parts.reader), "waiting_files", 3)
+
+        (probe,) = [probe for probe in agent.status.readiness() if probe.name == "descriptors"]
+
+    assert (probe.ok, probe.required) == (False, False)
+    assert probe.detail.startswith("3 log files wait for a free file descriptor")
+
+
 async def test_every_check_has_a_headline_for_its_failure(tmp_path: Path) -> None:
     async with built(tmp_path, NOWHERE) as agent, running(agent.parts.reader.run()):
         await until(lambda: agent.parts.reader.looked)

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 
 from agent.app import Agent, run_agent
 from agent.core.backoff import Backoff
-from agent.errors import StateLocked
+from agent.errors import LockLost, StateLocked
 from agent.flow import supervise
 from agent.local.emulator import EmbeddedCloudWatch
 from agent.settings import load_settings
@@ -90,18 +91,28 @@ async def test_whatever_part_fails_alerts_arrive_and_the_agent_ends_cleanly(
         assert agent.parts.telemetry.value("defects_total", part=of_part) >= min(failing["times"], 5)
 
 
-async def test_a_defect_of_reading_ends_the_agent(tmp_path: Path) -> None:
-    async with (
-        EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch,
-        built(tmp_path, cloudwatch.url) as agent,
-    ):
-        agent.parts.reader.run = Failing(times=1).run  # type: ignore[method-assign]
+@pytest.mark.parametrize("part", ["reader", "shipper"])
+async def test_a_defect_of_reading_or_shipping_ends_the_agent_and_the_next_start_ships_everything(
+    tmp_path: Path, part: str
+) -> None:
+    append(container(tmp_path) / "0.log", *(cri(alert(number)) for number in range(20)))
+    async with EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch:
+        async with built(tmp_path, cloudwatch.url) as agent:
+            getattr(agent.parts, part).run = Failing(times=1, iterations=5).run
+            with pytest.raises(ExceptionGroup):
+                await agent.run(asyncio.Event())
 
-        with pytest.raises(ExceptionGroup):
-            await agent.run(asyncio.Event())
+        async with built(tmp_path, cloudwatch.url) as agent, started(agent):
+            await until(lambda: cloudwatch.count("/falco/here", "node-a") >= 20)
+        outputs = [orjson.loads(event.message)["output"] for event in cloudwatch.events("/falco/here", "node-a")]
+
+    assert sorted(map(int, outputs)) == [*range(20)]
 
 
-@pytest.mark.parametrize(("error", "shown"), [(StateLocked("taken"), StateLocked), (ValueError("x"), ExceptionGroup)])
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [(StateLocked("taken"), StateLocked), (LockLost("made again"), LockLost), (ValueError("x"), ExceptionGroup)],
+)
 async def test_a_foreseen_error_ends_the_agent_with_its_sentence_and_a_defect_with_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, shown: type[Exception]
 ) -> None:

@@ -136,5 +136,6 @@ async def test_what_waits_for_pods_is_bounded_and_everything_arrives(tmp_path: P
 
         await until(shipped)
 
-        assert most < 2 * 1024 * 1024
+        share, chunk = 512 * 1024, 256 * 1024
+        assert share // 2 < most < share + 2 * chunk
         assert sorted(numbers(cloudwatch)) == [*range(10_000)]

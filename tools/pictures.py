@@ -92,7 +92,9 @@ def svg_of(scenes: Sequence[str]) -> str:
     """The scenes, one below the other, as one picture that loads nothing from elsewhere."""
     console = Console(record=True, width=COLUMNS, force_terminal=True, color_system="truecolor", file=io.StringIO())
     console.print(Text("$ falcowatch demo", "bold"))
-    for scene in scenes:
+    for number, scene in enumerate(scenes):
+        if number:
+            console.print()
         console.print(Text.from_ansi(scene.replace("\r\n", "\n").strip("\n")))
     return FONT.sub("", console.export_svg(title="falcowatch demo", unique_id="demo"))
 

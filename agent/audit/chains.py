@@ -19,15 +19,15 @@ SHORTEST_HEARTBEAT_MS = 1_000
 
 USUAL_BEGINNINGS = ("first start", "no seal before")
 KEY_SET = "key set"
-"""What the first seal of a chain says when an administrator has given the agent a key."""
+"""The reason in the first seal of a chain that begins because an administrator has given the agent a key."""
 
 SLACK_MS = 5_000
-"""How far the clocks of the node and of CloudWatch may differ."""
+"""The largest difference between the clocks of the node and of CloudWatch that is no finding."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealedTime:
-    """What the seals of a node say about time."""
+    """The statements about time in the seals of a node."""
 
     seals: Sequence[HeldSeal]
     heartbeat_ms: int
@@ -49,6 +49,11 @@ class SealedTime:
     def open_from_ms(self, until_ms: int) -> int:
         """The seal of an event that was ingested later is not due yet."""
         return until_ms - 2 * self.heartbeat_ms
+
+    def unsealed_from_ms(self, until_ms: int) -> int:
+        """An event that was ingested later may have no seal yet: it is not due, or the agent is behind since then."""
+        is_behind = max(self.seals, key=lambda seal: seal.seen_ms).in_flight > 0
+        return min(self.open_from_ms(until_ms), self.settled_to_ms) if is_behind else self.open_from_ms(until_ms)
 
 
 def sealed_time(seals: Sequence[HeldSeal]) -> SealedTime:

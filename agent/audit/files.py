@@ -17,12 +17,12 @@ from agent.audit.segments import Difference, Outcome, RunningSegment, difference
 from agent.web.figures import count, moment, plural
 
 CLOCK_MS = 3_600_000
-"""How far the time of an event may be from the time at which it was sealed, when its ingestion is not known."""
+"""The largest distance between the time of an event and the time of its seal, if the time of ingestion is unknown."""
 
 
 @dataclass(slots=True)
 class FileTotals:
-    """What the report counts."""
+    """The counts of the report."""
 
     events: int = 0
     """Distinct ids."""
@@ -173,7 +173,7 @@ class FileCheck:
     def _without_other_lives(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Compares again without the events that another life of the agent shipped."""
         others = OtherLives(
-            self._history, self._file, self._time.seals, self._segments, self._time.open_from_ms(self._until_ms)
+            self._history, self._file, self._time.seals, self._segments, self._time.unsealed_from_ms(self._until_ms)
         )
         decided, left_out, unsealed = [], 0, 0
         for outcome in others.reconsidered(outcomes):

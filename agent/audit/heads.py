@@ -1,7 +1,7 @@
 """Compares seals with Prometheus, which remembers the number and the head of each seal that an agent sent.
 
-The head is the first 48 bits of the SHA-256 of the seal's message. Whoever can delete or replace events in CloudWatch
-would have to change Prometheus as well.
+The head is the first 48 bits of the SHA-256 of the seal's message. A person who can delete or replace events in
+CloudWatch would have to change Prometheus as well.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Head:
     number: int
     head: int
     seen_ms: int
-    """When Prometheus saw it first."""
+    """The time at which Prometheus saw the seal first."""
 
 
 class Heads:

@@ -1,4 +1,4 @@
-"""What the audit knows about one node: its seals, their statements, and the events in the order of the proof.
+"""The facts that the audit has about one node: its seals, their statements, and the events in the order of the proof.
 
 `store` implements NodeHistory on disk; a test may implement it with lists.
 """
@@ -49,13 +49,12 @@ class HeldSeal:
 
     @property
     def seen_ms(self) -> int:
-        """When CloudWatch took it, as well as the data can tell."""
-        return self.time_ms if self.ingested_ms == UNKNOWN_MS else self.ingested_ms
+        return _seen_ms(self.time_ms, self.ingested_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one seal states about one segment of one file."""
+    """The statement of one seal about one segment of one file."""
 
     seal: HeldSeal
     start: int
@@ -79,7 +78,7 @@ class Copy(NamedTuple):
 
     @property
     def seen_ms(self) -> int:
-        return self.time_ms if self.ingested_ms == UNKNOWN_MS else self.ingested_ms
+        return _seen_ms(self.time_ms, self.ingested_ms)
 
 
 class OpenHeartbeat(NamedTuple):
@@ -94,7 +93,7 @@ class OpenHeartbeat(NamedTuple):
 
     @property
     def seen_ms(self) -> int:
-        return self.time_ms if self.ingested_ms == UNKNOWN_MS else self.ingested_ms
+        return _seen_ms(self.time_ms, self.ingested_ms)
 
 
 class Odd(NamedTuple):
@@ -136,3 +135,8 @@ class NodeHistory(Protocol):
     def copies(self, file: str, start: int = 0, end: int | None = None) -> Iterator[Copy]:
         """By offset, then in the order in which the source brought them."""
         ...
+
+
+def _seen_ms(time_ms: int, ingested_ms: int) -> int:
+    """The time at which CloudWatch accepted an event, as exactly as the data can tell."""
+    return time_ms if ingested_ms == UNKNOWN_MS else ingested_ms

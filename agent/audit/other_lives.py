@@ -5,7 +5,7 @@ of the one does not hold the record, and CloudWatch does. The times of ingestion
 events from before the life began, and from after the next life began, are left out if a segment of that other life
 holds them, and the segment is compared again. An event from before the life began is also left out if the settings that
 filter were changed since: the life before may have been killed before it sealed the event. An event from after the next
-life began is also left out while the seal of that life is not due yet.
+life began is also left out while that life may not have sealed it yet.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Reconsidered:
     left_out: int = 0
     is_undecided: bool = False
     unsealed: int = 0
-    """Events among those left out whose seal is not due yet."""
+    """Events among those left out that may have no seal yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +35,17 @@ class _Life:
 
     started_ms: int
     next_ms: float
-    """When the next one started."""
+    """The time at which the next run started."""
     others_before: bool
     """An earlier run had other settings."""
     stated_before: Sequence[Range]
     stated_after: Sequence[Range]
-    open_from_ms: float
-    """The seal of events that were ingested later is not due yet."""
+    unsealed_from_ms: float
+    """Events that were ingested later may have no seal yet."""
 
     def is_unsealed(self, copies: Sequence[Copy]) -> bool:
-        """The next run shipped the event, and its seal is not due yet."""
-        return all(copy.ingested_ms >= max(self.next_ms, self.open_from_ms) for copy in copies)
+        """The next run shipped the event, and may not have sealed it yet."""
+        return all(copy.ingested_ms >= max(self.next_ms, self.unsealed_from_ms) for copy in copies)
 
     def holds(self, copies: Sequence[Copy]) -> bool:
         """False: another run shipped the event."""
@@ -64,12 +64,12 @@ class OtherLives:
         file: str,
         seals: Sequence[HeldSeal],
         segments: Sequence[RunningSegment],
-        open_from_ms: int,
+        unsealed_from_ms: int,
     ) -> None:
         self._history = history
         self._file = file
         self._seals = seals
-        self._open_from_ms = open_from_ms
+        self._unsealed_from_ms = unsealed_from_ms
         self._claims = [claim for segment in segments for claim in segment.claims]
 
     def reconsidered(self, outcomes: Sequence[Outcome]) -> Iterator[Reconsidered]:
@@ -119,7 +119,7 @@ class OtherLives:
                 yield Reconsidered(before, is_undecided=life.others_before and before.surplus <= candidates)
 
     def _stated_first(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Those that the first seal of their run states: only this seal states what the run before it has read."""
+        """The outcomes that the first seal of a run states: it alone states bytes that the run before has read."""
         run = outcomes[0].claim.seal.started_ms
         first = min(seal.number for seal in self._seals if seal.started_ms == run)
         return [outcome for outcome in outcomes if outcome.claim.seal.number == first]
@@ -138,7 +138,7 @@ class OtherLives:
                 any(seal.started_ms < started_ms and seal.settings != claim.seal.settings for seal in self._seals),
                 joined((one.start, one.end) for one in others if one.seal.started_ms < started_ms),
                 joined((one.start, one.end) for one in others if one.seal.started_ms > started_ms),
-                self._open_from_ms,
+                self._unsealed_from_ms,
             )
 
 

@@ -19,7 +19,7 @@ MOST_POINTS = 10_000
 
 
 async def read_heads(url: str, start_ms: int, end_ms: int) -> Heads:
-    """What Prometheus remembers of this time. Raises AuditFailed when it does not answer, or remembers nothing."""
+    """The seals that Prometheus saw in this time. Raises AuditFailed if it does not answer, or saw none."""
     step = max(STEP_SECONDS, -(-(end_ms - start_ms) // 1000 // MOST_POINTS))
     times = {"start": f"{start_ms / 1000:.3f}", "end": f"{end_ms / 1000:.3f}", "step": str(step)}
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)

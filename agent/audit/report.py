@@ -20,7 +20,7 @@ _VERDICTS = {
     Weight.OPEN: ("Proved as far as the data goes. The open points below say what it does not decide.", "yellow"),
     Weight.PROBLEM: ("Not proved. The problems below say what is wrong, and where.", "red"),
 }
-_COLUMNS = ("node", "result", "from", "proved up to", "events", "duplicates", "filtered", "rejected", "gaps")
+_COLUMNS = ("node", "result", "from", "proved up to", "events", "duplicates", "rejected", "gaps", "filtered")
 _NUMBERS = ("events", "duplicates", "rejected", "gaps")
 _UNLIMITED = 100_000
 _EXIT_CODES = {Weight.NOTE: 0, Weight.PROBLEM: 1, Weight.OPEN: 3}
@@ -141,22 +141,29 @@ def _moment(time_ms: int | None) -> str | None:
 
 
 def _print_nodes(nodes: Sequence[NodeResult], console: Console) -> None:
-    """As a table; where a table would cut numbers, as a list."""
+    """As a table, with two spaces between columns or with one; where a table would cut numbers, as a list."""
     rows = [_cells(node) for node in nodes]
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in _COLUMNS:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
+    numbers = _NUMBERS if any(node.filtered for node in nodes) else (*_NUMBERS, "filtered")
     unlimited = console.options.update(width=_UNLIMITED)
-    if console.measure(table, options=unlimited).maximum <= console.width:
-        console.print(table)
-        return
+    for spaces in (2, 1):
+        table = _table(rows, numbers, spaces)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            console.print(table)
+            return
     for row in rows:
         for name, cell in zip(_COLUMNS, row, strict=True):
             console.print(Text(f"{name:<14}").append_text(cell))
         if row is not rows[-1]:
             console.print()
+
+
+def _table(rows: Sequence[Sequence[Text]], numbers: Sequence[str], spaces: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, spaces, 0, 0))
+    for name in _COLUMNS:
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _cells(node: NodeResult) -> list[Text]:
@@ -169,9 +176,9 @@ def _cells(node: NodeResult) -> list[Text]:
         Text(_moment(node.proved_to_ms) or "-"),
         Text(count(node.events)),
         Text(count(node.duplicates)),
-        Text(filtered or "0"),
         Text(count(node.rejected)),
         Text(f"{count(node.gaps)} ({size(node.gap_bytes)})" if node.gaps else "0"),
+        Text(filtered or "0"),
     ]
 
 

@@ -118,7 +118,7 @@ def differences(outcomes: Sequence[Outcome]) -> list[Difference]:
 
 
 def later_differences(outcomes: Sequence[Outcome]) -> list[Difference]:
-    """For a segment whose beginning is not in the data: the counts between its statements."""
+    """The differences between the counts of later statements. The beginning of the segment is not in the data."""
     return [
         Difference(after, before.claim.end, after.surplus - before.surplus)
         for before, after in pairwise(outcomes)

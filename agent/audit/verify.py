@@ -24,7 +24,7 @@ class Macs(Protocol):
 
 
 class SealedHeads(Protocol):
-    """What Prometheus remembers of a node's seals."""
+    """The seals of a node that Prometheus saw."""
 
     def check(self, node: str, time: SealedTime, until_ms: int, findings: Findings) -> None: ...
 

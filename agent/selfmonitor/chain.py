@@ -1,4 +1,4 @@
-"""Where the chain of seals goes on, or why a new one begins."""
+"""Continues the chain of seals of the last run, or begins a new chain and says why."""
 
 from __future__ import annotations
 

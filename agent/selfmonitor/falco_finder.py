@@ -32,7 +32,7 @@ class FoundFalcos:
     """The Falcos that were found in one look."""
 
     sightings: list[Sighting]
-    """Those that the settings select."""
+    """The Falcos that the settings select."""
     falcos: list[FoundFalco]
     tests: set[str]
     """Keys of containers that turned out to be a test of the chart."""

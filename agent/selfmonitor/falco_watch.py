@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FalcoWatch:
-    """What the watch looks at, and where its events go."""
+    """Looks for Falco at intervals, and publishes an event when its state changes."""
 
     reader: Reader
     pods: Callable[[], Iterable[Pod]]

@@ -32,7 +32,7 @@ class GapAnnouncer:
         self.count = 0
         self.bytes = 0
         self._announced: dict[str, int] = {}
-        """Where each announced gap ends, by its key; oldest first."""
+        """The end of each announced gap, by the key of the gap; oldest first."""
 
     def announce(self, gap: Gap) -> None:
         key = gap.key

@@ -19,7 +19,7 @@ class LastAlert(NamedTuple):
     priority: str
     rule: str
     time: float
-    """When it happened, in seconds since 1970; when it was read, if the alert does not say."""
+    """The time of the alert, in seconds since 1970; if the alert states none, the time at which it was read."""
     pod: str
     """`namespace/pod`; empty: the alert names no pod."""
 

@@ -34,7 +34,7 @@ class Sighting(NamedTuple):
     restart: int
     """kubelet's count of the container's restarts."""
     wrote_at: float
-    """When its log last grew, in seconds of the monotonic clock."""
+    """The time at which its log last grew, in seconds of the monotonic clock."""
     is_movable: bool = False
     """Its owner may start the next pod on another node: a Deployment, but not a DaemonSet."""
 
@@ -46,7 +46,7 @@ class Transition:
     name: str
     state: Literal["silent", "restarted", "vanished", "replaced", "moved", "back"]
     seconds: float
-    """How long it had been silent."""
+    """The length of its silence."""
     by: str = ""
     """The pod that took its place."""
     at_start: bool = False
@@ -59,7 +59,7 @@ class _Known:
     restart: int
     wrote_at: float
     since: float
-    """When it was first seen."""
+    """The time at which it was first seen."""
     is_movable: bool = False
     silent: bool = False
     missing_since: float | None = None

@@ -29,7 +29,7 @@ class LogPeek:
         self._unreadable: dict[Source, str] = {}
 
     def look(self, source: Source, wrote_at: float) -> Output:
-        """What the log shows now. `wrote_at`: when it last grew."""
+        """The output of Falco at the end of the log now. `wrote_at`: the time at which the log last grew."""
         known = self._seen.get(source)
         if known is not None and known[0] == wrote_at:
             return known[1]

@@ -35,7 +35,7 @@ class SelectedContainer(NamedTuple):
     name: str
     """`namespace/pod`"""
     changed_at: float
-    """When its directory last changed, in seconds of the monotonic clock."""
+    """The time at which its directory last changed, in seconds of the monotonic clock."""
 
 
 class PodDirectories:

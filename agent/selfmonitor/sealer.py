@@ -106,7 +106,7 @@ class Sealer:
         self._keep(FileStatement(statement, [(gap.start, gap.end, gap.why)]).encoded())
 
     def state(self) -> SealState:
-        """For the checkpoint. Take it together with the positions of the files."""
+        """The state for the checkpoint. Take it together with the positions of the files."""
         read = self._counts.read - self._sealed_records, self._counts.read_bytes - self._sealed_bytes
         if read[0] >= SEAL_RECORDS or read[1] >= SEAL_BYTES:
             self.due.set()
@@ -205,7 +205,7 @@ class Sealer:
 
 
 def _first(encoded: Sequence[bytes]) -> int:
-    """How many statements one seal takes: at least one."""
+    """The number of statements that fit into one seal: at least one."""
     size = 0
     for number, statement in enumerate(encoded):
         size += len(statement) + SINCE_BYTES

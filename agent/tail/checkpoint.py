@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far one file is settled."""
+    """The committed offset of one file, and the facts by which a later run recognises the file."""
 
     path: str
     offset: int
@@ -45,7 +45,7 @@ class Position:
     settled_out_of_order: tuple[int, ...] = ()
     """Offsets of records beyond `offset` that are settled already. `islands` in the file."""
     seen_at: float = 0.0
-    """When it was last there, in seconds since 1970."""
+    """The time at which a scan last found the file, in seconds since 1970."""
     marker: str = ""
     """Digest of the bytes just before `offset`: shows whether the file is still the same. Empty: not known."""
 

@@ -21,7 +21,7 @@ class NotDelivered(Exception):
 
 
 class Chunks:
-    """For one source. `has_data` is called when something was read."""
+    """Reads the chunks of one source. `has_data` is called after each read that returned bytes."""
 
     def __init__(self, source: Source, reading: Reading, has_data: Callable[[], None]) -> None:
         self._source = source
@@ -43,7 +43,7 @@ class Chunks:
                 self._has_data()
                 self._reading.telemetry.read_bytes.inc(len(data))
                 records = file.join(file.cut(data, time.monotonic()))
-                # Whoever waits for the budget next holds no bytes outside of it: with many files that adds up.
+                # Before the next wait for the budget, the bytes outside of it are freed: with many files they add up.
                 del data
                 entry = file.enter(records, time.monotonic())
                 self.note_partials(file)

@@ -26,7 +26,7 @@ class ClosedFile:
 
 
 class ClosedFiles:
-    """For one source."""
+    """The closed files of one source."""
 
     def __init__(self, source: Source, positions: dict[str, Position]) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""Which files give up their descriptor when there are more log files than descriptors. Pure.
+"""Decides which files give up their descriptor when there are more log files than descriptors. Pure.
 
 Idle files go first, those that were written to least recently before the others. When they are not enough, files that
 have had their turn follow: reading of such a file stops, and it is closed when nothing of it is in flight.
@@ -26,11 +26,11 @@ class OpenFile:
 
     wrote_at: float
     turn_since: float
-    """When it began to be read; before that, when it was opened."""
+    """The time at which reading of it began; before that, the time at which it was opened."""
     begun: bool
     """It is read, or was read."""
     scans: int
-    """How many scans there were since it was opened."""
+    """The number of scans since it was opened."""
     is_idle: bool
     """Everything is read and settled."""
     may_close: bool

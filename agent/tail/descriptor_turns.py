@@ -13,7 +13,7 @@ from agent.tail.tailer import Tailer
 from agent.tail.types import Source
 
 PATIENCE_SECONDS: Final = 60.0
-"""When a log has waited for so long, the agent says that it cannot read all logs."""
+"""If a log waits longer for a descriptor, the agent reports that it cannot read all logs."""
 
 REMEDY: Final = "raise the limit of open files of the container or service (LimitNOFILE)"
 
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 class DescriptorTurns:
-    """For all sources."""
+    """Shares the file descriptors among the files of all sources."""
 
     def __init__(self, lacking: asyncio.Event) -> None:
         """`lacking`: is set while files wait."""
         self.waiting = 0
         """Files that were not opened at the last scan, because too few descriptors are left."""
         self.made_room = False
-        """Since the last scan files were closed."""
+        """Some files were closed since the last scan."""
         self._was_said = False
         self._has_paused = False
         self._lacking = lacking

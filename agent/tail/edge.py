@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Edge:
-    """For the files of one source. `path` is named where an exception names no file."""
+    """The edge of the files of one source. `path` is named where an exception names no file."""
 
     def __init__(self, telemetry: Telemetry, path: str) -> None:
         self._telemetry = telemetry

@@ -33,7 +33,7 @@ class FileRecords:
         self.id = digest.file
         self.joiner = Joiner(line_format, max_record_bytes)
         self.digest = digest
-        """Of the records that are shipped, for the seals."""
+        """The digest of the records that are shipped. Seals state it."""
         self.ledger = Ledger(0, self.digest.commit)
         self.settled_out_of_order: frozenset[int] = frozenset()
         """Offsets of records beyond the committed offset that a previous run of the agent has settled."""
@@ -50,7 +50,7 @@ class FileRecords:
         self._longest_line = line_format.longest_line(max_record_bytes)
         self._splitter = Splitter(0, self._longest_line)
         self._skipped = Skipped(Records())
-        """Of the last join: the records that the urgent scan has shipped already."""
+        """Records of the last join that the urgent scan has shipped already."""
         self._skipped_in_entry = self._skipped
         """The same of the last entry."""
         self._last_settled_out_of_order = -1
@@ -213,7 +213,7 @@ class FileRecords:
 
     @property
     def held_bytes(self) -> int:
-        """How much memory its unfinished records and its unfinished line hold."""
+        """The bytes of memory that its unfinished records and its unfinished line hold."""
         return self.joiner.held_bytes + self._splitter.held_bytes
 
     @property

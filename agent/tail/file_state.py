@@ -25,7 +25,7 @@ LOOKS_FOR_A_COPY: Final = 2
 
 
 class FileState(Enum):
-    """What can be expected of an open file."""
+    """The state of an open file: it says what can still be expected of the file."""
 
     OPEN = "open"
     """It has a name, and its writer writes to it."""
@@ -59,7 +59,7 @@ class FileState(Enum):
 
 
 class Happening(Enum):
-    """What a scan or a read shows about a file."""
+    """A fact that a scan or a read shows about a file, and that may change the state."""
 
     SEEN = "seen"
     NOT_SEEN = "not seen"
@@ -111,7 +111,7 @@ def after(state: FileState, happening: Happening) -> FileState:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known about a file besides its state."""
+    """The facts about a file besides its state."""
 
     compressed: bool = False
     rotated: bool = False
@@ -125,9 +125,9 @@ class Facts:
     """Kubelet has removed the directory of the container."""
     looks_since_replaced: int = 0
     active_at: float = 0.0
-    """When bytes of it were last read, or when it was seen to be replaced."""
+    """The time at which bytes of it were last read, or at which a scan saw that it was replaced."""
     wrote_at: float = 0.0
-    """When its writer last wrote."""
+    """The time at which its writer last wrote."""
 
 
 def writer_has_left(state: FileState, facts: Facts, now: float) -> bool:

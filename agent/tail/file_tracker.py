@@ -37,7 +37,7 @@ DAMAGED: Final = "damaged"
 
 
 class FileTracker:
-    """For one source. `judged_again` is called when a file that was decompressed in a thread can be judged."""
+    """Tracks the files of one source. `judged_again` is called when a thread has decompressed a file to be judged."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class FileTracker:
             self.settled.add(seen, "")
             self._lose(seen, DAMAGED, 0)
             return
-        # What is no log file will never be read, so nothing that is known can be behind it.
+        # A path that is not a log file is never read, so no known file can be behind it.
         self.unsure |= not isinstance(error, NotALogFile)
 
     def _act(

@@ -1,4 +1,4 @@
-"""Which files of a source are read when the source is seen for the first time in this run. Pure."""
+"""Decides which files of a source are read when the source is seen for the first time in this run. Pure."""
 
 from __future__ import annotations
 

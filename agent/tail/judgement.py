@@ -1,4 +1,4 @@
-"""Which log a file is that a scan has found, and what to do with it. Pure.
+"""Decides which log a file is that a scan has found, and what to do with the file. Pure.
 
 `judge` is given what is known and what was seen of the file, and returns actions, which the file tracker carries out.
 A file is recognised by its id, wherever rotation has moved it, and by the bytes before its committed offset; where
@@ -17,7 +17,7 @@ from agent.tail.fingerprint import digest
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known of the file itself."""
+    """The facts about the file that a scan has found."""
 
     base_id: str | None
     """The id that its first line gives. None: it holds too little to tell."""
@@ -51,7 +51,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of files with this id, or with numbers behind it."""
+    """The facts about files with the same id, or with this id and a number behind it."""
 
     held: Mapping[str, Held]
     open_elsewhere: Set[str]
@@ -132,7 +132,7 @@ Action = WaitForMore | Postpone | ReadMarker | Remember | NotOurs | Settle | IsA
 
 
 def judge(seen: Seen, known: Known) -> tuple[Action, ...]:
-    """What to do with a file that was found; the actions in order."""
+    """The actions for a file that a scan has found, in their order."""
     if seen.base_id is None:
         return (Settle(""),) if seen.rotated or seen.gone else (WaitForMore(),)
     shortened = False
@@ -191,7 +191,7 @@ def _has_grown(seen: Seen, position: Position) -> bool:
 def _new(seen: Seen, file_id: str, *, shortened: bool) -> tuple[Action, ...]:
     if not seen.ours:
         return (NotOurs(file_id), Settle(file_id)) if seen.rotated else (Read(file_id),)
-    # Shortened: the node lost power before the disk had all of the file. What is left of it was settled.
+    # Shortened: the node lost power before the disk had all of the file. The bytes that are left were settled.
     if seen.compressed and seen.growing:
         return (Postpone(),)
     return (Read(file_id, from_end=shortened),)

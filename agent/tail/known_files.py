@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class KnownFiles:
-    """For all sources."""
+    """The known files of all sources."""
 
     def __init__(self, reading: Reading, *, undecided: bool) -> None:
         self._reading = reading
@@ -100,7 +100,7 @@ class KnownFiles:
         return seen
 
     def forget_positions(self, tailers: Mapping[Source, Tailer]) -> None:
-        """From time to time, forgets the positions that are not needed any more."""
+        """Forgets, once in a while, the positions that are not needed any more."""
         elapsed_seconds = time.monotonic() - self._checked_positions_at
         if elapsed_seconds < FORGET_EVERY_SECONDS:
             return

@@ -1,4 +1,6 @@
-"""When the files of one source were last written to: a file that has just been written may be a copy in the making."""
+"""Remembers when the files of one source were last written to: a file that has just been written may be a copy that
+is still being made.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ State = tuple[int, int]
 
 
 class LastWrites:
-    """For one source. A file is known by its device and inode."""
+    """The last writes to the files of one source. A file is known by its device and inode."""
 
     def __init__(self) -> None:
         self._writes: dict[tuple[int, int], tuple[State, float]] = {}

@@ -32,7 +32,7 @@ VANISHED: Final = "deleted while it was closed for other files"
 
 
 class Retention:
-    """How long the file of each settled position has been gone."""
+    """Remembers for how long the file of each settled position has been gone."""
 
     def __init__(self) -> None:
         self._gone_seconds: dict[str, float] = {}
@@ -107,7 +107,7 @@ class SourceSeen:
 
 @dataclass(slots=True)
 class Missing:
-    """What follows for the files that were known at the start."""
+    """The files that were known at the start and that no scan has found, and what follows for them."""
 
     gaps: list[Gap] = field(default_factory=list)
     read_to_end: list[str] = field(default_factory=list)

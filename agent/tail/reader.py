@@ -37,7 +37,7 @@ SOON_SECONDS: Final = 0.005
 """Until the second scan after new files were found: no file begins before its place among the others is known."""
 
 CLOSE_SCAN_EVERY: Final = 5
-"""Where inotify works, one scan in so many looks at all directories nevertheless."""
+"""If inotify works, scans look only at directories with changes. One scan in this number looks at all of them."""
 
 PROGRESS_LOST: Final = "progress was lost: no checkpoint could be read"
 
@@ -63,7 +63,7 @@ class Reader:
         self._root_problem: str | None = None
         self._turns = DescriptorTurns(reading.lacks_descriptors)
         self.looks = 0
-        """How many scans there were."""
+        """The number of scans so far."""
 
     async def run(self) -> None:
         inotify = Inotify(self._wake, self._scan_now.set, self._discovery.ignores)
@@ -151,7 +151,7 @@ class Reader:
 
     @property
     def saves(self) -> Saves:
-        """For the save loop."""
+        """The saves that the readers wait for; the save loop does them."""
         return self._reading.saves
 
     @property
@@ -184,7 +184,7 @@ class Reader:
         )
 
     def positions(self) -> dict[str, Position]:
-        """How far each file is settled: those that are open, and those that are remembered."""
+        """The position of each file, by file id: of the open files and of the remembered ones."""
         positions = dict(self._reading.positions)
         for tailer in self._tailers.values():
             positions |= tailer.positions()

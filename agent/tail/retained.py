@@ -1,4 +1,4 @@
-"""Which files that are only kept open for their bytes, or for a late write, are let go.
+"""Decides which files are closed of those that are only kept open for their bytes or for a late write.
 
 Two bounds: `tail.retain_deleted_bytes` for unread bytes of deleted files, and a number of descriptors for files that
 have ended. Beyond them the oldest files are closed, and bytes that can no longer be read are a gap.

@@ -14,7 +14,7 @@ MOST_KEPT: Final = 256
 
 
 class SettledFiles:
-    """For one source. The files in the order in which they were found, with their ids."""
+    """The settled files of one source, in the order in which they were found, with their ids."""
 
     def __init__(self, source: Source, positions: Mapping[str, Position]) -> None:
         self._source = source

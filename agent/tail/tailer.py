@@ -37,7 +37,7 @@ class Tailer:
     def __init__(self, source: Source, reading: Reading, *, at_end: bool, all_is_ours: bool = False) -> None:
         self.source = source
         self.directory = source.path.parent
-        """Where its live file is."""
+        """The directory of the live file."""
         self.files: list[TrackedFile] = []
         """Oldest first: those that ended and wait to be settled, the one being read, those whose turn will come."""
         self.found: tuple[FoundFile, ...] = ()
@@ -62,9 +62,9 @@ class Tailer:
         self._tasks: asyncio.TaskGroup | None = None
         self._woken = asyncio.Event()
         self._wrote_at = time.monotonic()
-        """When a file that is closed now was last written to; before that is known, when the source was found."""
+        """The time of the last write to a file that is closed now; until it is known, the time of discovery."""
         self.gave_way_at = 0.0
-        """When a file was last closed so that others could be opened."""
+        """The time at which a file was last closed so that others could be opened."""
         self._is_reading = False
         """The task of this source is at work, and may be in the middle of a file."""
 
@@ -173,14 +173,14 @@ class Tailer:
 
     @property
     def wrote_at(self) -> float:
-        """When it was last written to, in seconds of the monotonic clock; before that is known, when it was found."""
+        """The time of the last write, in seconds of the monotonic clock; until it is known, the time of discovery."""
         if not self.is_idle:
             for file in self.files:
                 file.note_size()
         return max((file.wrote_at for file in self.files), default=self._wrote_at)
 
     def positions(self) -> dict[str, Position]:
-        """How far each of its files is settled, by file id."""
+        """The position of each of its files, by file id."""
         hour = this_hour()
         if self._idle_positions is not None and self._idle_positions[0] == hour:
             return self._idle_positions[1]
@@ -291,7 +291,7 @@ class Tailer:
             return file.writer_has_left()
         except Exception as error:  # noqa: BLE001  # the edge
             self._edge.meet(error, file.id)
-            # What was read behind the committed offset may not have been delivered.
+            # Bytes that were read behind the committed offset may not have been delivered.
             file.rewind()
             self._chunks.note_partials(file)
             return file.writer_has_left()

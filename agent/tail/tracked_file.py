@@ -55,11 +55,11 @@ class TrackedFile(FileRecords):
         self.alias = (0, 0)
         """Device and inode of the file that held the same log under another name when it was last seen."""
         self.caught_up_at = time.monotonic()
-        """When there was last nothing unread."""
+        """The last time at which nothing was unread."""
         self.turn_since = time.monotonic()
-        """When it began to be read; before that, when it was opened."""
+        """The time at which reading of it began; before that, the time at which it was opened."""
         self.scans = 0
-        """How many scans there were since it was opened."""
+        """The number of scans since it was opened."""
         self.is_paused = False
         """It is not read, so that it can be closed for other files."""
         self._bytes = VerifiedBytes(content, head)
@@ -97,7 +97,7 @@ class TrackedFile(FileRecords):
     # Reading
 
     def readable(self, most: int) -> int:
-        """How many bytes to read next, at most `most`. Raises OSError."""
+        """The number of bytes to read next, at most `most`. Raises OSError."""
         if not self.state.is_readable or self.is_paused:
             return 0
         if self.found.compressed:
@@ -135,7 +135,7 @@ class TrackedFile(FileRecords):
         self.forget_records()
         self._place(self.ledger.committed)
 
-    # What a scan shows
+    # Facts that a scan shows
 
     def note_scan(self, found: tuple[FoundFile, ...]) -> None:
         """A scan has seen these files of the source. Raises OSError."""
@@ -184,7 +184,7 @@ class TrackedFile(FileRecords):
         self.path = self.source.root.joinpath(*found.relative)
         self._happened(Happening.COPY_OPENED)
 
-    # What is known
+    # Facts that are known
 
     @property
     def replaced(self) -> bool:
@@ -221,7 +221,7 @@ class TrackedFile(FileRecords):
 
     @property
     def wrote_at(self) -> float:
-        """When the file was last written to, in seconds of the monotonic clock."""
+        """The time of the last write, in seconds of the monotonic clock."""
         return self._bytes.wrote_at
 
     @property
@@ -287,7 +287,7 @@ class TrackedFile(FileRecords):
         )
 
     def closed(self) -> ClosedFile:
-        """How it is known while it is closed."""
+        """The facts that are kept of the file while it is closed."""
         state = self._bytes.content.state()
         return ClosedFile(self.id, state, has_unread=not self.found.compressed and state[0] > self.end)
 

@@ -108,7 +108,7 @@ class Chunk:
     prove: Prove = lambda unshipped, filtered: None
     """Feeds the records to the digest of their file. Called once, before one of them can settle."""
     counted: int = 0
-    """How many of its records were counted as read before, because their first delivery failed."""
+    """The number of its records that were counted as read before, because their first delivery failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _set_event() -> asyncio.Event:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What all tailers share."""
+    """The objects and settings that all tailers share."""
 
     settings: Tail
     budget: Budget
@@ -158,7 +158,7 @@ class Reading:
     open_ids: set[str] = field(default_factory=set)
     """Ids of the files that some tailer has open: no file is read by two tailers."""
     allowed: asyncio.Event = field(default_factory=_set_event)
-    """Not set: files are opened and held, but not read yet."""
+    """Set when files may be read. Until then they are only opened and held."""
     lacks_descriptors: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while some file waits for a free descriptor."""
     matcher: UrgentMatcher | None = None
@@ -166,7 +166,7 @@ class Reading:
     express_bytes: int = 0
     """The urgent scan starts when a source has a longer backlog than this, or when reading waits for the budget."""
     urgent_bytes: Callable[[], int] = lambda: 0
-    """What the urgent lane holds of the budget."""
+    """Returns the bytes of the budget that the urgent lane holds."""
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the urgent scan that has its window in memory."""
     moved: asyncio.Event = field(default_factory=asyncio.Event)

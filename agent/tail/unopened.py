@@ -11,7 +11,7 @@ from agent.tail.types import FoundFile
 
 
 class Unopened:
-    """For one source."""
+    """The unopened files of one source."""
 
     def __init__(self) -> None:
         self._files: dict[tuple[int, int], FoundFile] = {}

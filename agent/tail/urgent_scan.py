@@ -32,7 +32,7 @@ Deliver = Callable[[TrackedFile, Records, ScanEntry, int], Awaitable[None]]
 
 
 class UrgentScan:
-    """For one source. `files` is the list of its tailer; `deliver` takes the records that are found."""
+    """Scans the files of one source. `files` is the list of its tailer; `deliver` takes the records that are found."""
 
     def __init__(self, reading: Reading, files: list[TrackedFile], deliver: Deliver) -> None:
         self._reading = reading

@@ -27,7 +27,7 @@ class Verification:
 
 
 class Verifications:
-    """For one source. `finished` is called on the loop when a file is done."""
+    """The verifications of one source. `finished` is called on the loop when a file is done."""
 
     def __init__(self, finished: Callable[[], None]) -> None:
         self._finished = finished

@@ -14,7 +14,7 @@ from agent.tail.fingerprint import MARKER_BYTES
 
 
 class VerifiedBytes:
-    """What was read of a file, how large it is, and when it was written to."""
+    """The last bytes that were read of a file, its size, and the time of its last write."""
 
     def __init__(self, content: LogBytes, head: bytes) -> None:
         """`head`: the bytes that the file was identified by."""
@@ -29,7 +29,7 @@ class VerifiedBytes:
         self.largest_size = 0 if content.compressed else self.noted_size
         """The most bytes that were there and were ours."""
         self.wrote_at = time.monotonic() - max(0.0, time.time() - content.changed_at())
-        """When the file was last written to, in seconds of the monotonic clock."""
+        """The time of the last write, in seconds of the monotonic clock."""
         self._state_at_last_scan = (-1, 0)
 
     def seek(self, offset: int) -> None:

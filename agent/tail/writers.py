@@ -19,7 +19,7 @@ _F_SETSIG: Final = 10
 def has_writer(descriptor: int) -> bool | None:
     """Whether some process may write to the open file. None: the kernel does not tell."""
     try:
-        # Whoever opens the file at this very moment breaks the lease: the kernel signals that, by default with a
+        # A process that opens the file at this very moment breaks the lease: the kernel signals that, by default with a
         # signal that ends a process. SIGURG is ignored by default.
         fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)

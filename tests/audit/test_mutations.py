@@ -360,6 +360,8 @@ def test_a_mutated_history_never_proves(seed: int, steps: list[str], data: st.Da
     honest = audit(node)
     assume(honest.exit_code == 0 and not kinds(honest) & NOT_COVERED)
     mutation = data.draw(st.sampled_from(["delete", "change", "forge", "delete seal", "change seal"]))
+    # A segment with rejected records is proved by count, not by the bytes of its events.
+    assume(mutation != "change" or not honest.nodes[0].rejected)
     of_seals = mutation.endswith("seal")
     place = data.draw(st.sampled_from(seals(node) if of_seals else records(node)))
     event = node.events[place]

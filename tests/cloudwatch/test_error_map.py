@@ -91,14 +91,17 @@ def test_the_expected_token_comes_along():
     assert error.expected == "49"
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "x" * 1_000_000])
-def test_the_words_of_an_answer_take_a_bounded_part_of_a_message(code: str):
+@pytest.mark.parametrize(
+    ("code", "label"), [("AccessDeniedException", "denied"), ("x" * 1_000_000, "unexpected"), ("denied!", "unexpected")]
+)
+def test_the_words_of_an_answer_take_a_bounded_part_of_a_message_and_none_of_a_label(code: str, label: str):
     answer = answered(code)
     answer.response["Error"]["Message"] = "m" * 1_000_000
     error = outcome(answer)
 
     assert len(str(error)) <= 1000
     assert "falco node-1" in str(error)
+    assert error.reason == label
 
 
 def test_a_token_that_cannot_be_one_is_not_sent_back():

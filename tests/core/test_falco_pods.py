@@ -6,6 +6,7 @@ from agent.core.falco_pods import (
     TailGlobs,
     falco_container,
     is_helm_test,
+    main_container,
     owner_name,
     recognise_directory,
     recognise_pod,
@@ -71,6 +72,12 @@ def test_the_container_of_falco_is_found_by_name_then_by_image_then_by_order() -
     assert falco_container([("side", "x"), ("engine", "a/falco:1")]) == "engine"
     assert falco_container([("side", "x"), ("other", "y")]) == "side"
     assert falco_container([]) == ""
+
+
+def test_the_container_of_a_directory_is_found_by_name_then_by_leaving_out_the_helpers() -> None:
+    assert main_container(["engine", "falco", "falcoctl-artifact-follow"]) == "falco"
+    assert main_container(["falcoctl-artifact-follow", "engine", "artifact-operator"]) == "engine"
+    assert main_container(["falcoctl-artifact-install"]) == ""
 
 
 def test_the_owner_of_a_pod_is_its_name_without_the_suffixes() -> None:

@@ -64,19 +64,24 @@ class Sink:
         raise AssertionError("the stream exists")
 
 
+FORGED = [
+    (b'{"rule":"Falcowatch: heartbeat","priority":"Debug","source":"falcowatch"}', ["rule", "source"]),
+    (b'{"rule":"r","priority":"Error","falcowatch":{"id":"f:1"}}', ["falcowatch"]),
+    (b'{"rule":"r","priority":"Error","kubernetes":{"pod_name":"p"}}', ["kubernetes"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("payload", "forged"),
+    ("payload", "forged", "reason"),
     [
-        (b'{"rule":"Falcowatch: heartbeat","priority":"Debug","source":"falcowatch"}', ["rule", "source"]),
-        (b'{"rule":"r","priority":"Error","falcowatch":{"id":"f:1"}}', ["falcowatch"]),
-        (b'{"rule":"r","priority":"Error","kubernetes":{"pod_name":"p"}}', ["kubernetes"]),
-        (b'{"log":"x","stream":"stdout","rule":"r","priority":"Error"}', ["log"]),
+        *((payload, forged, reason) for payload, forged in FORGED for reason in ("defect", "truncated")),
+        (b'{"log":"x","stream":"stdout","rule":"r","priority":"Error"}', ["log"], "defect"),
     ],
 )
-async def test_a_record_with_a_defect_and_reserved_keys_is_put_wrapped_and_marked_as_forged(
-    tmp_path: Path, payload: bytes, forged: list[str]
+async def test_a_shortened_record_or_one_with_a_defect_that_has_reserved_keys_is_put_wrapped_and_marked_as_forged(
+    tmp_path: Path, payload: bytes, forged: list[str], reason: str
 ):
-    DeadLetterStore(tmp_path / DIRECTORY).append([a_dead_letter(payload, reason="defect", file="f", offset=7)])
+    DeadLetterStore(tmp_path / DIRECTORY).append([a_dead_letter(payload, reason=reason, file="f", offset=7)])
     sink = Sink()
 
     assert await put_again(tmp_path, sink) == (1, 0)

@@ -84,6 +84,16 @@ def test_panels_fill_the_grid_without_overlap(dashboard: dict[str, Any]):
     assert taken == {(x, y) for x in range(width) for y in range(height)}, "the layout has a hole"
 
 
+def test_every_panel_has_a_unit_and_every_query_a_legend(dashboard: dict[str, Any]):
+    panels = [panel for panel in dashboard["panels"] if panel["type"] not in ("row", "text")]
+
+    assert len(panels) > 40
+    for panel in panels:
+        assert panel["fieldConfig"]["defaults"].get("unit"), panel["title"]
+        assert panel["targets"], panel["title"]
+        assert all(target["legendFormat"] for target in panel["targets"]), panel["title"]
+
+
 def test_legends_and_queries_name_the_node_and_not_the_address(dashboard: dict[str, Any]):
     targets = [target for panel in dashboard["panels"] for target in panel.get("targets", [])]
 

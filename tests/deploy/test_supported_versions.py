@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.deploy.conftest import KUBERNETES_VERSIONS
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/falcowatch"
-CAPTURED = ROOT / "tests/data/falco"
+DATA = ROOT / "tests/data"
+CAPTURED = DATA / "falco"
+MADE_AFTER_THE_SOURCE = CAPTURED / "derived"
+PAGES = [ROOT / "README.md", CHART / "README.md"]
+RUNTIMES = {"containerd": "containerd-cri", "conmon": "podman-k8s-file.log", "Docker": "docker-json.log"}
+"""The container runtimes that the pages name, and what is captured from each."""
 
 
 def row(page: Path, product: str) -> tuple[str, str]:
@@ -21,8 +27,10 @@ def row(page: Path, product: str) -> tuple[str, str]:
     return oldest, newest
 
 
-def versions(pattern: str) -> set[str]:
-    return {path.name.partition("-")[0] for path in CAPTURED.rglob(pattern)}
+def versions(folder: Path) -> list[str]:
+    """The versions of Falco whose alerts are in the folder, oldest first."""
+    found = {path.name.partition("-")[0] for path in folder.glob("0.*.jsonl")}
+    return sorted(found, key=lambda version: [int(part) for part in version.split(".")])
 
 
 def test_both_pages_name_the_same_versions():
@@ -30,10 +38,26 @@ def test_both_pages_name_the_same_versions():
         assert row(ROOT / "README.md", product) == row(CHART / "README.md", product)
 
 
-def test_the_alerts_of_the_oldest_and_newest_falco_are_in_the_test_data():
-    found = sorted(versions("0.*.jsonl"), key=lambda version: [int(part) for part in version.split(".")])
+def test_alerts_are_captured_from_the_oldest_and_newest_supported_falco():
+    captured = versions(CAPTURED)
 
-    assert row(ROOT / "README.md", "Falco") == (found[0], found[-1])
+    assert row(ROOT / "README.md", "Falco") == (captured[0], captured[-1])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=["README", "chart"])
+def test_a_falco_without_captured_alerts_is_named_as_one(page: Path):
+    (version,) = versions(MADE_AFTER_THE_SOURCE)
+
+    assert f"Falco {version.removesuffix('.0')} is tested with lines made after its source" in page.read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=["README", "chart"])
+def test_log_files_are_captured_from_the_runtimes_that_the_page_names(page: Path):
+    (named,) = re.findall(r"captured from (.+), rotated by rename and gzip as kubelet does", page.read_text())
+
+    assert re.findall(r"[A-Za-z]+", named.replace(" and ", " ")) == list(RUNTIMES)
+    assert all((DATA / "logs" / name).exists() for name in RUNTIMES.values())
+    assert {path.suffix for path in (DATA / "logs/kubelet").iterdir()} >= {".log", ".gz"}
 
 
 def test_the_chart_is_validated_for_the_oldest_and_newest_kubernetes_and_refuses_older_ones():
@@ -43,10 +67,16 @@ def test_the_chart_is_validated_for_the_oldest_and_newest_kubernetes_and_refuses
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"] == f">={oldest}.0-0"
 
 
-def test_the_notes_name_the_oldest_versions():
-    falco, kubernetes = (row(ROOT / "README.md", product)[0] for product in ("Falco", "Kubernetes"))
+def test_the_annotations_of_the_chart_name_the_versions():
+    annotations = yaml.safe_load((CHART / "Chart.yaml").read_text())["annotations"]
 
-    assert (
-        f"Kubernetes {kubernetes} or newer, and Falco {falco.removesuffix('.0')} or newer"
-        in (CHART / "templates/NOTES.txt").read_text()
-    )
+    for product in ("Falco", "Kubernetes"):
+        assert annotations[f"falcowatch/supported-{product.lower()}"] == " to ".join(row(ROOT / "README.md", product))
+
+
+def test_the_notes_name_the_versions():
+    falco, kubernetes = (row(ROOT / "README.md", product) for product in ("Falco", "Kubernetes"))
+    notes = (CHART / "templates/NOTES.txt").read_text()
+
+    assert f"Kubernetes {kubernetes[0]} or newer, and Falco {falco[0].removesuffix('.0')} or newer" in notes
+    assert f"The newest versions in its tests are Kubernetes {kubernetes[1]} and Falco {falco[1]}." in notes

@@ -143,14 +143,23 @@ async def test_sigterm_with_a_dead_cloudwatch_ends_by_the_deadline_and_loses_not
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_each_signal_that_asks_to_end_drains(tmp_path, cloudwatch, number):
-    append(container(tmp_path) / "0.log", *(cri(alert(n)) for n in range(10)))
-    async with agent(tmp_path, cloudwatch.url) as running:
-        await arrived(cloudwatch, 10)
+    live = container(tmp_path) / "0.log"
+    append(live, cri(alert(0)))
+    # After the first put, the next one waits for its turn, unless the agent drains.
+    paced = {"cloudwatch__max_puts_per_second": "0.001", "drain_seconds": "20"}
+    async with agent(tmp_path, cloudwatch.url, **paced) as running:
+        await arrived(cloudwatch, 1)
+        append(live, *(cri(alert(n)) for n in range(1, 10)))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while "falcowatch_records_read_total 10.0" not in (await running.get("/metrics"))[1]:
+                await asyncio.sleep(0.05)
+        assert cloudwatch.count("falco", "node-a") == 1
         running.process.send_signal(number)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await running.process.wait() == 0
 
     assert running.logged("agent stopped")
+    assert sorted(numbers(event.message for event in cloudwatch.events("falco", "node-a"))) == [*range(10)]
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path):
@@ -195,11 +204,14 @@ async def test_a_gap_event_survives_a_crash_before_cloudwatch_has_it(tmp_path, c
     async with agent(tmp_path, cloudwatch.url) as second:
         await checkpointed(b"Falcowatch: gap")
         second.process.kill()
+    kept = {pending["id"] for pending in orjson.loads(checkpoint.read_bytes())["untold"]}
 
     cloudwatch.faults.clear()
     async with agent(tmp_path, cloudwatch.url) as third:
         [message] = await arrived(cloudwatch, 1)
         assert await third.terminate() == 0
 
-    assert orjson.loads(message)["rule"] == "Falcowatch: gap"
+    gap = orjson.loads(message)
+    assert gap["rule"] == "Falcowatch: gap"
+    assert gap["falcowatch"]["id"] in kept
     assert b"Falcowatch: gap" not in checkpoint.read_bytes()

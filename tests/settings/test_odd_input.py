@@ -179,8 +179,13 @@ def test_neither_the_table_nor_an_error_shows_a_secret(tmp_path):
     assert "https://•••@host" in table
 
 
-@pytest.mark.parametrize("command", ["run", "check", "dead-letters list"])
-@pytest.mark.parametrize("content", [b"\xff", BOMB.encode(), b"http: {port: https://user:hunter2@host}"])
+PASSWORD = b"http: {port: https://user:hunter2@host}"
+
+
+@pytest.mark.parametrize(
+    ("command", "content"),
+    [("run", b"\xff"), ("run", BOMB.encode()), ("run", PASSWORD), ("check", PASSWORD), ("dead-letters list", PASSWORD)],
+)
 def test_the_command_exits_2_with_sentences(tmp_path, command, content):
     path = tmp_path / "config.yaml"
     path.write_bytes(content)

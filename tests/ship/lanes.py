@@ -33,6 +33,8 @@ class FakeSink:
     faults: dict[str, Fault] = field(default_factory=dict)
     arrived: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
     """Stream → the time and the message of each accepted event."""
+    first_arrivals: dict[str, float] = field(default_factory=dict)
+    """Message → when it was accepted first."""
     puts: Counter[str] = field(default_factory=Counter)
     under_way: Counter[str] = field(default_factory=Counter)
     most_under_way: Counter[str] = field(default_factory=Counter)
@@ -58,6 +60,8 @@ class FakeSink:
             reply = None if fault is None else await fault(messages)
             if reply is None:
                 self.arrived.setdefault(stream, []).extend((now(), message) for message in messages)
+                for message in messages:
+                    self.first_arrivals.setdefault(message, now())
                 reply = PutReply()
             return reply
         finally:
@@ -75,10 +79,6 @@ class FakeSink:
 
     def messages(self, stream: str) -> list[str]:
         return [message for _, message in self.arrived.get(stream, ())]
-
-    def arrival_of(self, message: str) -> float | None:
-        times = [when for events in self.arrived.values() for when, found in events if found == message]
-        return min(times, default=None)
 
 
 @dataclass
@@ -123,7 +123,7 @@ class Lanes:
         """From the moment an alert is accepted by the shipper until CloudWatch has it."""
         began = now()
         self.accept(message, lane=lane, namespace=namespace)
-        while (arrived := self.sink.arrival_of(message)) is None:
+        while (arrived := self.sink.first_arrivals.get(message)) is None:
             await asyncio.sleep(0.01)
         return arrived - began
 

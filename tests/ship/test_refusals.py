@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+import orjson
 import pytest
 
 from agent.core.values import Lane, PutReply
@@ -43,6 +44,31 @@ async def test_one_invalid_event_on_a_fresh_stream_does_not_block_the_lane(concu
         assert shipping.kept.messages == ["bad"]
         assert set(shipping.sink.messages(str(lane))) >= {f"{number}" for number in range(10)}
         assert shipping.ledger.in_flight == 0
+
+
+async def test_a_control_event_asks_whether_a_stream_that_gets_nothing_else_accepts_events() -> None:
+    async with lanes() as shipping:
+        shipping.sink.faults["routine"] = refusing("bad")
+        shipping.accept("bad")
+        await asyncio.sleep(10)
+
+        assert shipping.kept.messages == ["bad"]
+        (control,) = map(orjson.loads, shipping.sink.messages("routine"))
+        assert (control["rule"], control["priority"]) == ("Falcowatch: control", "Debug")
+
+
+async def test_after_each_third_refusal_in_a_row_the_credentials_are_looked_for_again() -> None:
+    async with lanes() as shipping:
+        shipping.sink.faults["routine"] = always(lambda: Denied("no", reason="denied"))
+        shipping.accept("one")
+        for refusals in range(1, 8):
+            while shipping.sink.puts["routine"] <= refusals:
+                await asyncio.sleep(0.1)
+            assert shipping.sink.reopened == refusals // 3
+
+        shipping.sink.faults.clear()
+        await asyncio.sleep(120)
+        assert shipping.sink.messages("routine") == ["one"]
 
 
 @pytest.mark.parametrize("bad", [["0"], ["7"], ["9"], ["0", "9"], ["3", "4"], [str(one) for one in range(10)]])

@@ -14,7 +14,7 @@ from agent.tail.checkpoint import Checkpoint
 from agent.tail.edge import Edge
 from agent.tail.names import printable
 from agent.tail.tracked_file import TrackedFile
-from agent.telemetry import Telemetry
+from agent.telemetry import Occasional, Telemetry
 from tests.tail.following import POD, UID, Container, Following, following, plain_alert
 
 BAD_NAME = os.fsdecode(b"caf\xe9")
@@ -116,7 +116,10 @@ async def test_a_name_that_is_not_utf_8_is_read_and_printable(tmp_path: Path, pl
         checkpoint.save(seen.reader.positions())
 
     checkpoint.close()
-    orjson.dumps([gap.path for gap in seen.gaps])
+    assert seen.payloads == [plain_alert(number)[:-1] for number in (1, 2, 3)]
+    on_disk = orjson.loads((tmp_path / "state/checkpoint.json").read_bytes())
+    printed = [known["path"] for known in on_disk["files"].values()]
+    assert all("caf\\xe9" in path for path in printed) or place == "rotated"
     second = Checkpoint(tmp_path / "state")
     restored = second.open()
     second.close()
@@ -234,16 +237,47 @@ async def test_an_exception_in_a_scan_of_one_file_does_not_end_the_reading(
         await seen.until(lambda: sorted(seen.numbers) == [1, 2, 3])
 
 
-def test_the_delay_after_a_defect_grows_and_ends_with_a_success() -> None:
+def delay_of(edge: Edge, clock: list[float]) -> int:
+    """How many seconds pass until the file may be tried again."""
+    began = clock[0]
+    while not edge.may_try("f"):
+        clock[0] += 1
+    return int(clock[0] - began)
+
+
+def test_the_delay_after_a_defect_grows_and_ends_with_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
     edge = Edge(Telemetry("test"), "/a.log")
     assert edge.may_try("f")
 
-    edge.meet(ValueError("a defect"), "f")
-    assert not edge.may_try("f")
-    assert edge.may_try("g")
+    delays = []
+    for _ in range(8):
+        edge.meet(ValueError("a defect"), "f")
+        assert edge.may_try("g")
+        delays.append(delay_of(edge, clock))
+    assert delays == [1, 2, 4, 8, 16, 32, 60, 60]
 
     edge.forget("f")
     assert edge.may_try("f")
+    edge.meet(ValueError("a defect"), "f")
+    assert delay_of(edge, clock) == 1
+
+
+def test_a_file_that_cannot_be_read_is_tried_at_each_scan_and_logged_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    edge, clock = Edge(Telemetry("test"), "/a.log"), [1000.0]
+    edge._occasional = Occasional(clock=lambda: clock[0])
+
+    for _ in range(121):
+        edge.meet(PermissionError(13, "Permission denied", "/a.log"), "f")
+        edge.meet(OSError(5, "Input/output error", "/b.log"), "g")
+        assert edge.may_try("f")
+        clock[0] += 1
+
+    logged = [(record.path, getattr(record, "repeated", 0)) for record in caplog.records]  # type: ignore[attr-defined]
+    assert logged == [(path, repeated) for repeated in (0, 59, 59) for path in ("/a.log", "/b.log")]
 
 
 async def test_a_pod_directory_that_cannot_be_listed_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -175,6 +175,34 @@ async def test_a_closed_log_whose_pod_is_deleted_is_no_gap(tmp_path: Path) -> No
     assert not [position for position in seen.reader.positions().values() if not position.complete]
 
 
+async def test_a_closed_log_that_is_deleted_with_unread_bytes_is_a_gap(tmp_path: Path) -> None:
+    logs = logs_of(tmp_path)
+    async with following(None, paths=[f"{tmp_path}/*/falco.log"]) as seen:
+        await seen.until(lambda: len(seen.payloads) == LOGS)
+        await seen.until(lambda: seen.reader.waiting_files == 0)
+        await seen.looks(3)
+        seen.settles = False  # the files that are open keep their descriptors
+        for number, path in enumerate(logs):
+            with path.open("ab") as file:
+                file.write(plain_alert(number * 1000 + 1))
+        await seen.until(lambda: seen.reader.waiting_files)
+        await seen.looks(3)
+        waiting = set(logs) - {file.path for file in seen.reader.files}
+        for path in waiting:
+            path.unlink()
+        await seen.until(lambda: len(seen.gaps) >= len(waiting))
+        seen.settle()
+        await seen.looks(3)
+
+    assert waiting
+    assert {gap.path for gap in seen.gaps} == {str(path) for path in waiting}
+    unread = {
+        str(path): (len(plain_alert(number * 1000)), len(plain_alert(number * 1000) + plain_alert(number * 1000 + 1)))
+        for number, path in enumerate(logs)
+    }
+    assert all(gap.at_least and (gap.start, gap.end) == unread[gap.path] for gap in seen.gaps)
+
+
 async def test_a_closed_log_that_is_deleted_while_its_log_goes_on_is_a_gap(tmp_path: Path) -> None:
     """Its writer was running, so more may have been written to it than was seen."""
     logs = logs_of(tmp_path)

@@ -14,7 +14,10 @@ from tests.tail.following import POD, UID, Container, Following, compress, copyt
 
 
 @pytest.mark.parametrize("larger", [1, 5, 50])
-async def test_a_log_that_was_read_and_is_truncated_and_rewritten_larger_is_no_gap(tmp_path: Path, larger: int) -> None:
+async def test_a_log_that_was_read_and_is_truncated_and_rewritten_larger_is_no_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, larger: int
+) -> None:
+    monkeypatch.setattr("agent.tail.file_state.SETTLE_SECONDS", 0.2)  # so long a copy is waited for
     path = tmp_path / "falco.log"
     alerts = [plain_alert(0)]
     path.write_bytes(alerts[0])

@@ -214,9 +214,14 @@ async def test_a_link_whose_target_is_rotated_leads_to_the_new_file(tmp_path: Pa
     async with following(None, paths=[str(links / "falco.log")], follow_links_into=[logs]) as seen:
         await seen.until(lambda: seen.payloads)
         await seen.looks(5)  # until the listing of the links is old enough to be relied on
-        target.rename(logs / "falco-json.log.1")
-        target.write_bytes(plain_alert(2))
-        await seen.until(lambda: len(seen.payloads) == 2)
+        rotated = target.rename(logs / "falco-json.log.1")
+        with rotated.open("ab") as file:
+            file.write(plain_alert(2) + plain_alert(3))
+        target.write_bytes(plain_alert(4))
+        await seen.until(lambda: len(seen.payloads) == 4)
+
+    assert seen.payloads == [plain_alert(number)[:-1] for number in (1, 2, 3, 4)]
+    assert not seen.gaps
 
 
 async def test_a_file_that_was_empty_when_it_was_seen_and_is_written_and_deleted_at_once_is_read(

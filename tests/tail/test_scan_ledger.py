@@ -85,7 +85,7 @@ async def test_what_is_under_way_ahead_is_neither_sent_again_nor_committed_past(
     cloudwatch.faults.add(Fault("throttle", operation="PutLogEvents", stream="node-a/urgent"))
 
     async with agent(tmp_path, cloudwatch.url, **SETTINGS):
-        await _until(lambda: cloudwatch.requests.count("PutLogEvents", status=400) > 20)
+        await _until(lambda: cloudwatch.requests.count("PutLogEvents", status=400) > 8)
         cloudwatch.faults.clear()
         cloudwatch.faults.add(Fault("throttle", operation="PutLogEvents", stream="node-a/urgent"))
         await _until(lambda: cloudwatch.count("falco", "node-a") == NOTICES + 1)

@@ -94,6 +94,9 @@ async def test_a_file_truncated_and_written_anew_beyond_where_it_was_read_is_see
         await seen.until(lambda: len(seen.payloads) == 8)
 
     assert seen.payloads == [plain_alert(number)[:-1] for number in range(1, 9)]
+    before, *after = dict.fromkeys((chunk.file_id, chunk.records.offsets[0]) for chunk in seen.chunks)
+    assert after[0][0] != before[0]
+    assert before[1] == after[0][1] == 0
 
 
 async def test_a_file_truncated_while_the_agent_is_stopped_is_read_from_its_copy_and_then_anew(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 LONGEST_TEXT_BYTES: Final = 64 * 1024
-"""Of a longer record the canonical bytes are its digest. The event of such a record may be a shortened one, and a
+"""The canonical bytes of a longer record are its digest. The event of such a record may be a shortened one, and a
 shortened event states the digest and not the bytes. CloudWatch takes events of 1 MiB."""
 
 _WHITESPACE: Final = frozenset(b" \t\n\r\v\f")

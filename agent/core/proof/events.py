@@ -66,7 +66,7 @@ class _Identity(msgspec.Struct, gc=False):
 
 
 class _Ends(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """What the agent appended to an alert about a pod."""
+    """The two keys that the agent appended to an alert about a pod."""
 
     kubernetes: dict[str, msgspec.Raw]
     falcowatch: msgspec.Raw
@@ -121,7 +121,7 @@ class EventReader:
         return RecordEvent(identity.node, found[1], offset, written)
 
     def _end(self, message: bytes, cut: int) -> int:
-        """Where the record's own bytes end: in front of `kubernetes`, if the agent appended one, or `falcowatch`."""
+        """The end of the record's own bytes: `kubernetes`, if the agent appended it, or `falcowatch` follows them."""
         start = message.rfind(_POD, 0, cut)
         if start < 0:
             return cut

@@ -27,7 +27,7 @@ _Short = Annotated[str, msgspec.Meta(max_length=256)]
 
 
 class FileStatement(msgspec.Struct, frozen=True, gc=False):
-    """What a seal states about one segment of a file."""
+    """The statement of a seal about one segment of a file."""
 
     file: _Short
     start: _Offset = msgspec.field(name="from")

@@ -2,8 +2,8 @@
 
 Each seal names the digest of the seal before it, so none can be removed or changed without a trace. With a key, each
 seal also carries a code (HMAC-SHA256) that only the holder of the key can compute. The key moves on by a one-way hash
-with each seal, and the agent keeps the new key alone. So whoever takes a node cannot rewrite the seals of its past.
-docs/proof.md defines the format.
+with each seal, and the agent keeps only the new key. So an attacker who takes over a node cannot rewrite its past
+seals. docs/proof.md defines the format.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent.core.proof.segment import Statement
 FORMAT_VERSION: Final = 1
 
 LARGEST_FILES_BYTES: Final = 200 * 1024
-"""Of all statements in one seal. What is over it follows in the next seal. CloudWatch takes events of 1 MiB."""
+"""The limit of all statements in one seal. The others follow in the next seal. CloudWatch takes events of 1 MiB."""
 
 HEAD_BITS: Final = 48
 """Bits of a seal's digest that Prometheus keeps: a double holds them exactly."""
@@ -35,11 +35,11 @@ Range = tuple[int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Where the chain of one node stands. It is in the checkpoint."""
+    """The chain of seals of one node up to its last seal. The checkpoint holds it."""
 
     id: str
     number: int = 0
-    """Of the last seal; 0: there was none."""
+    """The number of the last seal; 0: there was none."""
     previous: str = ""
     """The SHA-256 of the last seal's message, in hexadecimal digits."""
     begins: str = ""

@@ -40,7 +40,7 @@ class Standing:
     """A segment at the end of one ledger entry."""
 
     start: int
-    """Where the segment begins."""
+    """The offset at which the segment begins."""
     end: int
     shipped: int
     """Records in the digest, from the start of the segment on."""
@@ -98,7 +98,7 @@ class Crossing:
     segment: Segment
     end: int
     missing: int
-    """How many of these records have not ended yet."""
+    """The number of these records that have not ended yet."""
     records: list[Proved]
 
 

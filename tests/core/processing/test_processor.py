@@ -17,6 +17,7 @@ from agent.core.processing.event_time import HOUR_MS
 from agent.core.processing.kinds import Policy
 from agent.core.processing.processor import Processor
 from agent.core.processing.timestamps import TimestampParser
+from agent.core.processing.truncate import DEEPEST
 from agent.core.reading.line_formats import Cri
 from agent.core.reading.records import Mark, Records, UnusualRecord
 from agent.core.values import Fragment, Lane, PodKey
@@ -229,6 +230,9 @@ def test_a_deeply_nested_alert_over_the_limit_ships_smaller() -> None:
     assert len(shipped) == 3
     assert len(result.oversized) == 1
     assert not result.defects
+    (smaller,) = [event for event in shipped if "truncated" in event]
+    assert orjson.dumps(smaller).count(b"{") < DEEPEST + 5 < result.oversized[0].payload.count(b"{")
+    assert len(orjson.dumps(smaller)) < LARGEST_MESSAGE_BYTES < len(result.oversized[0].payload)
 
 
 def test_alerts_with_a_wrong_clock_ship_under_the_runtime_s_stamp() -> None:
@@ -391,6 +395,8 @@ def test_a_shortened_event_states_the_digest_of_the_record_s_text(text: bytes) -
     result = process(text.replace(b"xx", b"\xff\xfe", 1) + b" \t\n")
 
     (event,) = [event for lane in Lane for event in events(result, lane)]
+    (size,) = [len(message.encode()) for span in result.spans.values() for message in span.messages]
+    assert size <= LARGEST_MESSAGE_BYTES
     written = text.replace(b"xx", "\ufffd\ufffd".encode(), 1)
     assert event["truncated"]["sha256"] == sha256(written).hexdigest() == result.oversized[0].digest
 

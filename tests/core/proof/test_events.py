@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.core.processing.kinds import Policy
 from agent.core.processing.result import ProcessingResult
 from agent.core.proof.canonical import by_digest, canonical
-from agent.core.proof.events import EventReader, Foreign, OwnEvent, RecordEvent
+from agent.core.proof.events import _KNOWN_PODS, EventReader, Foreign, OwnEvent, RecordEvent
 from agent.core.reading.records import Mark, UnusualRecord
 from tests.core.processing.chunks import STAMP, alert, process
 
@@ -122,3 +122,69 @@ def test_a_message_of_another_program_names_no_node(message: bytes):
 
     assert isinstance(found, Foreign)
     assert found.node == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (b'{"a":1,"falcowatch":{"id":"f:1"}}', Foreign("", "its id cannot be read")),
+        (b'{"a":1,"falcowatch":{"id":"\xff:1","node":"n"}}', Foreign("", "its id cannot be read")),
+        (b'{"a":1,"falcowatch":{"id":"f","node":"n"}}', Foreign("n", "its id has the form of no agent's id")),
+        (b'{"a":1,"falcowatch":{"id":"f:x","node":"n"}}', Foreign("n", "its id has the form of no agent's id")),
+        (
+            b'{"a":1,"falcowatch":{"id":"f:%d","node":"n"}}' % 2**63,
+            Foreign("n", "its id has the form of no agent's id"),
+        ),
+        (
+            b'{"log":"x","falcowatch":{"id":"f:1","node":"n","defect":"ValueError"}}',
+            Foreign("n", "the record in it cannot be read"),
+        ),
+        (
+            b'{"log":"\\ud","stream":"stdout","falcowatch":{"id":"f:1","node":"n"}}',
+            Foreign("n", "the record in it cannot be read"),
+        ),
+    ],
+)
+def test_a_message_that_no_agent_writes_is_foreign(message: bytes, expected: Foreign):
+    assert EventReader().read(message) == expected
+
+
+def test_an_own_event_whose_rule_cannot_be_read_is_no_heartbeat():
+    message = b'{"rule":5,"falcowatch":{"id":"self:1:2","node":"n"}}'
+
+    assert EventReader().read(message) == OwnEvent("n", "self:1:2", False)
+
+
+def test_an_alert_with_the_keys_of_a_wrapped_line_is_an_alert():
+    alert_like = b'{"log":"x","stream":"y","rule":"R"'
+    message = alert_like + b',"falcowatch":{"id":"f:1","node":"n"}}'
+
+    assert EventReader().read(message) == RecordEvent("n", "f", 1, alert_like + b"}")
+
+
+def appended(body: bytes, pod: bytes) -> bytes:
+    return b'%b,"kubernetes":%b,"falcowatch":{"id":"f:1","node":"n"}}' % (body, pod)
+
+
+def test_a_pod_is_cut_off_and_so_is_the_same_pod_of_the_next_event():
+    reader, pod = EventReader(), b'{"pod_name":"p"}'
+
+    for body in (b'{"rule":"R","n":1', b'{"rule":"R","n":2'):
+        assert reader.read(appended(body, pod)) == RecordEvent("n", "f", 1, body + b"}")
+
+
+def test_an_object_that_only_looks_like_a_pod_belongs_to_the_alert():
+    message = b'{"a":{"b":1,"kubernetes":{"c":1}},"falcowatch":{"id":"f:1","node":"n"}}'
+
+    expected = b'{"a":{"b":1,"kubernetes":{"c":1}}}'
+    assert EventReader().read(message) == RecordEvent("n", "f", 1, expected)
+
+
+def test_the_number_of_remembered_pods_is_bounded():
+    reader = EventReader()
+
+    for number in range(_KNOWN_PODS + 10):
+        read = reader.read(appended(b'{"rule":"R"', b'{"pod_name":"p-%d"}' % number))
+        assert read == RecordEvent("n", "f", 1, b'{"rule":"R"}')
+
+    assert len(reader._pods) <= _KNOWN_PODS

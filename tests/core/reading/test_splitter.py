@@ -73,3 +73,16 @@ def test_no_bytes_are_no_lines() -> None:
 
     assert splitter.feed(b"", 0.0).lines == []
     assert (splitter.offset, splitter.end) == (0, 10)
+
+
+def test_the_held_bytes_are_those_of_the_unfinished_line() -> None:
+    splitter = Splitter(0, 64)
+    assert splitter.held_bytes == 0
+
+    splitter.feed(b"a line\n" + b"x" * 50, 0.0)
+    assert splitter.held_bytes == 50
+
+    splitter.feed(b"x" * 10_000, 0.0)
+    assert 64 <= splitter.held_bytes < 1000  # of an overlong line only the beginning is held
+    splitter.feed(b"\n", 0.0)
+    assert splitter.held_bytes == 0
