@@ -235,7 +235,7 @@ def _footprint_verdict(found: Found) -> Iterator[Judgement]:
     rest, put = (next(row for row in found["rows"] if row["stage"] == stage) for stage in ("at rest", "the first put"))
     yield _judged("resident at rest", rest["resident_mb"], MAX_AT_REST_MB, "MB")
     yield Judgement(
-        f"{rest['without_a_file_mb']:.3g} MB of it are memory of the process itself; the rest are pages of libraries in "
+        f"{rest['without_a_file_mb']:.3g} MB of it are the process's own; the rest are pages of libraries in "
         f"the page cache. After the start the agent returns what only the start needed: "
         f"{put['resident_mb'] - rest['resident_mb']:.3g} MB."
     )
