@@ -49,7 +49,7 @@ def main() -> None:
     rounds = chosen.rounds or (1 if chosen.quick else 3)
     shippers = [OURS, *VARIANTS, *chosen_peers(chosen, parser)]
 
-    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)):
+    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory), quick=chosen.quick):
         place = Path(directory)
         (place / PODS_FILE).write_bytes(pod_list())
         write_metadata(place / META)

@@ -59,7 +59,11 @@ print(json.dumps(rows))
 
 def main() -> None:
     chosen = arguments("Memory and CPU time by stage of the start").parse_args()
-    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)), api_server(Path(directory)):
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        as_in_the_image(Path(directory), quick=chosen.quick),
+        api_server(Path(directory)),
+    ):
         place = Path(directory)
         write_log(log_path(place / "pods"), 1)
         imports = _imports()

@@ -77,7 +77,7 @@ def main() -> None:
         Case("Critical in a flood", _flooding(flood, seconds), "Critical", waiting, FLOOD_PUTS_PER_SECOND),
     )
 
-    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)):
+    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory), quick=chosen.quick):
         (Path(directory) / "pods.json").write_bytes(pod_list())
         with _started(Path(directory) / "compiles", cases[0], 0.0):
             pass

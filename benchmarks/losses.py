@@ -90,7 +90,7 @@ def main() -> None:
     for each in peers:
         if not each.tails:
             print(f"{each.name}: does not follow a file that grows, so its losses are not measured")
-    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)):
+    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory), quick=chosen.quick):
         place = Path(directory)
         (place / PODS_FILE).write_bytes(pod_list())
         write_metadata(place / META)

@@ -57,7 +57,11 @@ def main() -> None:
     patience = 0.5 if chosen.quick else 15.0
     kinds = ("none",) if chosen.quick else tuple(IDLE_GOAL_MB)
 
-    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)), api_server(Path(directory)):
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        as_in_the_image(Path(directory), quick=chosen.quick),
+        api_server(Path(directory)),
+    ):
         place = Path(directory)
         (place / "pods.json").write_bytes(pod_list())
         _idle(place / "first", "api", 0.0)  # compiles the bytecode

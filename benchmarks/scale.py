@@ -53,7 +53,7 @@ def main() -> None:
     pods = (1, 20) if chosen.quick else (1, 100, 1_000, 5_000)
     in_files, beside_pods = min(most, 1_000_000), min(most, 200_000)
 
-    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)):
+    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory), quick=chosen.quick):
         place = Path(directory)
         (place / "pods.json").write_bytes(pod_list())
         with _warm_agent(place, "compiles"):

@@ -42,7 +42,11 @@ def main() -> None:
     rounds = chosen.rounds or (1 if chosen.quick else 15)
     kinds = KINDS[1:2] if chosen.quick else KINDS
 
-    with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory)), api_server(Path(directory)):
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        as_in_the_image(Path(directory), quick=chosen.quick),
+        api_server(Path(directory)),
+    ):
         place = Path(directory)
         (place / "pods.json").write_bytes(pod_list())
         write_log(log_path(place / "pods"), 1)
