@@ -21,6 +21,8 @@ MAX_OF_THE_BASELINE: Final = 1.4
 MIN_TIMES_A_PEER: Final = 3.0
 MAX_PEAK_MB: Final = 120.0
 MAX_AT_REST_MB: Final = 40.0
+MAX_AUDIT_SECONDS: Final = 60.0
+MAX_AUDIT_MIB: Final = 200.0
 VARIANTS: Final[Mapping[str, str]] = {
     "falcowatch-plain": "cloudwatch.compression=none",
     "falcowatch-gzip": "cloudwatch.compression=gzip",
@@ -241,6 +243,12 @@ def _footprint_verdict(found: Found) -> Iterator[Judgement]:
     )
 
 
+def _audit_verdict(found: Found) -> Iterator[Judgement]:
+    [row] = found["rows"]
+    yield _judged("duration", row["seconds"], MAX_AUDIT_SECONDS, "s")
+    yield _judged("peak memory", row["peak MiB"], MAX_AUDIT_MIB, "MiB")
+
+
 def _no_goal(_: Found) -> Iterator[Judgement]:
     yield Judgement("There is no numeric goal; the tables are the result.")
 
@@ -299,6 +307,13 @@ REPORTS: Final = (
         "The time from the start of the process to its first put, with an alert in the log.",
         "under 0.6 s.",
         _own_verdict, _rows, _start_plots,
+    ),
+    Report(
+        "audit", "How long does an audit take?",
+        "`falcowatch audit` reads a million events of four nodes from gzip files, as an export writes them, and proves "
+        "each of them.",
+        "at most 60 s and 200 MiB.",
+        _audit_verdict, _rows, _no_plots,
     ),
     Report(
         "fleet", "How many nodes can share an account's quota?",

@@ -58,7 +58,7 @@ def test_whole_distributions_are_plotted_where_the_results_have_them():
 def test_the_page_marks_benchmarks_without_results():
     rendered = render({})
 
-    assert "".join(rendered.pages.values()).count("Not measured yet.") == 8
+    assert "".join(rendered.pages.values()).count("Not measured yet.") == 9
     assert not rendered.plots
 
 
