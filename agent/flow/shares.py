@@ -58,13 +58,9 @@ class StreamLoad(Struct, frozen=True):
     last_accepted_at: float
     """When CloudWatch last accepted an event; minus infinity: never."""
 
-    @property
-    def is_idle(self) -> bool:
-        return self.oldest_read_at is None
-
     def accepts(self, now: float) -> bool:
         """CloudWatch has accepted events of this stream lately, or it has nothing to send."""
-        return self.is_idle or now - self._moved_at < SILENT_SECONDS
+        return self.oldest_read_at is None or now - self._moved_at < SILENT_SECONDS
 
     def has_accepted_since(self, other: StreamLoad) -> bool:
         """CloudWatch has accepted events of this stream since the other one last moved."""
@@ -78,12 +74,12 @@ class StreamLoad(Struct, frozen=True):
 def bytes_to_spill(stream: StreamLoad, others: Sequence[StreamLoad], limit_bytes: int, now: float) -> int:
     """How many bytes of this stream must leave memory, so that reading can go on for the others.
 
-    In an outage of CloudWatch no stream accepts anything, and the records stay in the log files.
+    In an outage of CloudWatch no stream accepts anything, and the records stay in the log files. So another stream must
+    have accepted something since this one last moved; if nothing else does, the heartbeats show it.
     """
     if stream.held_bytes < limit_bytes // SPILL_SHARE or stream.accepts(now):
         return 0
-    goes_on = any(other.accepts(now) and other.has_accepted_since(stream) for other in others)
-    if not goes_on and not all(other.is_idle for other in others):
+    if not any(other.accepts(now) and other.has_accepted_since(stream) for other in others):
         return 0
     return stream.held_bytes - limit_bytes // KEPT_SHARE
 

@@ -58,7 +58,7 @@ stories = st.lists(st.sampled_from(STEPS), max_size=40)
 
 
 @given(seed=st.integers(0, 2**32), steps=stories)
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 def test_an_honest_history_that_has_ended_proves(seed: int, steps: list[str]):
     node = Node(seed=seed)
     play(node, ["write", *steps, "write", "read"])

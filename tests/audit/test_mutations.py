@@ -352,7 +352,7 @@ def test_a_whole_segment_that_was_deleted_is_found_within_a_chosen_time_when_sea
 
 
 @given(seed=st.integers(0, 2**32), steps=stories, data=st.data())
-@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 def test_a_mutated_history_never_proves(seed: int, steps: list[str], data: st.DataObject):
     node = Node(seed=seed, secret=SECRET)
     play(node, ["write", "read", *steps, "write", "read", "seal"])
@@ -401,7 +401,7 @@ def is_open(mutation: str, result: AuditResult) -> bool:
 
 
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_one_changed_bit_anywhere_in_an_alert_is_found(at: int, bit: int):
     node = Node(secret=SECRET)
     node._write_one(lambda _, mark: (alert(mark), alert(mark), alert(mark)[:-1] + POD, b""))

@@ -37,17 +37,19 @@ def test_the_urgent_scan_leaves_three_quarters_of_the_budget_to_reading(urgent: 
 
 NEVER = float("-inf")
 STUCK = StreamLoad(5 * MIB, oldest_read_at=100.0, last_accepted_at=NEVER)
-IDLE = StreamLoad(0, None, 50.0)
+IDLE = StreamLoad(0, None, last_accepted_at=103.0)
+IDLE_SINCE_LONG = StreamLoad(0, None, last_accepted_at=50.0)
 
 
 @pytest.mark.parametrize(
     ("stream", "others", "now", "spill_mib"),
     [
         (STUCK, [StreamLoad(MIB, 109.5, 109.0)], 110.0, 3),  # another stream goes on
-        (STUCK, [IDLE], 110.0, 3),  # no other stream has anything to send
-        (STUCK, [], 110.0, 3),
+        (STUCK, [IDLE], 110.0, 3),  # the other one has nothing to send, and has accepted a heartbeat meanwhile
+        (STUCK, [IDLE_SINCE_LONG], 110.0, 0),  # perhaps an outage: nothing was sent to another stream
+        (STUCK, [], 110.0, 0),
         (STUCK, [StreamLoad(MIB, 105.0, 99.0)], 110.0, 0),  # an outage: no stream accepts
-        (STUCK, [StreamLoad(MIB, 105.0, 99.0), IDLE], 110.0, 0),
+        (STUCK, [StreamLoad(MIB, 105.0, 99.0), IDLE_SINCE_LONG], 110.0, 0),
         (STUCK, [StreamLoad(MIB, 105.0, 106.0)], 110.0, 0),  # the other one has stopped, too
         (STUCK, [StreamLoad(MIB, 105.0, 99.0), StreamLoad(MIB, 109.9, 109.0)], 110.0, 3),  # two of three are stuck
         (STUCK, [IDLE], 101.0, 0),  # not for long enough

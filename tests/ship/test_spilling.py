@@ -72,15 +72,30 @@ async def test_in_an_outage_of_cloudwatch_the_alerts_stay_in_the_log_files(tmp_p
 
 
 @pytest.mark.looptime
+async def test_in_an_outage_with_alerts_of_one_stream_only_nothing_moves_to_disk(tmp_path: Path) -> None:
+    disk = SpillFile(tmp_path, 64 * MIB)
+    async with lanes(budget_bytes=BUDGET_BYTES, spill=disk) as running:
+        running.accept("urgent", lane=Lane.URGENT)
+        await running.shipper.drain()
+        running.sink.faults = {URGENT: unavailable, ROUTINE: unavailable}
+        for second in range(100):
+            running.accept(*(f"routine {second} {number} ".ljust(1000, "x") for number in range(40)))
+            await asyncio.sleep(1.0)
+
+        assert disk.used_bytes == 0
+        assert running.budget.used_bytes >= BUDGET_BYTES
+
+
+@pytest.mark.looptime
 async def test_alerts_that_the_disk_does_not_take_stay_in_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    disk = SpillFile(tmp_path, 200_000)
+    disk = SpillFile(tmp_path, 60_000)
     async with lanes(budget_bytes=BUDGET_BYTES, spill=disk) as running:
         running.sink.faults[URGENT] = denied
-        await read_on(running, seconds=900, size=2000)
+        await read_on(running, seconds=450, size=2000)
 
-        assert 0 < disk.used_bytes <= 200_000
+        assert 0 < disk.used_bytes <= 60_000
         assert running.budget.used_bytes >= BUDGET_BYTES
         assert "cannot wait on disk" in caplog.text
         del running.sink.faults[URGENT]
