@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -63,6 +64,9 @@ class SpillFile:
         self._directory = directory
         self._limit_bytes = limit_bytes
         self._segments: list[_Segment] = []
+        self._turn = threading.Lock()
+        """A write that was cancelled still runs in its thread: nothing is closed before it has ended."""
+        self._is_closed = False
 
     @property
     def used_bytes(self) -> int:
@@ -72,18 +76,23 @@ class SpillFile:
     def spill(self, spans: Sequence[Span]) -> Spilled | None:
         """Writes the events. None: the limit does not allow it. Raises OSError, and then nothing was written."""
         heads, data = pack(spans)
-        block = self._write(data)
+        with self._turn:
+            block = None if self._is_closed else self._write(data)
         return None if block is None else Spilled(heads, block)
 
     def load(self, spilled: Spilled) -> list[Span]:
         """Reads the events, whose place on disk is then free. Raises OSError, ValueError."""
-        return unpack(spilled.heads, self._read(spilled.block))
+        with self._turn:
+            data = self._read(spilled.block)
+        return unpack(spilled.heads, data)
 
     def close(self) -> None:
-        """Frees the disk space."""
-        for segment in self._segments:
-            segment.file.close()
-        self._segments = []
+        """Frees the disk space. Nothing is written from now on."""
+        with self._turn:
+            self._is_closed = True
+            for segment in self._segments:
+                segment.file.close()
+            self._segments = []
 
     def _write(self, data: bytes) -> Block | None:
         if self.used_bytes + len(data) > self._limit_bytes:

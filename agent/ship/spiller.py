@@ -84,11 +84,13 @@ class Spiller:
             self._refused(queue, "the records have too many owners")
             return False
         spans = queue.take_last(least_bytes)
+        queue.spilled_records += sum(map(len, spans))
         for number, block in enumerate(blocks := [*_blocks(spans)]):
             problem = await self._write(queue, block)
             if problem is not None:
                 self._refused(queue, problem)
                 for span in [span for block in blocks[number:] for span in block]:
+                    queue.spilled_records -= len(span)
                     queue.add(span)
                 return False
         if (fields := self._occasional.fields(queue.destination.stream)) is not None:
@@ -101,15 +103,12 @@ class Spiller:
 
     async def _write(self, queue: StreamQueue, spans: Sequence[Span]) -> str | None:
         """Why the spans cannot be on disk; None: they are."""
-        records = sum(map(len, spans))
-        queue.spilled_records += records
         try:
             spilled = await asyncio.to_thread(self._file.spill, spans)
             problem = None if spilled is not None else "spill_bytes is used up"
         except OSError as error:
             spilled, problem = None, f"the state directory cannot be written ({error.strerror})"
         if spilled is None:
-            queue.spilled_records -= records
             return problem
         queue.spilled.append(spilled)
         self._budget.adjust(-sum(span.held_bytes for span in spans))

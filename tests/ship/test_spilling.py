@@ -158,6 +158,15 @@ async def test_events_that_cannot_be_read_back_end_the_agent_so_that_it_reads_th
         assert running.ledger.committed < running.ledger.end
 
 
+def test_nothing_is_written_after_the_end(tmp_path: Path) -> None:
+    disk = SpillFile(tmp_path, MIB)
+    disk.spill([span_of((1, "a"))])
+    disk.close()
+
+    assert disk.spill([span_of((1, "a"))]) is None
+    assert disk.used_bytes == 0
+
+
 def test_the_disk_space_of_events_that_were_read_becomes_free(tmp_path: Path) -> None:
     disk = SpillFile(tmp_path, 100 * MIB)
     spans = [span_of((1_800_000_000_000, os.urandom(3 * MIB).hex()), size=1) for _ in range(7)]
