@@ -42,10 +42,10 @@ SILENT_SECONDS: Final = 2.0
 """A stream that has accepted nothing for so long, while records waited, is taken for one that accepts nothing."""
 
 SPILL_SHARE: Final = 4
-"""Records are spilled when their stream holds one quarter of the budget,"""
+"""The records of a stream are spilled when they hold one quarter of the budget."""
 
 KEPT_SHARE: Final = 8
-"""down to one eighth. They are loaded again up to one eighth."""
+"""Spilling and loading both end when the records of the stream in memory hold one eighth of the budget."""
 
 
 class StreamLoad(Struct, frozen=True):

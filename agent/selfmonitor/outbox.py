@@ -78,9 +78,11 @@ class Outbox:
 
         Returns whether there are any.
         """
-        rejected, self._rejected = self._rejected, set()
-        for event_id in rejected:
-            self.send(self._pending[event_id])
+        # Beyond MOST_PENDING an event is not in `pending`, so it cannot be sent again.
+        rejected = [self._pending[event_id] for event_id in self._rejected if event_id in self._pending]
+        self._rejected.clear()
+        for event in rejected:
+            self.send(event)
         return bool(rejected)
 
     def __contains__(self, event_id: str) -> bool:
@@ -148,7 +150,7 @@ class _Acknowledgement:
 
 
 class _SealAcknowledgement:
-    """The same for a seal, which stays pending when CloudWatch rejects it."""
+    """Removes a seal from the pending events when CloudWatch has acknowledged it. A rejected seal stays pending."""
 
     def __init__(self, acknowledgement: _Acknowledgement, rejected: Callable[[], None]) -> None:
         self._acknowledgement = acknowledgement

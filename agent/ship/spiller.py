@@ -16,7 +16,7 @@ from typing import Final
 from agent.core.batching.span import Span
 from agent.errors import SpillUnreadable
 from agent.flow.budget import Budget
-from agent.flow.shares import bytes_to_load, bytes_to_spill
+from agent.flow.shares import KEPT_SHARE, bytes_to_load, bytes_to_spill
 from agent.flow.ticks import next_tick
 from agent.ship.spill_file import SpillFile
 from agent.ship.stream_queue import StreamQueue
@@ -28,7 +28,7 @@ BUSY_SECONDS: Final = 0.25
 """Between two looks while events move."""
 
 BLOCK_BYTES: Final = 1024 * 1024
-"""Held bytes that are written as one block, and loaded at once."""
+"""Held bytes that are written as one block, and loaded at once; with a small budget fewer."""
 
 MOST_HEADS: Final = 50_000
 """Owners of records on disk, which stay in memory: some 150 bytes each."""
@@ -50,6 +50,7 @@ class Spiller:
         self._queues = queues
         self._budget = budget
         self._monotonic = monotonic
+        self._block_bytes = min(BLOCK_BYTES, budget.limit_bytes // KEPT_SHARE)
         self._shortened_to = 0
         """The number of heads after they were last shortened."""
         self._occasional = Occasional()
@@ -85,7 +86,7 @@ class Spiller:
             return False
         spans = queue.take_last(least_bytes)
         queue.spilled_records += sum(map(len, spans))
-        for number, block in enumerate(blocks := [*_blocks(spans)]):
+        for number, block in enumerate(blocks := [*_blocks(spans, self._block_bytes)]):
             problem = await self._write(queue, block)
             if problem is not None:
                 self._refused(queue, problem)
@@ -152,13 +153,13 @@ class Spiller:
             )
 
 
-def _blocks(spans: Sequence[Span]) -> Iterator[list[Span]]:
+def _blocks(spans: Sequence[Span], block_bytes: int) -> Iterator[list[Span]]:
     block: list[Span] = []
     held_bytes = 0
     for span in spans:
         block.append(span)
         held_bytes += span.held_bytes
-        if held_bytes >= BLOCK_BYTES:
+        if held_bytes >= block_bytes:
             yield block
             block, held_bytes = [], 0
     if block:

@@ -7,11 +7,12 @@ from pathlib import Path
 import orjson
 import pytest
 
+from agent.core.batching.span import KeepsRejected
 from agent.core.values import Destination, Lane
 from agent.local.emulator import EmbeddedCloudWatch
 from agent.selfmonitor.events import OwnEvent
 from tests.process.driver import alert, append, container, cri
-from tests.selfmonitor.whole_agent import NOWHERE, built, own_events, running, until
+from tests.selfmonitor.whole_agent import NOWHERE, built, own_events, published, running, until
 
 
 async def test_an_own_event_has_the_keys_of_an_alert_and_a_unique_id(tmp_path: Path) -> None:
@@ -101,3 +102,22 @@ async def test_an_own_event_stays_small_whatever_its_texts_are(tmp_path: Path) -
         [event] = own_events(agent)
         assert len(orjson.dumps(event)) < 100_000
         assert event["output_fields"]["storm.ids"][1] == 1
+
+
+async def test_a_rejected_seal_that_is_not_kept_any_more_does_not_keep_the_others_from_being_sent(
+    tmp_path: Path,
+) -> None:
+    async with built(tmp_path, NOWHERE) as agent:
+        outbox = agent.parts.outbox
+        heartbeat = OwnEvent("heartbeat", "Informational", "", {}, Lane.ROUTINE)
+        first, second = (outbox.stamped(heartbeat, f"self:seal:{number}", 1) for number in (1, 2))
+        for event in (first, second):
+            outbox.send(event)
+        outbox.hold(second)
+        for _, span in published(agent):
+            assert isinstance(span.entry, KeepsRejected)
+            span.entry.note_rejected()
+
+        assert outbox.send_rejected()
+        assert [event["falcowatch"]["id"] for event in own_events(agent)][2:] == ["self:seal:2"]
+        assert not outbox.send_rejected()

@@ -89,6 +89,11 @@ def own_events(agent: Agent, lane: Lane | None = None) -> list[dict[str, Any]]:
     ]
 
 
+def published(agent: Agent) -> list[tuple[Lane, Span]]:
+    """Lane and span of each own event that the agent has published, in this order."""
+    return list(_published[agent])
+
+
 def acknowledge_everything(agent: Agent) -> None:
     """As if CloudWatch had accepted every own event that was published."""
     for _, span in _published[agent]:

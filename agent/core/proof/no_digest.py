@@ -8,7 +8,7 @@ from agent.core.proof.segment import FileDigest, Standing, Statement
 
 
 class NoDigest:
-    """In the place of a FileDigest. States nothing about its file."""
+    """Stands in for a FileDigest, and states nothing about its file."""
 
     is_computed = False
 
@@ -18,7 +18,7 @@ class NoDigest:
         self.rejected: set[int] = set()
 
     def restart(self, offset: int) -> None:
-        """Nothing begins."""
+        """There is no segment to begin."""
 
     def add(self, offsets: list[int], payloads: list[bytes], end: int) -> None:
         return None
