@@ -32,9 +32,9 @@ from agent.telemetry import Occasional
 _SUFFIX: Final = ".journal"
 _RESUMING: Final = "resuming"
 """This file says since when runs of the agent have asked for the leftover intents."""
-KEPT_BYTES: Final = 1024 * 1024
-"""Intents of delivered batches that no checkpoint covers, in memory and on disk: those of some 100,000 records. After a
-crash, to ask for so many takes CloudWatch about 15 seconds, and the checkpoint names each of them."""
+KEPT_BYTES: Final = 512 * 1024
+"""Intents of delivered batches that no checkpoint covers, in memory and on disk: those of some 50,000 records. After a
+crash, to ask for so many takes CloudWatch about 10 seconds, and the checkpoint names each of them."""
 _DIGEST_BYTES: Final = 9
 """Each line begins with eight hexadecimal digits of CRC-32 and a space."""
 
