@@ -1,8 +1,8 @@
 """Kinds of alert: everything that depends only on priority, source and rule.
 
-The lane, the filter and the counters of a kind are decided once, when its first alert comes. `Kinds.of` is the place
-that decides whether an alert is urgent. Kinds are named by words that others wrote, so they are bounded in number and
-in bytes.
+The lane, the filter and the counters of a kind are decided once, when its first alert comes. `Kinds.lane` and
+`is_internal` decide whether an alert is urgent. Kinds are named by words that others wrote, so they are bounded in
+number and in bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from agent.core.priorities import SEVERITY
+from agent.core.priorities import SEVERITY, UNKNOWN, rank
 from agent.core.processing.alert import Alert
 from agent.core.processing.reserved import has_reserved_name
 from agent.core.values import Lane
@@ -87,14 +87,14 @@ class Kinds:
 
     def lane(self, priority: str) -> Lane:
         """The lane of a priority. An unknown priority is routine."""
-        return Lane.URGENT if SEVERITY.get(priority.lower(), self._minimum) <= self._urgent else Lane.ROUTINE
+        return Lane.URGENT if rank(priority) <= self._urgent else Lane.ROUTINE
 
     def is_filtered(self, priority: str) -> bool:
-        """The priority is below the configured minimum."""
-        return SEVERITY.get(priority.lower(), self._minimum) > self._minimum
+        """The priority is below the configured minimum. An unknown priority is not: nobody chose to drop it."""
+        return self._minimum < rank(priority) < UNKNOWN
 
     def _new(self, priority: str, source: str, rule: str, *, full_rule: str) -> Kind:
-        internal = source == "internal" or rule.startswith(INTERNAL_RULES)
+        internal = is_internal(source, rule)
         if internal:
             source = "internal"
         lane = Lane.URGENT if internal else self.lane(priority)
@@ -108,6 +108,11 @@ class Kinds:
 
     def __len__(self) -> int:
         return len(self._kinds)
+
+
+def is_internal(source: str, rule: str) -> bool:
+    """The alert is a message of Falco about itself."""
+    return source == "internal" or rule.startswith(INTERNAL_RULES)
 
 
 def _short(name: str) -> str:

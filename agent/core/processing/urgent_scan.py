@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from agent.core.priorities import PRIORITIES, SEVERITY
+from agent.core.priorities import PRIORITIES, SEVERITY, rank
 from agent.core.processing.alert import Alert, NotAnAlert, decode_alert, decode_leniently
 from agent.core.processing.byte_search import contains
-from agent.core.processing.kinds import INTERNAL_RULES
+from agent.core.processing.kinds import INTERNAL_RULES, is_internal
 from agent.core.reading.line_formats import Docker, LineFormat, Plain, read_line
 from agent.core.reading.records import Records
 
@@ -54,9 +54,9 @@ class UrgentMatcher:
             alert = _decoded(entry[1])
         except Exception:  # noqa: BLE001 - reading comes to this line too, and reports what is wrong with it
             return None
-        urgent = SEVERITY.get(alert.priority.lower(), len(PRIORITIES)) <= self._urgent
-        internal = alert.source == "internal" or alert.rule.startswith(INTERNAL_RULES)
-        return entry[1] if urgent or internal else None
+        # As `Kinds` decides.
+        is_urgent = rank(alert.priority) <= self._urgent or is_internal(alert.source, alert.rule)
+        return entry[1] if is_urgent else None
 
 
 def _decoded(payload: bytes) -> Alert:

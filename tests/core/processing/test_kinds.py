@@ -2,8 +2,11 @@
 
 import pytest
 
-from agent.core.processing.alert import Alert
+from agent.core.priorities import PRIORITIES
+from agent.core.processing.alert import Alert, decode_alert
 from agent.core.processing.kinds import MOST_KINDS, Kinds, Policy
+from agent.core.processing.urgent_scan import UrgentMatcher
+from agent.core.reading.line_formats import Plain
 from agent.core.values import Lane
 from tests.core.processing.chunks import alert, process
 
@@ -33,6 +36,27 @@ def test_priority_decides_the_lane_and_falco_about_itself_is_never_filtered(
     assert [(kind.rule, seen) for kind, seen in result.seen.items()] == [("R", 2)]
     assert result.billed_bytes.total() == sum(sum(span.sizes) + 26 * len(span) for span in result.spans.values())
     assert result.notices == ([line, line] if source == "internal" else [])
+
+
+@pytest.mark.parametrize("minimum", PRIORITIES)
+@pytest.mark.parametrize("urgent", PRIORITIES)
+def test_the_urgent_scan_finds_the_alerts_that_reading_puts_into_the_urgent_lane(minimum: str, urgent: str) -> None:
+    kinds = Kinds(Policy(minimum_priority=minimum, urgent_priority=urgent))
+    for priority in (*map(str.capitalize, PRIORITIES), "Info", "Unheard-of", ""):
+        # The nested key leads the scan to the line, whatever its priority is.
+        payload = alert(priority=priority, output_fields={"priority": "Emergency"})
+
+        found = UrgentMatcher(urgent).find(payload + b"\n", 0, Plain(), 1 << 20)
+
+        kind = kinds.of(decode_alert(payload))
+        assert bool(len(found)) is (kind.lane is Lane.URGENT), priority
+
+
+def test_an_unknown_priority_is_routine_and_is_not_filtered_whatever_is_configured() -> None:
+    for minimum in PRIORITIES:
+        kind = Kinds(Policy(minimum_priority=minimum, urgent_priority="debug")).of(Alert(rule="R", priority="weird"))
+
+        assert (kind.lane, kind.filtered) == (Lane.ROUTINE, "")
 
 
 def test_rules_may_be_dropped_by_glob_but_not_falco_s_own() -> None:
