@@ -17,7 +17,7 @@ from typing import Final
 from agent.core.batching.span import Span
 from agent.errors import SpillUnreadable
 from agent.flow.budget import Budget
-from agent.flow.shares import ASK_SECONDS, KEPT_SHARE, bytes_to_load, bytes_to_spill, must_ask
+from agent.flow.shares import ASK_SECONDS, KEPT_DIVISOR, bytes_to_load, bytes_to_spill, must_ask
 from agent.flow.ticks import next_tick
 from agent.ship.spill_file import SpillFile
 from agent.ship.stream_queue import StreamQueue
@@ -54,7 +54,7 @@ class Spiller:
         self._ask = ask
         self._budget = budget
         self._monotonic = monotonic
-        self._block_bytes = min(BLOCK_BYTES, budget.limit_bytes // KEPT_SHARE)
+        self._block_bytes = min(BLOCK_BYTES, budget.limit_bytes // KEPT_DIVISOR)
         self._shortened_to = 0
         """The number of heads after they were last shortened."""
         self._occasional = Occasional()

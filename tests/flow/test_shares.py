@@ -3,7 +3,7 @@
 import pytest
 
 from agent.flow.shares import (
-    STUCK_SECONDS,
+    READING_WAITS_SECONDS,
     StreamLoad,
     bytes_to_load,
     bytes_to_spill,
@@ -20,8 +20,8 @@ MIB = 1 << 20
     [
         (8 * MIB + 1, 0.0, True),
         (8 * MIB, 0.0, False),
-        (1, STUCK_SECONDS, True),
-        (1, STUCK_SECONDS / 2, False),
+        (1, READING_WAITS_SECONDS, True),
+        (1, READING_WAITS_SECONDS / 2, False),
         (0, 3600.0, False),
     ],
 )
