@@ -1,12 +1,15 @@
-"""The journal of exact resume: the records of a batch are on disk before the batch is sent.
+"""The journal of exact resume: the intent of each batch is on disk before the batch is sent.
 
-After a crash the journal says which records may have reached CloudWatch, and `readback` asks CloudWatch for them. An
-intent names the stream, the time range and the records of one batch. It is removed when a checkpoint on disk covers
-every record of it. An acknowledgement alone is not enough, because it is lost in a crash.
+An intent names the stream, the time range and the ids of the records of one batch. After a crash the intents say which
+records may have reached CloudWatch, and `readback` asks CloudWatch for them. When the disk refuses an intent, the batch
+is sent nevertheless, and may be sent again after a crash.
+
+The journal removes an intent when a checkpoint on disk covers all its records. An acknowledgement alone is not enough,
+because it is lost in a crash.
 
 While one record of a file is refused for hours, no checkpoint covers the later records of the file, however many are
-delivered. The journal then keeps the intents of the last ones, up to KEPT_BYTES. A crash in this time sends the others
-again.
+delivered. The journal keeps the newest intents, up to KEPT_BYTES. After a crash the agent sends the batches of older
+intents again.
 """
 
 from __future__ import annotations
@@ -31,10 +34,11 @@ from agent.telemetry import Occasional
 
 _SUFFIX: Final = ".journal"
 _RESUMING: Final = "resuming"
-"""This file says since when runs of the agent have asked for the leftover intents."""
+"""The time of this file: when a run first found leftover intents."""
 KEPT_BYTES: Final = 512 * 1024
-"""Intents of delivered batches that no checkpoint covers, in memory and on disk: those of some 50,000 records. After a
-crash, to ask for so many takes CloudWatch about 10 seconds, and the checkpoint names each of them."""
+"""Intents of delivered batches that no checkpoint covers: those of some 50,000 records. After a crash, to ask for so
+many takes CloudWatch about 10 seconds, and the checkpoint names each of them. On disk, dropped intents come on top
+until the next compaction."""
 _DIGEST_BYTES: Final = 9
 """Each line begins with eight hexadecimal digits of CRC-32 and a space."""
 
@@ -48,10 +52,12 @@ class Intent(Struct, frozen=True):
     earliest_ms: int
     latest_ms: int
     records: Mapping[str, tuple[int, ...]]
-    """File id → the offsets that the ids of its records name."""
+    """File id → the offset in the id of each record."""
 
 
 class _LiveIntent(Struct, frozen=True):
+    """An intent that no checkpoint covers and that was not dropped."""
+
     line: bytes
     last: dict[str, int]
     """File id → the last offset."""
@@ -64,45 +70,47 @@ class _LiveIntent(Struct, frozen=True):
 class Compaction(Struct, frozen=True):
     """The segments that may be removed once a checkpoint with the same positions is on disk."""
 
-    freed_bytes: int
-    kept: bytes
-    """The lines of intents that are still needed."""
-    into: Path
-    """The segment that `kept` is written to."""
+    kept: tuple[int, ...]
+    """The batches whose intents are still needed."""
+    lines: bytes
+    """Their intents, to be written once more."""
     old: tuple[Path, ...]
 
 
 class Journal:
-    """`open` before the first put, `note` and `write` before and `delivered` after each batch, `plan_compaction` and
-    `compact` around each checkpoint."""
+    """The intents of one agent.
+
+    `open` returns the intents that the previous run left behind; call it before the first put.
+    `resumed` says that CloudWatch was asked for them.
+    `note` and `write` put the intent of a batch on disk; call both before the put.
+    `delivered` says that the batch was delivered.
+    `plan_compaction` and `compact` remove intents; call them before and after a checkpoint is written.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.resuming_seconds = 0.0
         """How long ago the first run since the crash began to ask for the leftover intents."""
         self._number = 1
-        self._segments: list[Path] = []
-        self._leftover: list[Path] = []
+        self._segments: dict[Path, int] = {}
+        """Segments, and the bytes of the intents in them."""
+        self._leftover: dict[Path, int] = {}
         """Segments of the previous run, until CloudWatch was asked for their records."""
-        self._leftover_bytes = 0
         self._live: dict[int, _LiveIntent] = {}
         self._delivered: dict[int, None] = {}
         """Live intents of batches that were delivered, in this order."""
         self._delivered_bytes = 0
-        self._occasional = Occasional()
-        self._covered_bytes = 0
-        """Bytes in segments of intents that are not live any more."""
+        self._unwritten: dict[int, None] = {}
+        """Live intents that are not on disk, in this order."""
         self._intents = 0
-        self._waiting: list[int] = []
-        self._written = 0
+        self._occasional = Occasional()
         self._turn = asyncio.Lock()
 
     def open(self) -> list[Intent]:
         """The intents that the previous run left behind. Blocks. Raises StateUnwritable."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._leftover = sorted(self._directory.glob(f"*{_SUFFIX}"))
-            self._leftover_bytes = sum(path.stat().st_size for path in self._leftover)
+            self._leftover = {path: path.stat().st_size for path in sorted(self._directory.glob(f"*{_SUFFIX}"))}
             intents = [intent for path in self._leftover for intent in _read(path)]
             if intents:
                 self.resuming_seconds = _seconds_since_made(self._directory / _RESUMING)
@@ -111,117 +119,119 @@ class Journal:
                 f"{self._directory}: cannot be used ({error.strerror}); exact resume needs a directory to write to"
             ) from error
         if self._leftover:
-            self._number = _number(self._leftover[-1]) + 1
+            self._number = _number_of([*self._leftover][-1]) + 1
         return intents
 
     def resumed(self) -> None:
-        """CloudWatch was asked for the leftover intents; the next checkpoint removes them."""
+        """CloudWatch was asked for the leftover intents. The next compaction removes them."""
         (self._directory / _RESUMING).unlink(missing_ok=True)
-        self._segments = self._leftover + self._segments
-        self._covered_bytes += self._leftover_bytes
-        self._leftover = []
+        self._segments = self._leftover | self._segments
+        self._leftover = {}
 
     def note(self, destination: Destination, batch: Batch) -> int:
-        """The number of the batch, whose intent is to be written."""
+        """Queues the intent of the batch. Returns the batch's number, for `write` and `delivered`."""
         self._intents += 1
         intent = intent_of(destination, batch)
         if intent.records:
             last = {file: max(offsets) for file, offsets in intent.records.items()}
             self._live[self._intents] = _LiveIntent(encoded(intent), last)
-            self._waiting.append(self._intents)
+            self._unwritten[self._intents] = None
         return self._intents
 
     async def write(self, number: int) -> None:
         """Returns when the intent of the batch is on disk; simultaneous calls share a write. Raises StateUnwritable."""
-        if number not in self._live:
+        if number not in self._unwritten:
             return
         async with self._turn:
-            if self._written >= number:
+            if number not in self._unwritten:
                 return  # the call before wrote this intent too
-            numbers, self._waiting = [waiting for waiting in self._waiting if waiting in self._live], []
-            upto = self._intents
+            numbers = tuple(self._unwritten)
             try:
-                await self._append(b"".join(self._live[number].line for number in numbers))
-            except BaseException:
-                self._waiting = numbers + self._waiting  # writing an intent twice does no harm, not writing it would
-                raise
-            self._written = upto
+                await self._append(b"".join(self._live[number].line for number in numbers), numbers)
+            except OSError as error:
+                raise StateUnwritable(
+                    f"{self._directory}: intents cannot be written ({error.strerror}); shipping goes on, "
+                    "after a crash now, the batches under way would be sent again"
+                ) from error
 
     def delivered(self, number: int) -> None:
-        """Every event of the batch is accepted or rejected."""
+        """Every event of the batch is accepted, rejected, or queued again under another time for a later batch."""
         if number in self._live:
             self._delivered[number] = None
             self._delivered_bytes += len(self._live[number].line)
 
     def plan_compaction(self, committed: Mapping[str, int]) -> Compaction | None:
-        """Call it together with taking the positions of a checkpoint. None: too little could be removed.
+        """Call it together with taking the positions of a checkpoint. None: too few bytes could be removed.
 
         `committed`: file id → every record before this offset is settled. Later intents go to a new segment, so that
         the old segments can be removed as soon as the checkpoint is on disk.
         """
         for number in [number for number, intent in self._live.items() if intent.is_covered(committed)]:
-            self._forget(number)
-        self._forget_oldest_delivered()
-        kept = b"".join(intent.line for intent in self._live.values())
+            self._drop(number)
+        self._drop_oldest_delivered()
+        lines = b"".join(intent.line for intent in self._live.values())
         # The live intents are written once more, so at least as many bytes must become free.
-        if not self._segments or (kept and len(kept) > self._covered_bytes):
+        if not self._segments or (lines and len(lines) > self._dropped_bytes):
             return None
-        return Compaction(self._covered_bytes, kept, self._next_segment(), tuple(self._segments))
+        self._begin_segment()
+        return Compaction(tuple(self._live), lines, tuple(self._segments))
 
     async def compact(self, plan: Compaction) -> None:
         """Call it when the checkpoint is on disk. Raises StateUnwritable, and then no intent is lost."""
         async with self._turn:
-            if plan.kept:
-                await self._append(plan.kept, plan.into)
             try:
+                if plan.lines:
+                    await self._append(plan.lines, plan.kept)
                 await asyncio.to_thread(_remove, plan.old)
             except OSError as error:
-                raise self._unwritable(error) from error
-            self._segments = [path for path in self._segments if path not in plan.old]
-            self._covered_bytes -= plan.freed_bytes
+                raise StateUnwritable(
+                    f"{self._directory}: old intents cannot be removed ({error.strerror}); shipping goes on, "
+                    "a later checkpoint tries again"
+                ) from error
+            for path in plan.old:
+                self._segments.pop(path, None)
 
-    def _forget(self, number: int) -> None:
+    @property
+    def _dropped_bytes(self) -> int:
+        """Bytes that dropped intents still take in the segments."""
+        live = sum(len(intent.line) for number, intent in self._live.items() if number not in self._unwritten)
+        return sum(self._segments.values()) - live
+
+    def _drop(self, number: int) -> None:
         line_bytes = len(self._live.pop(number).line)
-        self._covered_bytes += line_bytes
+        self._unwritten.pop(number, None)
         if number in self._delivered:
             del self._delivered[number]
             self._delivered_bytes -= line_bytes
 
-    def _forget_oldest_delivered(self) -> None:
-        forgotten = 0
+    def _drop_oldest_delivered(self) -> None:
+        dropped = 0
         while self._delivered_bytes > KEPT_BYTES:
-            self._forget(next(iter(self._delivered)))
-            forgotten += 1
-        if forgotten and (fields := self._occasional.fields("forgotten")) is not None:
+            self._drop(next(iter(self._delivered)))
+            dropped += 1
+        if dropped and (fields := self._occasional.fields("dropped")) is not None:
             log.warning(
                 "an alert is not accepted for so long that the journal cannot keep all batches behind it; after a "
                 "crash now, these batches would be sent again",
-                extra={"batches": forgotten, "kept_bytes": self._delivered_bytes, **fields},
+                extra={"batches": dropped, "kept_bytes": self._delivered_bytes, **fields},
             )
 
-    def _next_segment(self) -> Path:
+    def _begin_segment(self) -> None:
         self._number += 1
-        return self._current
 
-    @property
-    def _current(self) -> Path:
-        return self._directory / f"{self._number:08d}{_SUFFIX}"
-
-    async def _append(self, data: bytes, path: Path | None = None) -> None:
-        path = path or self._current
-        if path not in self._segments:
-            self._segments.append(path)
+    async def _append(self, lines: bytes, numbers: Sequence[int]) -> None:
+        """Appends the intents of these batches to the newest segment. Raises OSError."""
+        path = self._directory / f"{self._number:08d}{_SUFFIX}"
+        self._segments.setdefault(path, 0)
         try:
-            await asyncio.to_thread(_append, path, data)
-        except OSError as error:
-            self._next_segment()  # a torn line must stay the last one of its segment
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> StateUnwritable:
-        return StateUnwritable(
-            f"{self._directory}: intents cannot be written ({error.strerror}); shipping goes on, "
-            "after a crash now, the batches under way would be sent again"
-        )
+            await asyncio.to_thread(_append_durably, path, lines)
+        except OSError:
+            self._begin_segment()  # a torn line must stay the last one of its segment
+            raise
+        self._segments[path] += len(lines)
+        # Only now: an intent that is written twice does no harm, but one that is not written would.
+        for number in numbers:
+            self._unwritten.pop(number, None)
 
 
 def intent_of(destination: Destination, batch: Batch) -> Intent:
@@ -269,7 +279,11 @@ def decoded(line: bytes) -> Intent | None:
 
 
 def _read(path: Path) -> list[Intent]:
-    """The intents of a segment. Its last line may be torn; that batch was never put."""
+    """The intents of a segment.
+
+    Its last line may be torn, by a crash or by a full disk. After a crash, the batch was not put. When the disk was
+    full, the batch was put nevertheless, and it may be sent again.
+    """
     *lines, torn = path.read_bytes().split(b"\n")
     intents = [decoded(line) for line in lines]
     if None in intents:
@@ -280,12 +294,15 @@ def _read(path: Path) -> list[Intent]:
             extra={"path": str(path), "kept_as": str(aside), "intents": intents.count(None)},
         )
     if torn:
-        log.info("journal ended in the middle of an intent", extra={"path": str(path), "bytes": len(torn)})
+        log.info(
+            "journal ended in the middle of an intent, its batch may be sent again",
+            extra={"path": str(path), "bytes": len(torn)},
+        )
     return [intent for intent in intents if intent is not None]
 
 
 def _seconds_since_made(marker: Path) -> float:
-    """Makes the file when it is missing, or when the clock was set back behind its time."""
+    """The age of the file. The file is made anew when it is missing, or when the clock was set back behind its time."""
     now = time.time()
     if not marker.exists() or marker.stat().st_mtime > now:
         marker.touch(mode=0o600)
@@ -293,7 +310,7 @@ def _seconds_since_made(marker: Path) -> float:
     return now - marker.stat().st_mtime
 
 
-def _append(path: Path, data: bytes) -> None:
+def _append_durably(path: Path, data: bytes) -> None:
     fresh = not path.exists()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -320,6 +337,6 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _number(path: Path) -> int:
+def _number_of(path: Path) -> int:
     digits = path.name.removesuffix(_SUFFIX)
     return int(digits) if digits.isdecimal() else 0

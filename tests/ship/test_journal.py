@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -205,6 +206,50 @@ async def test_of_batches_behind_a_record_that_is_never_accepted_only_the_last_o
     assert "an alert is not accepted for so long that the journal cannot keep all batches behind it" in caplog.text
 
 
+async def test_an_intent_that_was_never_written_frees_no_bytes_of_the_disk(tmp_path):
+    journal, _ = a_run(tmp_path)
+    await intend(journal, batch_of("f00", 500))
+    journal.note(STREAM, batch_of("f00", *range(100)))
+
+    assert journal.plan_compaction({"f00": 100}) is None
+    assert offsets(a_run(tmp_path)[1]) == [("f00", (500,))]
+
+
+async def test_an_intent_that_a_compaction_has_written_is_not_written_again(tmp_path):
+    journal, _ = a_run(tmp_path)
+    await intend(journal, batch_of("f00", *range(100)))
+    number = journal.note(STREAM, batch_of("f00", 500))
+    plan = journal.plan_compaction({"f00": 100})
+    assert plan is not None
+    await journal.compact(plan)
+
+    await journal.write(number)
+
+    [segment] = tmp_path.glob("*.journal")
+    assert segment.read_bytes().count(b"\n") == 1
+    assert offsets(a_run(tmp_path)[1]) == [("f00", (500,))]
+
+
+async def test_a_line_that_a_full_disk_tears_during_a_save_harms_no_intent_that_is_kept(tmp_path):
+    journal, _ = a_run(tmp_path)
+    await intend(journal, batch_of("f00", *range(100)))
+    await intend(journal, batch_of("f00", 500))
+    plan = journal.plan_compaction({"f00": 100})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, hard))
+    try:
+        with pytest.raises(StateUnwritable):
+            await intend(journal, batch_of("f00", 600))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert plan is not None
+    await journal.compact(plan)
+
+    assert offsets(a_run(tmp_path)[1]) == [("f00", (500,))]
+    assert list(tmp_path.glob("*.corrupt-*")) == []
+
+
 async def test_batches_that_a_disk_refused_to_note_are_bounded_too(tmp_path):
     directory = tmp_path / "journal"
     journal, _ = a_run(directory)
@@ -222,7 +267,7 @@ async def test_batches_that_a_disk_refused_to_note_are_bounded_too(tmp_path):
     assert sum(len(encoded(intent)) for intent in a_run(directory)[1]) <= KEPT_BYTES + 10_000
 
 
-async def test_a_torn_last_line_is_a_batch_that_was_never_put(tmp_path):
+async def test_a_torn_last_line_is_no_intent_and_no_corruption(tmp_path):
     journal, _ = a_run(tmp_path)
     await intend(journal, batch_of("f00", 10))
     await intend(journal, batch_of("f00", 20))
