@@ -116,7 +116,7 @@ class Shipper:
         queue.add(span)
 
     async def run(self) -> None:
-        """Ships the accepted spans until cancelled. Raises SpillUnreadable."""
+        """Ships the accepted spans until cancelled. Raises an ExceptionGroup that holds SpillUnreadable."""
         async with asyncio.TaskGroup() as tasks:
             if self._spiller is not None:
                 tasks.create_task(self._spiller.run(), name="spiller")

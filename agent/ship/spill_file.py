@@ -74,7 +74,10 @@ class SpillFile:
         return sum(segment.size for segment in self._segments)
 
     def spill(self, spans: Sequence[Span]) -> Spilled | None:
-        """Writes the events. None: the limit does not allow it. Raises OSError, and then nothing was written."""
+        """Writes the events. None: the limit does not allow it, or everything is closed.
+
+        Raises OSError, and then nothing was written.
+        """
         heads, data = pack(spans)
         with self._turn:
             block = None if self._is_closed else self._write(data)

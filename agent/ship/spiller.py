@@ -1,9 +1,12 @@
 """Moves the waiting events of a stream to disk while the stream accepts nothing, and back when it accepts events again.
 
-One task looks at all streams, once a second, or four times a second while something moves. `flow.shares` decides.
-Another task asks streams that have nothing to send whether they accept events, when this shows whether to spill.
+One task looks at all streams, once a second, or four times a second while something moves. `flow.shares` decides how
+many bytes move. While a stream is stuck and no other stream shows that CloudWatch answers, another task sends control
+events to the idle streams.
+
 Records on disk are unsettled, like those in memory: a crash does not lose them, because the log files still have them.
-When the disk refuses them, or the limit is reached, they stay in memory, and reading waits.
+For records on disk, a head stays in memory: the ledger entry that owns them. Neighbours of one owner share a head.
+When the disk refuses records, or a limit is reached, they stay in memory. When they fill the budget, reading waits.
 """
 
 from __future__ import annotations
@@ -29,10 +32,13 @@ BUSY_SECONDS: Final = 0.25
 """Between two looks while events move."""
 
 BLOCK_BYTES: Final = 1024 * 1024
-"""Held bytes that are written as one block, and loaded at once; with a small budget fewer."""
+"""A block is closed when its spans hold so many bytes of the budget. A small budget makes smaller blocks."""
 
 MOST_HEADS: Final = 50_000
-"""Owners of records on disk, which stay in memory: some 150 bytes each."""
+"""Of records on disk. With so many heads in memory, some 150 bytes each, nothing more is spilled."""
+
+SHORTEN_SECONDS: Final = 10.0
+"""Between two attempts to shorten heads of which there are too many: an attempt takes some 0.05 s."""
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +54,7 @@ class Spiller:
         *,
         ask: Callable[[StreamQueue], Awaitable[None]],
         monotonic: Callable[[], float] = time.monotonic,
+        most_heads: int = MOST_HEADS,
     ) -> None:
         self._file = file
         self._queues = queues
@@ -55,12 +62,14 @@ class Spiller:
         self._budget = budget
         self._monotonic = monotonic
         self._block_bytes = min(BLOCK_BYTES, budget.limit_bytes // KEPT_DIVISOR)
+        self._most_heads = most_heads
         self._shortened_to = 0
         """The number of heads after they were last shortened."""
+        self._shortened_at = float("-inf")
         self._occasional = Occasional()
 
     async def run(self) -> None:
-        """Looks until cancelled. Raises SpillUnreadable."""
+        """Looks until cancelled. Raises an ExceptionGroup that holds SpillUnreadable."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._look_again_and_again(), name="spiller looks")
@@ -83,7 +92,7 @@ class Spiller:
             await next_tick(ASK_SECONDS if idle else LOOK_SECONDS)
 
     def _to_ask(self) -> list[StreamQueue]:
-        """Streams with nothing to send, when a stream is stuck and no other one has shown that CloudWatch answers."""
+        """The idle streams, if a stream is stuck and no other stream shows that CloudWatch answers; otherwise none."""
         loads = {queue: queue.load for queue in self._queues()}
         if not must_ask([*loads.values()], self._budget.limit_bytes, self._monotonic()):
             return []
@@ -104,15 +113,17 @@ class Spiller:
         return moved
 
     async def _spill(self, queue: StreamQueue, least_bytes: int) -> bool:
-        if not self._may_keep_more_heads():
-            self._refused(queue, "the records have too many owners")
+        if not self._make_room_for_heads():
+            self._log_refusal(queue, "the records on disk are from too many chunks of the log files")
             return False
         spans = queue.take_last(least_bytes)
+        if not spans:
+            return False
         queue.spilled_records += sum(map(len, spans))
         for number, block in enumerate(blocks := [*_blocks(spans, self._block_bytes)]):
             problem = await self._write(queue, block)
             if problem is not None:
-                self._refused(queue, problem)
+                self._log_refusal(queue, problem)
                 for span in [span for block in blocks[number:] for span in block]:
                     queue.spilled_records -= len(span)
                     queue.add(span)
@@ -123,17 +134,16 @@ class Spiller:
                 "alerts wait on disk, because their stream accepts nothing and other streams do",
                 extra=where | {"disk_bytes": self._file.used_bytes, **fields},
             )
-        return bool(spans)
+        return True
 
     async def _write(self, queue: StreamQueue, spans: Sequence[Span]) -> str | None:
-        """Why the spans cannot be on disk; None: they are."""
+        """Writes the spans. Returns why they were not written; None if they were."""
         try:
             spilled = await asyncio.to_thread(self._file.spill, spans)
-            problem = None if spilled is not None else "spill_bytes is used up"
         except OSError as error:
-            spilled, problem = None, f"the state directory cannot be written ({error.strerror})"
+            return f"the state directory cannot be written ({error.strerror})"
         if spilled is None:
-            return problem
+            return "spill_bytes is used up"
         queue.spilled.append(spilled)
         self._budget.adjust(-sum(span.held_bytes for span in spans))
         return None
@@ -155,19 +165,25 @@ class Spiller:
                 queue.add(span)
             most_bytes -= held_bytes
         if not queue.spilled:
-            log.info("no alert waits on disk any longer", extra={"stream": queue.destination.stream})
+            log.info("no alert of this stream waits on disk any longer", extra={"stream": queue.destination.stream})
 
-    def _may_keep_more_heads(self) -> bool:
-        """As the ledgers join their entries, owners become fewer."""
+    def _make_room_for_heads(self) -> bool:
+        """Whether the heads in memory leave room for more. Shortens the heads first when their number has doubled.
+
+        As the ledgers join their entries, more heads can be joined. So when there are too many heads, they are
+        shortened again every SHORTEN_SECONDS.
+        """
         spilled = [block for queue in self._queues() for block in queue.spilled]
-        heads = sum(len(block.heads) for block in spilled)
-        if heads > max(2 * self._shortened_to, MOST_HEADS // 10):
+        heads, now = sum(len(block.heads) for block in spilled), self._monotonic()
+        have_doubled = heads > max(2 * self._shortened_to, self._most_heads // 10)
+        if have_doubled or (heads >= self._most_heads and now - self._shortened_at >= SHORTEN_SECONDS):
             for block in spilled:
                 block.shorten()
             self._shortened_to = heads = sum(len(block.heads) for block in spilled)
-        return heads < MOST_HEADS
+            self._shortened_at = now
+        return heads < self._most_heads
 
-    def _refused(self, queue: StreamQueue, problem: str) -> None:
+    def _log_refusal(self, queue: StreamQueue, problem: str) -> None:
         stream = queue.destination.stream
         if (fields := self._occasional.fields(f"refused {stream}")) is not None:
             log.warning(

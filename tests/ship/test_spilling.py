@@ -2,14 +2,21 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from agent.core.values import Lane, PutReply
+from agent.core.batching.span import Span
+from agent.core.reading.ledger import Entry, Ledger
+from agent.core.values import Destination, Lane, PutReply
 from agent.errors import Denied, SpillUnreadable, Unavailable
+from agent.flow.budget import Budget
 from agent.flow.shares import ASK_SECONDS
 from agent.ship.spill_file import Spilled, SpillFile
+from agent.ship.spiller import Spiller
+from agent.ship.stream_queue import StreamQueue
 from tests.core.batching.spans import span_of
 from tests.ship.lanes import Lanes, lanes, now
 
@@ -183,6 +190,85 @@ async def test_events_that_cannot_be_read_back_end_the_agent_so_that_it_reads_th
 
         assert raised.group_contains(SpillUnreadable, match="the next start of the agent reads them")
         assert running.ledger.committed < running.ledger.end
+
+
+class Looking:
+    """A spiller whose urgent stream accepts nothing while the routine stream accepts events. Looks when it is told."""
+
+    def __init__(self, disk: SpillFile, *, most_heads: int) -> None:
+        self.seconds = 1000.0
+        self.budget = Budget(16 * 1024)
+        self.urgent, self.routine = (
+            StreamQueue(lane, Destination("falco", str(lane)), "auto", most_deliveries=2)
+            for lane in (Lane.URGENT, Lane.ROUTINE)
+        )
+        self.entries: list[Entry] = []
+        self._ledger = Ledger()
+        self._spiller = Spiller(
+            disk,
+            lambda: (self.urgent, self.routine),
+            self.budget,
+            ask=self._ask,
+            monotonic=lambda: self.seconds,
+            most_heads=most_heads,
+        )
+
+    def read(self, spans: int) -> None:
+        """Spans of one urgent alert each, which fill the memory of the stream."""
+        for _ in range(spans):
+            self.entries.append(self._ledger.enter(self._ledger.end + 1, 1))
+            span = Span(entry=self.entries[-1], file="f00", read_at=self.seconds)
+            span.append(1_800_000_000_000, b"x" * 1000, 0)
+            self.budget.adjust(span.held_bytes)
+            self.urgent.add(span)
+
+    async def look(self, *, after_seconds: float) -> bool:
+        self.seconds += after_seconds
+        self.routine.last_accepted_at = self.seconds
+        return await self._spiller.look()
+
+    async def _ask(self, queue: StreamQueue) -> None:
+        raise AssertionError("no stream has to be asked")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SpillFile]:
+    file = SpillFile(tmp_path, 64 * MIB)
+    yield file
+    file.close()
+
+
+async def test_heads_that_fill_the_memory_are_shortened_again_when_the_ledgers_have_joined_their_entries(
+    disk: SpillFile,
+) -> None:
+    looking = Looking(disk, most_heads=100)
+    for _ in range(2):
+        looking.read(60)
+        assert await looking.look(after_seconds=10)
+    looking.read(60)
+    assert not await looking.look(after_seconds=10)  # too many heads, and none of them can be shortened
+    spilled_records = looking.urgent.spilled_records
+    assert spilled_records >= 100
+
+    for earlier, entry in pairwise(looking.entries):
+        entry.join(earlier)
+
+    assert await looking.look(after_seconds=60)
+    assert looking.urgent.spilled_records > spilled_records
+    assert sum(len(block.heads) for block in looking.urgent.spilled) < 100
+
+
+async def test_nothing_is_said_to_wait_on_disk_when_no_alert_could_be_moved(
+    disk: SpillFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    looking = Looking(disk, most_heads=100)
+    looking.read(60)
+    batch = looking.urgent.take()  # all of them are under way
+    assert batch.events == 60
+
+    assert not await looking.look(after_seconds=10)
+
+    assert caplog.messages == []
 
 
 def test_nothing_is_written_after_the_end(tmp_path: Path) -> None:
