@@ -1,11 +1,11 @@
 """Delivers one batch: sends the same bytes until CloudWatch has accepted or rejected every event of the batch.
 
 After a failed put, `retries` says how long to wait and what to do first; this module is the only one that asks it. A
-delivery holds a send slot while a request is under way, and while it is throttled.
+delivery holds a send slot while a request is under way and answers in time, and while it is throttled.
 
-An invalid batch is halved until the event at fault stands alone. A lone event that is refused is not blamed at once,
-because the stream may refuse every event: only an event that is refused, and refused again after the stream has
-accepted another event in between, is rejected (`control_event`).
+An invalid batch is halved until the event at fault stands alone. Because the stream may refuse every event, only an
+event that was refused twice is rejected, and only if the stream accepted another event in between: the first time
+alone or in a batch, the second time alone. If need be, a control event shows whether the stream accepts events.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ class Sender(Struct, frozen=True):
 
 
 class _Failures(Struct):
-    """The failed puts of one delivery."""
+    """The failed puts of the same events. A delivery counts anew for each part of its batch, and for control events."""
 
     counted: int = 0
+    """Those that were followed by a wait."""
     seen: Counter[type[PutError]] = field(default_factory=Counter)
 
 
@@ -65,14 +66,14 @@ class _Part(Struct, frozen=True):
     refused_at: float | None = None
     """When these events were refused before, alone or with others."""
 
-    def may_be_blamed(self, last_accepted_at: float) -> bool:
-        """Refused again: the stream accepted another event in between, or the halves of the batch will show it."""
+    def may_be_halved_or_blamed(self, last_accepted_at: float) -> bool:
+        """True if the batch can be halved, or if the stream has accepted another event since the first refusal."""
         if self.refused_at is None:
             return self.batch.events > 1
         return last_accepted_at > self.refused_at
 
 
-def _divided(queue: StreamQueue, batch: Batch, refused_at: float, rejections: list[Rejection]) -> list[_Part]:
+def _halved(queue: StreamQueue, batch: Batch, refused_at: float, rejections: list[Rejection]) -> list[_Part]:
     """The halves of a refused batch. A lone event is rejected instead."""
     if batch.events == 1:
         log.warning("event was refused as invalid", extra={"stream": queue.destination.stream})
@@ -116,7 +117,7 @@ class Deliverer:
         """One for each delivery that waits for its next attempt."""
 
     def drain(self) -> None:
-        """Deliveries that wait for their next attempt try now."""
+        """Deliveries that wait for their next attempt try now. After further failures they wait for a short time."""
         self._draining = True
         for wait in self._waits:
             wait.set()
@@ -133,8 +134,8 @@ class Deliverer:
                 refused_at = await self._deliver_or_refuse(queue, part.batch, lease, rejections)
                 if refused_at is None:
                     continue
-                if part.may_be_blamed(queue.last_accepted_at):
-                    smaller += _divided(queue, part.batch, refused_at, rejections)
+                if part.may_be_halved_or_blamed(queue.last_accepted_at):
+                    smaller += _halved(queue, part.batch, refused_at, rejections)
                 else:
                     unproven.append(_Part(part.batch, refused_at))
             if unproven:
@@ -202,8 +203,9 @@ class Deliverer:
             self._slots.throttled(queue.lane)
         if not isinstance(error, Throttled):  # a throttled account must not get further batches instead
             lease.release()
-        await self._wait(queue, error, backoff_for(rule, queue.lane).seconds(failures.counted, random.random()))
-        if rule.action is Action.REOPEN and failures.counted % REOPEN_AFTER_DENIALS == 0:
+        backoff = backoff_for(rule, queue.lane, draining=self._draining)
+        await self._wait(queue, error, backoff.seconds(failures.counted, random.random()))
+        if rule.action is Action.REOPEN and failures.seen[type(error)] % REOPEN_AFTER_DENIALS == 0:
             await self._sink.reopen()
 
     async def _put(self, queue: StreamQueue, batch: Batch, events: Sequence[bytes], lease: Lease) -> PutReply:
@@ -232,12 +234,12 @@ class Deliverer:
         await lease.acquire()
         attempt = Attempt(lambda: self._send(queue, events, entity), self._monotonic())
 
-        def note_hung() -> None:
+        def give_way() -> None:
             lease.release()
             queue.note_hung(attempt)
 
         try:
-            reply = await attempt.run(HUNG_SECONDS[queue.lane], note_hung)
+            reply = await attempt.run(HUNG_SECONDS[queue.lane], give_way)
         finally:
             queue.attempt_ended(attempt)
             if attempt.hedges:
@@ -272,7 +274,7 @@ class Deliverer:
         async with self._creating:
             created_at = self._created_at.get(destination)
             if created_at is not None and self._monotonic() - created_at < CREATED_RECENTLY_SECONDS:
-                return None  # for another batch
+                return None  # another delivery has just created it
             try:
                 await self._sink.create(destination)
             except PutError as error:
@@ -287,9 +289,8 @@ class Deliverer:
         condition.denied = str(error) if isinstance(error, Denied | Refused) else None
         condition.troubled += 1
         ended = asyncio.Event()
-        if not self._draining:
-            self._waits.add(ended)
-            queue.retries.append(ended)
+        self._waits.add(ended)
+        queue.retries.append(ended)
         try:
             async with asyncio.timeout(seconds):
                 await ended.wait()

@@ -22,6 +22,9 @@ DENIED_BACKOFF: Final = Backoff(1.0, 30.0)
 
 REOPEN_AFTER_DENIALS: Final = 3
 
+LONGEST_WAIT_WHILE_DRAINING_SECONDS: Final = 2.0
+"""`drain_seconds` is 30 by default: a longer wait would leave only one or two attempts."""
+
 
 class Family(Enum):
     """How long to wait before the next attempt."""
@@ -41,7 +44,7 @@ class Action(Enum):
     USE_TOKEN = auto()
     """Use the sequence token that the endpoint named."""
     REOPEN = auto()
-    """After every third failure, ask the credentials chain again."""
+    """After every third denial of the same events, ask the credentials chain again."""
     SPLIT = auto()
     """Halve the batch to find the event at fault."""
 
@@ -50,7 +53,7 @@ class Rule(Struct, frozen=True):
     family: Family
     action: Action
     free_retries: int = 0
-    """So many failures of a delivery are expected: they do not count as failures and cause no wait."""
+    """So many failures of the same events are expected: they do not count as failures and cause no wait."""
 
 
 _RULES: Final[tuple[tuple[type[PutError], Rule], ...]] = (
@@ -69,7 +72,11 @@ def rule_for(error: PutError) -> Rule:
     return next(rule for kind, rule in _RULES if isinstance(error, kind))
 
 
-def backoff_for(rule: Rule, lane: Lane) -> Backoff:
+def backoff_for(rule: Rule, lane: Lane, *, draining: bool) -> Backoff:
     if rule.family is Family.DENIED:
-        return DENIED_BACKOFF
-    return URGENT_BACKOFF if lane is Lane.URGENT else ROUTINE_BACKOFF
+        backoff = DENIED_BACKOFF
+    else:
+        backoff = URGENT_BACKOFF if lane is Lane.URGENT else ROUTINE_BACKOFF
+    if draining:
+        return Backoff(backoff.first_seconds, min(backoff.most_seconds, LONGEST_WAIT_WHILE_DRAINING_SECONDS))
+    return backoff

@@ -125,7 +125,11 @@ class Shipper:
                 tasks.create_task(self._pump(queue, tasks), name=f"pump {queue.destination.stream}")
 
     async def drain(self) -> None:
-        """Returns when everything accepted is settled. Nothing waits for pace, more events or a backoff any longer."""
+        """Returns when everything accepted is settled.
+
+        Nothing waits for pace or for more events any longer. A batch that waits for its next attempt is sent now, and
+        after further failures again within two seconds each.
+        """
         self._draining = True
         for queue in self.queues:
             queue.drain()

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import cycle
 
 import orjson
 import pytest
 
 from agent.core.values import Lane, PutReply
-from agent.errors import Denied, Invalid, Missing, PutError, WrongToken
+from agent.errors import Denied, Invalid, Missing, PutError, Throttled, Unavailable, WrongToken
 from tests.ship.lanes import Fault, lanes, now
 
 pytestmark = pytest.mark.looptime
@@ -69,6 +70,18 @@ async def test_after_each_third_refusal_in_a_row_the_credentials_are_looked_for_
         shipping.sink.faults.clear()
         await asyncio.sleep(120)
         assert shipping.sink.messages("routine") == ["one"]
+
+
+async def test_other_failures_between_refusals_do_not_keep_the_credentials_from_being_looked_for_again() -> None:
+    async with lanes() as shipping:
+        kinds = cycle([Denied, Denied, Unavailable])
+        shipping.sink.faults["routine"] = always(lambda: next(kinds)("no", reason="no"))
+        shipping.accept("one")
+
+        while shipping.sink.puts["routine"] < 30:
+            await asyncio.sleep(1)
+
+        assert shipping.sink.reopened >= 5
 
 
 @pytest.mark.parametrize("bad", [["0"], ["7"], ["9"], ["0", "9"], ["3", "4"], [str(one) for one in range(10)]])
@@ -192,6 +205,30 @@ async def test_a_drain_waits_neither_for_the_pace_nor_for_a_fuller_batch_nor_for
         await shipping.shipper.drain()
 
         assert now() - began < 0.5
+        assert shipping.ledger.in_flight == 0
+
+
+@pytest.mark.parametrize("error", [Denied, Throttled, Unavailable])
+@pytest.mark.parametrize("lane", [Lane.ROUTINE, Lane.URGENT])
+async def test_what_fails_during_a_drain_is_tried_again_soon_and_not_in_a_tight_loop(
+    error: type[PutError], lane: Lane
+) -> None:
+    async with lanes(concurrency=20) as shipping:
+        streams = [f"team-{number}/{lane}" for number in range(20)]
+        for number, stream in enumerate(streams):
+            shipping.sink.faults[stream] = always(lambda: error("no", reason="no"))
+            shipping.accept("one", lane=lane, namespace=f"team-{number}")
+        await asyncio.sleep(120)
+        puts_before = shipping.sink.puts.total()
+
+        draining = asyncio.create_task(shipping.shipper.drain())
+        await asyncio.sleep(10)
+        assert shipping.sink.puts.total() - puts_before <= 100 * len(streams)
+        shipping.sink.faults.clear()
+        repaired = now()
+        await draining
+
+        assert now() - repaired < 3
         assert shipping.ledger.in_flight == 0
 
 
