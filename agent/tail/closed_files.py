@@ -49,7 +49,7 @@ class ClosedFiles:
     def add(self, seen: FoundFile, closed: ClosedFile) -> None:
         self._files[seen] = closed
 
-    def vanished(self, found: tuple[FoundFile, ...]) -> list[tuple[FoundFile, ClosedFile]]:
+    def take_vanished(self, found: tuple[FoundFile, ...]) -> list[tuple[FoundFile, ClosedFile]]:
         """Files that are not there any more. A file with another name has to be looked at again. Both are forgotten."""
         if not self._files:
             return []

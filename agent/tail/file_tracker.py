@@ -1,8 +1,8 @@
-"""Opens the files of one source: decides for each file that a scan has found which log it is, and acts.
+"""Opens the files of one source.
 
 Every file that is to be read is opened at first sight, long before its turn: bytes that kubelet deletes meanwhile stay
-readable. `judgement.judge` decides; this class carries the actions out. A compressed file whose bytes have to be
-compared is decompressed in a thread, and judged again when that is done; files that are younger wait for it.
+readable. `judge` decides which log a file is; this class carries the decision out. A compressed file whose bytes have
+to be compared is decompressed in a thread, and judged again when that is done; files that are younger wait for it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 from agent.tail import judgement
@@ -24,6 +25,7 @@ from agent.tail.judgement import Held, Known, Seen, judge
 from agent.tail.last_writes import LastWrites
 from agent.tail.names import printable
 from agent.tail.open_log import open_log
+from agent.tail.positions import VANISHED
 from agent.tail.reading_order import ReadingOrder
 from agent.tail.safe_open import NotALogFile
 from agent.tail.settled_files import SettledFiles
@@ -37,27 +39,30 @@ DAMAGED: Final = "damaged"
 
 
 class FileTracker:
-    """Tracks the files of one source. `judged_again` is called when a thread has decompressed a file to be judged."""
+    """Tracks the files of one source. `look_again` is called when a thread has decompressed a file.
+
+    A file is ours if it is to be read when nothing is known about it: it was not there before the agent.
+    """
 
     def __init__(
         self,
         source: Source,
         reading: Reading,
         edge: Edge,
-        judged_again: Callable[[], None],
+        look_again: Callable[[], None],
         *,
         all_is_ours: bool = False,
     ) -> None:
         self.settled = SettledFiles(source, reading.positions)
         self.unsure = False
-        """At the last scan some file could not be opened; a log that is known may be behind it."""
+        """At the last `take` some file was not opened, or could not be judged yet; that file may be a known log."""
         self.recognised = False
         """One of the files was known. The oldest files are deleted first, so no file after it can be missing."""
         self.lacking = 0
-        """At the last scan so many files were not opened, because too few descriptors are left."""
+        """At the last `take` so many files were not opened, because too few descriptors are left."""
         self.closed = ClosedFiles(source, reading.positions)
-        self.vanished: list[str] = []
-        """Ids of files that vanished while they were closed, and that may not have been read to their end."""
+        self.vanished_ids: list[str] = []
+        """Known files that vanished while they were not open, and that may not have been read to their end."""
         self.order = ReadingOrder()
         self._source = source
         self._reading = reading
@@ -65,7 +70,7 @@ class FileTracker:
         self._all_is_ours = all_is_ours
         self._looked = False
         self.unidentified = Unidentified()
-        self._verifications = Verifications(judged_again)
+        self._verifications = Verifications(look_again)
         self._unopened = Unopened()
         self._last_writes = LastWrites()
 
@@ -86,11 +91,11 @@ class FileTracker:
             if not (self._looked or self._all_is_ours):
                 first = first_of_ours(self._source, found, positions, self._is_known, at_end=at_end)
             for number, seen in enumerate(found):
-                if seen not in self.settled and not self._is_open(seen, files):
+                if seen not in self.settled and not self._is_tracked(seen, files):
                     with self.order.waiting_for(seen):
                         self._consider(seen, None, files, ours=number >= first, at_end=at_end and not self._looked)
         except FileNotFoundError:
-            # The file was renamed or compressed since the scan. Younger files wait, since files are read in order.
+            # It was renamed, compressed, deleted or replaced since the scan. Younger files wait for the next scan.
             self.unsure = True
             self.order.wait_for_all()
         else:
@@ -102,21 +107,21 @@ class FileTracker:
         self.order.confirm(before)
 
     def may_begin(self, file: TrackedFile) -> bool:
-        """Whether no older file can still turn up."""
+        """Every older file has been found."""
         return self.order.may_begin(file)
 
     def wants_another_scan(self, files: list[TrackedFile]) -> bool:
-        """The next scan is worth making at once: some file waits for it to begin."""
+        """A file cannot begin before another scan."""
         waits = self.order.is_waiting or any(not file.confirmed for file in files)
         return self.order.is_complete and (waits or self.unidentified.has_unconfirmed)
 
-    def may_open(self) -> bool:
-        """A write may have told which log some file is, or made it worth opening again."""
+    def take_openable(self) -> bool:
+        """A file may be identified or opened again now. Forgets the closed files that changed."""
         return self.closed.take_changed() or self.has_unidentified
 
     @property
     def has_unidentified(self) -> bool:
-        """The next write to some file may tell which log it is."""
+        """A write to some file, or its decompression that has ended, may tell which log it is."""
         return bool(self.unidentified) or self._verifications.is_done
 
     @property
@@ -124,8 +129,8 @@ class FileTracker:
         """Unread bytes of files that were found and cannot be read yet."""
         return self._unopened.unread + self._verifications.unread
 
-    def find_grown(self) -> bool:
-        """Whether a file that is closed has been written to since. It will be opened again."""
+    def take_grown(self) -> bool:
+        """A closed file has been written to. Forgets the closed files that changed, so `take` opens them again."""
         return any([self.settled.take_grown(), self.closed.take_changed()])
 
     def close_unidentified(self, seen: FoundFile) -> None:
@@ -146,27 +151,29 @@ class FileTracker:
         keys = {seen.key for seen in found}
         self.unidentified.note_scan(keys)
         self._last_writes.keep(keys)
-        for gone, closed in self.closed.vanished(found):
-            self.vanished += [closed.file_id] if closed.file_id else []
-            if not closed.file_id and closed.state[0]:
-                self._lose(gone, "deleted before it could be opened", closed.state[0])
-        for lost in self._unopened.vanished(found):
+        for gone, closed in self.closed.take_vanished(found):
+            if closed.file_id:
+                self.vanished_ids.append(closed.file_id)
+            elif closed.state[0]:
+                self._lose(gone, VANISHED, closed.state[0])
+        for lost in self._unopened.take_vanished(found):
             known = [file_id for file_id, known in self._reading.positions.items() if _is_at(known, lost)]
-            self.vanished += known
+            self.vanished_ids += known
             if not known:
                 self._lose(lost, "deleted before it could be opened", lost.size)
 
-    def _is_open(self, seen: FoundFile, files: list[TrackedFile]) -> bool:
-        held = self.unidentified.has(seen) or self._verifications.has(seen) or seen in self.closed
-        return held or any(file.is_same(seen) for file in files)
+    def _is_tracked(self, seen: FoundFile, files: list[TrackedFile]) -> bool:
+        """The file is open, or closed until it changes."""
+        waits = self.unidentified.has(seen) or self._verifications.has(seen) or seen in self.closed
+        return waits or any(file.is_same(seen) for file in files)
 
     def _judge_again(self, found: tuple[FoundFile, ...], files: list[TrackedFile]) -> None:
         for seen, content in self.unidentified:
             now = next((other for other in found if other.key == seen.key), None)
             self.unidentified.take(seen)
-            held = len(files)
+            before = len(files)
             self._consider(now or seen, content, files, gone=now is None)
-            for file in files[held:]:
+            for file in files[before:]:
                 file.confirmed = self.unidentified.is_confirmed(seen)
         for done in self._verifications.take_done():
             if done.error is not None:
@@ -214,7 +221,7 @@ class FileTracker:
             self.settled.add(seen, "")
             self._lose(seen, DAMAGED, 0)
             return
-        # A path that is not a log file is never read, so no known file can be behind it.
+        # A path that is not a log file is never read, so it is no known log.
         self.unsure |= not isinstance(error, NotALogFile)
 
     def _act(
@@ -289,7 +296,7 @@ class FileTracker:
                 open_here[file_id].alias = seen.key
             case judgement.Settle(file_id):
                 self.settled.add(seen, file_id)
-        content.close()
+        content.close()  # also after Skip: another source reads the file
 
     def _known(self, base_id: str | None, open_here: dict[str, TrackedFile], markers: dict[int, bytes]) -> Known:
         held = {
@@ -300,7 +307,7 @@ class FileTracker:
         return Known(held, self._reading.open_ids - open_here.keys(), self._reading.positions, markers)
 
     def _add(self, file: TrackedFile, files: list[TrackedFile]) -> None:
-        if file.found.live:  # also when it has gone since the scan: it is younger than what was rotated by then
+        if file.found.live:  # also when it has gone since the scan: the file is younger than what was rotated by then
             file.turn = self.order.live_turn
         self._edge.forget(file.found.key)
         self.closed.unread.pop(file.found.key, None)
@@ -310,17 +317,13 @@ class FileTracker:
 
     def _is_known(self, seen: FoundFile) -> bool:
         try:
-            content = self._open(seen)
+            with closing(self._open(seen)) as content:
+                head = content.head()
         except FileNotFoundError:
             raise
         except OSError:
             return False  # considering it will meet the same error
-        try:
-            return identify(self._source.identity, content.head(), final=not seen.live) in self._reading.positions
-        except OSError:
-            return False
-        finally:
-            content.close()
+        return identify(self._source.identity, head, final=not seen.live) in self._reading.positions
 
     def _open(self, seen: FoundFile) -> LogBytes:
         """Raises FileNotFoundError also when another file has the name by now."""
@@ -331,14 +334,13 @@ class FileTracker:
         return content
 
     def _is_growing(self, seen: FoundFile, content: LogBytes) -> bool:
-        """Whether it was written to within the last seconds. Kubelet names a compressed file when it is complete."""
+        """The file was written to within the last seconds, so it may be a copy that is still being made."""
         if seen.compressed and self._source.pod_uid:
-            return False
+            return False  # kubelet gives a compressed file its final name only after the last byte
         return self._last_writes.are_recent(seen, content)
 
     def _lose(self, seen: FoundFile, why: str, size: int) -> None:
-        name = f"{seen.device:x}:{seen.inode:x}"
-        self._reading.announce(Gap(name, self._path(seen), 0, size, why, at_least=True))
+        self._reading.announce(Gap(f"{seen.device:x}:{seen.inode:x}", self._path(seen), 0, size, why, at_least=True))
 
     def _path(self, seen: FoundFile) -> str:
         return printable(self._source.root.joinpath(*seen.relative))

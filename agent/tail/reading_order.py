@@ -61,7 +61,7 @@ class ReadingOrder:
         return self._newest, 1
 
     def may_begin(self, file: TrackedFile) -> bool:
-        """Whether no older file can still turn up."""
+        """Every older file has been found."""
         return file.confirmed and (self._waits_for is None or file.turn < self._waits_for)
 
     def sort(self, files: list[TrackedFile]) -> None:

@@ -85,7 +85,7 @@ class Tailer:
                     file.note_scan(found)
                 except Exception as error:  # noqa: BLE001  # the edge
                     self._edge.meet(error, scan)
-        grown = self._file_tracker.find_grown()
+        grown = self._file_tracker.take_grown()
         if changed or grown or self._may_find_more:
             self._take_files(fresh=True)
         if changed or not found or any(not file.is_idle for file in self.files):
@@ -103,7 +103,7 @@ class Tailer:
         """Something was written, or a file can be judged that could not be judged before."""
         self._leave_idle()
         # While files wait for a descriptor, only a scan opens files: it knows whose turn it is.
-        if not self._reading.lacks_descriptors.is_set() and self._file_tracker.may_open():
+        if not self._reading.lacks_descriptors.is_set() and self._file_tracker.take_openable():
             self._take_files(fresh=False)
         self._woken.set()
         self._start_urgent_scan()
@@ -128,8 +128,8 @@ class Tailer:
         return self._file_tracker.lacking
 
     def take_vanished(self) -> list[str]:
-        """Ids of files that vanished while they were closed. Each is returned once."""
-        vanished, self._file_tracker.vanished = self._file_tracker.vanished, []
+        """Ids of files that vanished while they were not open. Each is returned once."""
+        vanished, self._file_tracker.vanished_ids = self._file_tracker.vanished_ids, []
         return vanished
 
     def open_files(self) -> Iterator[OpenFile]:
@@ -213,7 +213,7 @@ class Tailer:
         if self._inotify_works and not closely:
             return False
         changed = any(file.changed_since_scan(closely=closely) for file in self.files)
-        return changed or self._file_tracker.find_grown()
+        return changed or self._file_tracker.take_grown()
 
     def _leave_idle(self) -> None:
         self.is_idle = False

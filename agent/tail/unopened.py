@@ -32,7 +32,7 @@ class Unopened:
         """Bytes that wait to be read in these files."""
         return sum(self._unread.values())
 
-    def vanished(self, found: Iterable[FoundFile]) -> list[FoundFile]:
+    def take_vanished(self, found: Iterable[FoundFile]) -> list[FoundFile]:
         """Files with content that are not there any more, and were not compressed. They are forgotten."""
         there = {seen.key: seen for seen in found}
         names = {seen.relative[-1] for seen in there.values() if seen.compressed}

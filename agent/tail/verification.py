@@ -27,10 +27,10 @@ class Verification(Struct):
 
 
 class Verifications:
-    """The verifications of one source. `finished` is called on the loop when a file is done."""
+    """The verifications of one source. `look_again` is called on the loop when a file can be judged again."""
 
-    def __init__(self, finished: Callable[[], None]) -> None:
-        self._finished = finished
+    def __init__(self, look_again: Callable[[], None]) -> None:
+        self._look_again = look_again
         self._running: dict[tuple[int, int], Verification] = {}
 
     def start(
@@ -89,4 +89,4 @@ class Verifications:
             verification.error = error if isinstance(error, Exception) else OSError(str(error))
         else:
             verification.markers[offset] = work.result()
-        self._finished()
+        self._look_again()

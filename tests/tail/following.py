@@ -82,14 +82,14 @@ async def ignore(chunk: Chunk) -> None:
     """Delivers to nobody."""
 
 
-def reading_of(settings: Tail, **values: object) -> Reading:
+def reading_of(settings: Tail, announce: Callable[[Gap], None] = lambda gap: None, **values: object) -> Reading:
     """What tailers share, where nothing is delivered."""
-    return Reading(settings, Budget(1 << 20), Telemetry("test"), ignore, lambda gap: None, {}, **values)  # type: ignore[arg-type]
+    return Reading(settings, Budget(1 << 20), Telemetry("test"), ignore, announce, {}, **values)  # type: ignore[arg-type]
 
 
-def tracker_of(source: Source, settings: Tail) -> FileTracker:
+def tracker_of(source: Source, settings: Tail, announce: Callable[[Gap], None] = lambda gap: None) -> FileTracker:
     """A file tracker that knows no positions."""
-    reading = reading_of(settings)
+    reading = reading_of(settings, announce)
     return FileTracker(source, reading, Edge(reading.telemetry, source.name), lambda: None)
 
 

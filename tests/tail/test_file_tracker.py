@@ -8,8 +8,9 @@ from pathlib import Path
 from agent.settings import Tail
 from agent.tail.discovery import Discovery
 from agent.tail.file_tracker import FileTracker
+from agent.tail.positions import VANISHED
 from agent.tail.tracked_file import TrackedFile
-from agent.tail.types import FoundFile
+from agent.tail.types import FoundFile, Gap
 from tests.tail.following import Container, tracker_of
 
 
@@ -23,6 +24,23 @@ def tracking(root: Path) -> Iterator[tuple[FileTracker, tuple[FoundFile, ...], l
     file_tracker.close()
     for file in files:
         file.close()
+
+
+def test_a_file_without_a_whole_line_that_is_deleted_while_it_is_closed_for_others_is_a_gap_that_says_so(
+    tmp_path: Path,
+) -> None:
+    container, gaps = Container(tmp_path), list[Gap]()
+    container.path.write_bytes(b"2026-11-23T07")
+    settings = Tail(root=tmp_path)
+    ((source, found),) = Discovery(settings).look().items()
+    file_tracker = tracker_of(source, settings, gaps.append)
+    file_tracker.take(found, [], at_end=False)
+    file_tracker.close_unidentified(found[0])
+    container.path.unlink()
+
+    file_tracker.take((), [], at_end=False)
+
+    assert [(gap.start, gap.end, gap.why, gap.at_least) for gap in gaps] == [(0, 13, VANISHED, True)]
 
 
 def test_a_file_that_was_empty_when_it_was_last_seen_comes_after_what_had_been_rotated_by_then(tmp_path: Path) -> None:
