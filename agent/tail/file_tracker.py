@@ -41,7 +41,7 @@ DAMAGED: Final = "damaged"
 class FileTracker:
     """Tracks the files of one source. `look_again` is called when a thread has decompressed a file.
 
-    A file is ours if it is to be read when nothing is known about it: it was not there before the agent.
+    A file is ours if it is read although nothing is known about it. `all_is_ours`: also files older than the agent are.
     """
 
     def __init__(
