@@ -133,17 +133,30 @@ class Container:
         await self.runtime.reopen_log(self.id)
         return rotated
 
+    def abort(self) -> None:
+        for pipe in (self.stdout, self.stderr):
+            if not pipe.is_closing():
+                pipe.abort()
 
-@asynccontextmanager
-async def container_of_containerd(folder: Path, log: Path) -> AsyncIterator[Container]:
-    """A pod with one container, which containerd runs below `folder` and whose output it writes to `log`."""
-    async with containerd(folder) as runtime, pod(runtime, log.parent.parent) as (pod_id, its_configuration):
-        pipes = folder / "pipes"
-        pipes.mkdir()
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A running sandbox, in which one container runs at a time."""
+
+    runtime: Runtime
+    id: str
+    configuration: Fields
+    pipes: Path
+
+    @asynccontextmanager
+    async def container(self, log: Path, restarts: int = 0) -> AsyncIterator[Container]:
+        """A container whose output containerd writes to `log`; after `restarts` of them before."""
+        pipes = self.pipes / str(restarts)
+        pipes.mkdir(parents=True)
         for stream in ("stdout", "stderr"):
             os.mkfifo(pipes / stream)
         configuration: Fields = {
-            1: {1: log.parent.name},
+            1: {1: log.parent.name, 2: restarts},
             2: {1: IMAGE},
             3: ["/busybox", "sh", "-c", "/busybox cat /pipes/stderr >&2 & /busybox cat /pipes/stdout; wait"],
             7: [{1: "/pipes", 2: str(pipes)}],
@@ -151,14 +164,26 @@ async def container_of_containerd(folder: Path, log: Path) -> AsyncIterator[Cont
             15: {2: {3: {1: ON_THE_NODE}}},
         }
         with skipping():
-            container_id = await runtime.start_container(pod_id, configuration, its_configuration)
-        stdout, stderr = await into(pipes / "stdout"), await into(pipes / "stderr")
+            container_id = await self.runtime.start_container(self.id, configuration, self.configuration)
+        running = Container(await into(pipes / "stdout"), await into(pipes / "stderr"), self.runtime, container_id)
         try:
-            yield Container(stdout, stderr, runtime, container_id)
+            yield running
         finally:
-            for pipe in (stdout, stderr):
-                if not pipe.is_closing():
-                    pipe.abort()
+            running.abort()
+
+
+@asynccontextmanager
+async def pod_of_containerd(folder: Path, log_directory: Path) -> AsyncIterator[Pod]:
+    """A pod that containerd runs below `folder`; `log_directory` is named as kubelet names it."""
+    async with containerd(folder) as runtime, pod(runtime, log_directory) as (pod_id, configuration):
+        yield Pod(runtime, pod_id, configuration, folder / "pipes")
+
+
+@asynccontextmanager
+async def container_of_containerd(folder: Path, log: Path) -> AsyncIterator[Container]:
+    """A pod with one container, which containerd runs below `folder` and whose output it writes to `log`."""
+    async with pod_of_containerd(folder, log.parent.parent) as its_pod, its_pod.container(log) as running:
+        yield running
 
 
 @asynccontextmanager

@@ -1,0 +1,40 @@
+"""What a container runtime has written to a log file so far, line by line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.process.driver import PATIENCE_SECONDS
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not reached():
+            await asyncio.sleep(0.02)
+
+
+def whole_lines(log: Path) -> int:
+    """How many records end in it."""
+    return sum(line.split(b" ", 3)[2] == b"F" for line in lines_of(log))
+
+
+def parts_in(log: Path) -> list[bytes]:
+    return [line.split(b" ", 3)[3] for line in lines_of(log) if line.split(b" ", 3)[2] == b"P"]
+
+
+def last_line(log: Path) -> bytes:
+    return lines_of(log)[-1]
+
+
+def lines_of(log: Path) -> list[bytes]:
+    return log.read_bytes().split(b"\n")[:-1]
+
+
+def ends_inside_a_character(part: bytes) -> bool:
+    try:
+        part.decode()
+    except UnicodeDecodeError as error:
+        return error.end == len(part)
+    return False
