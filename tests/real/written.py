@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def last_line(log: Path) -> bytes:
 
 
 def lines_of(log: Path) -> list[bytes]:
-    return log.read_bytes().split(b"\n")[:-1]
+    content = log.read_bytes()
+    return (gzip.decompress(content) if log.suffix == ".gz" else content).split(b"\n")[:-1]
 
 
 def ends_inside_a_character(part: bytes) -> bool:
