@@ -14,6 +14,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import tarfile
@@ -88,8 +89,11 @@ def id_in(answer: bytes) -> str:
 class Runtime:
     """containerd, as kubelet sees it."""
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Any, socket: Path, first_process: int) -> None:
         self._channel = channel
+        self.socket = socket
+        self.first_process = first_process
+        """Of its namespaces."""
 
     async def call(self, method: str, request: Fields) -> bytes:
         # Without serializers a call takes and gives bytes.
@@ -111,6 +115,13 @@ class Runtime:
 
     async def reopen_log(self, container_id: str) -> None:
         await self.call("RuntimeService/ReopenContainerLog", {1: container_id})
+
+    async def pod_ids(self, *, ready: bool = False) -> list[str]:
+        """Of all pods, or of those that run."""
+        filters: Fields = {1: {2: {1: 0}}} if ready else {}
+        answer = await self.call("RuntimeService/ListPodSandbox", filters)
+        # An id has 64 characters, and is the first field of each pod.
+        return [found.decode() for found in re.findall(rb"\x0a\x40([0-9a-f]{64})", answer)]
 
     async def remove_pod(self, pod_id: str) -> None:
         await self.call("RuntimeService/StopPodSandbox", {1: pod_id})
@@ -210,7 +221,8 @@ async def containerd(folder: Path) -> AsyncIterator[Runtime]:
                 pytest.skip(f"containerd does not come up here: {last_words(folder)}")
             await asyncio.sleep(0.02)
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
-            runtime = Runtime(channel)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            runtime = Runtime(channel, socket, int(children.split()[0]))
             with skipping():
                 await import_image(runtime, socket, folder / "image.tar")
             yield runtime

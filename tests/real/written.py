@@ -1,4 +1,4 @@
-"""What a container runtime has written to a log file so far, line by line."""
+"""What a container runtime has written so far to a container's log and its rotated files, line by line."""
 
 from __future__ import annotations
 
@@ -16,9 +16,31 @@ async def until(reached: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+def files_of(log: Path) -> list[Path]:
+    """The rotated files, oldest first, and the live file."""
+    rotated = {
+        path.name.removesuffix(".gz"): path for path in log.parent.glob(f"{log.name}.*") if path.suffix != ".tmp"
+    }
+    return [*(rotated[name] for name in sorted(rotated)), log]
+
+
+def all_lines(log: Path) -> list[bytes]:
+    """Of the rotated files and the live file, also while kubelet rotates them."""
+    while True:
+        try:
+            return [line for file in files_of(log) for line in lines_of(file)]
+        except FileNotFoundError:
+            continue
+
+
 def whole_lines(log: Path) -> int:
     """How many records end in it."""
-    return sum(line.split(b" ", 3)[2] == b"F" for line in lines_of(log))
+    return whole(lines_of(log))
+
+
+def whole(lines: list[bytes]) -> int:
+    """How many records end in these lines."""
+    return sum(line.split(b" ", 3)[2] == b"F" for line in lines)
 
 
 def parts_in(log: Path) -> list[bytes]:
