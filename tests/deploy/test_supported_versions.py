@@ -93,15 +93,27 @@ def test_the_page_names_the_captured_versions_of_containerd_and_the_kubernetes_t
 def test_for_each_supported_kubernetes_a_capture_exists_or_the_page_says_that_none_does(page: Path):
     oldest, newest = (int(version.removeprefix("1.")) for version in row(page, "Kubernetes"))
     captured = {version for versions in containerd_table(page).values() for version in versions}
+    captured |= {path.name.removeprefix("kubelet-").rpartition(".")[0] for path in LOGS.glob("kubelet-[0-9]*")}
     (without,) = re.findall(r"the table had no row for Kubernetes ([\d.]+)\.", page.read_text())
 
     assert {f"1.{minor}" for minor in range(oldest, newest + 1)} - captured == {without}
 
 
-def test_the_page_of_the_captures_says_how_each_was_made():
-    named = re.findall(r"^\| `(containerd-[\d.]+)` \|", (LOGS / "README.md").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("page", PAGES, ids=["README", "chart"])
+def test_the_page_names_the_captured_versions_of_kubelet_and_the_containerd_of_each(page: Path):
+    named = re.findall(r"kubelet ([\d.]+\d) ran on containerd ([\d.]+\d)", page.read_text())
+    rows = re.findall(
+        r"^\| `kubelet-([\d.]+)` \| .*containerd(?:/v2)? v?([\d.]+)", (LOGS / "README.md").read_text(), re.MULTILINE
+    )
 
-    assert named == sorted(path.name for path in LOGS.glob("containerd-[0-9]*"))
+    assert named == rows
+    assert {f"kubelet-{version}" for version, _ in rows} == {path.name for path in LOGS.glob("kubelet-[0-9]*")}
+
+
+def test_the_page_of_the_captures_says_how_each_was_made():
+    named = re.findall(r"^\| `((?:containerd|kubelet)-[\d.]+)` \|", (LOGS / "README.md").read_text(), re.MULTILINE)
+
+    assert named == sorted(path.name for path in LOGS.glob("*-[0-9]*"))
 
 
 def test_the_chart_is_validated_for_the_oldest_and_newest_kubernetes_and_refuses_older_ones():

@@ -1,4 +1,4 @@
-"""Log files captured from the supported versions of containerd are read whole, and each alert arrives byte for byte."""
+"""Log files captured from versions of containerd and kubelet are read whole, and each alert arrives byte for byte."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pytest
 from agent.core.reading.line_formats import Cri
 from agent.local.emulator import EmbeddedCloudWatch
 from agent.tail.types import Source
-from tests.process.driver import PATIENCE_SECONDS, POD, agent
+from tests.process.driver import PATIENCE_SECONDS, agent
 from tests.real import session
-from tests.real.written import ends_inside_a_character, parts_in
+from tests.real.written import ends_inside_a_character, files_of, parts_in
 from tests.tail.following import following
 
-CAPTURES = sorted((Path(__file__).parents[1] / "data/logs").glob("containerd-[0-9]*"))
+LOGS = Path(__file__).parents[1] / "data/logs"
+CAPTURES = [*sorted(LOGS.glob("containerd-[0-9]*")), *sorted(LOGS.glob("kubelet-[0-9]*"))]
 PART_BYTES = 16_384
 
 captures = pytest.mark.parametrize("capture", CAPTURES, ids=[capture.name for capture in CAPTURES])
@@ -32,9 +33,10 @@ async def test_every_file_is_read_whole_and_no_gap_is_found(capture: Path) -> No
         sources = {source for source, _ in seen.reader.sightings}
         positions = seen.reader.positions()
 
-    namespace, pod, uid = POD.split("_")
+    (directory,) = capture.iterdir()
+    namespace, pod, uid = directory.name.split("_")
     assert sources == {
-        Source(capture, (POD, "falco", name), namespace, pod, uid, "falco") for name in ("0.log", "1.log")
+        Source(capture, (directory.name, "falco", name), namespace, pod, uid, "falco") for name in ("0.log", "1.log")
     }
     assert sorted(seen.payloads) == sorted(printed)
     assert {type(chunk.line_format) for chunk in seen.chunks} == {Cri}
@@ -74,10 +76,10 @@ async def test_each_alert_arrives_byte_for_byte_and_once(tmp_path: Path, capture
 
 @captures
 def test_the_capture_holds_the_lines_that_are_hard_to_read(capture: Path) -> None:
-    log = capture / POD / "falco/0.log"
-    packed, rotated = sorted(log.parent.glob("0.log.*"))
-    parts = [part for file in (packed, rotated, log) for part in parts_in(file)]
+    (log,) = capture.glob("*/falco/0.log")
+    packed, rotated, live = files_of(log)
+    parts = [part for file in (packed, rotated, live) for part in parts_in(file)]
 
-    assert packed.suffix == ".gz"
+    assert (packed.suffix, live) == (".gz", log)
     assert {len(part) for part in parts} >= {PART_BYTES, len(session.UNFINISHED)}
     assert any(ends_inside_a_character(part) for part in parts)
