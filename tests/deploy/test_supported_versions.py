@@ -94,7 +94,7 @@ def test_for_each_supported_kubernetes_a_capture_exists_or_the_page_says_that_no
     oldest, newest = (int(version.removeprefix("1.")) for version in row(page, "Kubernetes"))
     captured = {version for versions in containerd_table(page).values() for version in versions}
     captured |= {path.name.removeprefix("kubelet-").rpartition(".")[0] for path in LOGS.glob("kubelet-[0-9]*")}
-    (without,) = re.findall(r"the table had no row for Kubernetes ([\d.]+)\.", page.read_text())
+    (without,) = re.findall(r"this table had no row for Kubernetes ([\d.]+\d):", page.read_text())
 
     assert {f"1.{minor}" for minor in range(oldest, newest + 1)} - captured == {without}
 
@@ -107,6 +107,8 @@ def test_the_page_names_the_captured_versions_of_kubelet_and_the_containerd_of_e
     )
 
     assert named == rows
+    assert f"log files of kubelet {named[0][0]} and {named[-1][0]}, and the schemas of" in page.read_text()
+    assert named[0][0].rpartition(".")[0] == row(page, "Kubernetes")[0]
     assert {f"kubelet-{version}" for version, _ in rows} == {path.name for path in LOGS.glob("kubelet-[0-9]*")}
 
 

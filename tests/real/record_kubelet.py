@@ -19,7 +19,7 @@ from tests.real.captures import first_on_path, keep, version_of
 from tests.real.containerd import containerd, into
 from tests.real.kubelet import kubelet, pod_that_prints
 from tests.real.printer import Printer, print_until_the_crash
-from tests.real.written import files_of, until
+from tests.real.written import all_lines, rotated_lines, until
 
 
 async def record(root: Path, work: Path) -> None:
@@ -34,8 +34,8 @@ async def record(root: Path, work: Path) -> None:
         printer = Printer(await into(pipes / "stdout"), await into(pipes / "stderr"), log := live_log(pods))
 
         async def rotated() -> None:
-            before = len(files_of(log))
-            await until(lambda: len(files_of(log)) > before)
+            last = all_lines(log)[-1]
+            await until(lambda: last in rotated_lines(log) and log.exists())
 
         await print_until_the_crash(printer, rotated)
         # The container is started again.

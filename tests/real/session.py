@@ -33,11 +33,11 @@ CUT_BY_STDERR: Final = LONG[-2]
 CUT_BY_ROTATION: Final = LONG[-1]
 """The rest of it is in the next file."""
 
-ROTATED: Final = _alerts("0.40.0-append-touch_etc")
-"""Between the two rotations."""
+ROTATED: Final = _alerts("0.40.0-odd")
+"""Between the two rotations: more than the 4 KiB at which kubelet rotates when it is recorded."""
 
-LAST: Final = [*_alerts("0.44.1-touch_etc"), *_alerts("0.40.0-odd")]
-"""Before Falco crashes."""
+LAST: Final = [*_alerts("0.44.1-touch_etc"), *_alerts("0.40.0-append-touch_etc")]
+"""Less than that, so kubelet does not rotate again. Before Falco crashes."""
 
 UNFINISHED: Final = _alerts("0.44.1-cat_shadow")[0][:500]
 """Half of an alert: Falco crashes before it prints the rest."""

@@ -26,9 +26,18 @@ def files_of(log: Path) -> list[Path]:
 
 def all_lines(log: Path) -> list[bytes]:
     """Of the rotated files and the live file, also while kubelet rotates them."""
+    return _lines_of_all(lambda: files_of(log))
+
+
+def rotated_lines(log: Path) -> list[bytes]:
+    """Of the rotated files only."""
+    return _lines_of_all(lambda: files_of(log)[:-1])
+
+
+def _lines_of_all(files: Callable[[], list[Path]]) -> list[bytes]:
     while True:
         try:
-            return [line for file in files_of(log) for line in lines_of(file)]
+            return [line for file in files() for line in lines_of(file)]
         except FileNotFoundError:
             continue
 
