@@ -59,6 +59,9 @@ async def kubelet(
         process = await asyncio.create_subprocess_exec(*command, stdout=said, stderr=said, start_new_session=True)
     try:
         yield
+    except Exception as failure:
+        failure.add_note(f"The last lines of kubelet:\n{(folder / SAID).read_text(errors='replace')[-2000:]}")
+        raise
     finally:
         # Without its manifest the pod ends, and kubelet removes it.
         (manifests / "pod.json").unlink()
