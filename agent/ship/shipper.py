@@ -68,7 +68,7 @@ class Shipper:
         note_rejected: NoteRejected = lambda file, offset: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`journal`: with it, the records of a batch are written down before the batch is put (exact resume).
+        """`journal`: with it, the intent of each batch is written before the batch is put (exact resume).
 
         `spill`: where the events of a stream wait that accepts nothing; None: they wait in memory.
         """
