@@ -50,7 +50,8 @@ EVENTS: Final = (
         "heartbeat",
         "Informational",
         ROUTINE,
-        "at the start, every `heartbeat_seconds`, after much was read, and at the end; see [proof.md](proof.md#seals)",
+        "when the agent starts, every `heartbeat_seconds`, after 100,000 records or 64 MiB, and when the agent stops; "
+        "see [proof.md](proof.md#seals)",
         {
             "books.read": "records read since the start of the agent",
             "books.shipped": "records that CloudWatch acknowledged",
