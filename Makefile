@@ -80,9 +80,10 @@ types: $(VENV)/development ## check types (mypy)
 floors: $(VENV)/development ## check which package may import which (import-linter)
 	$(BIN)/lint-imports --no-logo
 
-generated: $(VENV)/development ## check that generated documentation and the dashboard are up to date
+generated: $(VENV)/development ## check that generated documentation, benchmark pages and the dashboard are up to date
 	$(BIN)/python -m tools.docs --check
 	$(BIN)/python -m tools.dashboards --check
+	$(BIN)/python -m benchmarks.report --check
 
 check-manifests: ## list what is not filled in in the manifests of the walk, or in others: MANIFESTS=manifests/agent
 	@test -n "$(PYTHON)" || { echo "make check-manifests needs Python 3.11 or newer. Name one: make check-manifests PYTHON=/path/to/python3.11"; exit 1; }

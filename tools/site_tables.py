@@ -11,7 +11,7 @@ from html import unescape
 from re import Match
 from typing import Final
 
-MAX_UNBROKEN: Final = 24
+MAX_UNBROKEN: Final = 20
 """Letters of a name that stays whole. The narrowest column of a wide table still has this place."""
 MAX_UNBROKEN_KEY: Final = 50
 """The first column has the keys that readers look for: the longest metric has 46 letters."""
