@@ -1,4 +1,4 @@
-"""Decides, from the heartbeats of two windows of time, what is odd about each node and what needs a person. Pure."""
+"""Decides, from the heartbeats of two windows of time, the findings about each node, and which need a person. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MISSED_HEARTBEATS: Final = 2.5
 """A node is silent after this many intervals: one heartbeat may be late by the time that a busy stream takes."""
 
 LATE_SECONDS: Final = 300.0
-"""A backlog, or a record that CloudWatch has not acknowledged, is odd when it is older."""
+"""A backlog, or a record that CloudWatch has not acknowledged, is a problem when it is older."""
 
 BLIND: Final = frozenset({"none", "elsewhere", "text", "silent"})
 """States of Falco in which its alerts are not read, or are read as text."""
@@ -44,7 +44,7 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Fleet:
     nodes: Sequence[Node]
-    """The odd ones first."""
+    """Nodes with a problem first."""
     missing: int
     """How many nodes fewer are there than expected. A node that has left in an orderly way is not there."""
     totals: Counter[str]
