@@ -19,7 +19,7 @@ LEFT: Final = 70
 RIGHT: Final = 200
 TOP: Final = 64
 BOTTOM: Final = 52
-LEGEND_LETTERS: Final = 17
+LEGEND_LETTERS: Final = 19
 """Letters of a line of the legend that fit at the right of the plot, also in a wide font."""
 LEGEND_STEP: Final = 17
 LEGEND_GAP: Final = 5
