@@ -187,7 +187,7 @@ EVENTS: Final = (
         "control",
         "Debug",
         ANY,
-        "the agent asks whether a stream accepts events: it has refused one as invalid, or it has nothing to send "
+        "the agent asks whether a stream accepts events: the stream has refused an event as invalid, or it is idle "
         "while another stream accepts nothing",
         {},
     ),
