@@ -46,7 +46,7 @@ class Fleet:
     nodes: Sequence[Node]
     """Nodes with a problem first."""
     missing: int
-    """How many nodes fewer are there than expected. A node that has left in an orderly way is not there."""
+    """How many nodes fewer are there than expected. A node that has stopped in an orderly way is not there."""
     totals: Counter[str]
 
     @property
@@ -91,9 +91,9 @@ def _judge(some: Sequence[Heartbeat], from_ms: int, now_ms: int, version: str, s
 def _silence(last: Heartbeat, gone: bool, now_ms: int) -> Iterable[Finding]:
     silent_seconds = (now_ms - last.time_ms) / 1000
     if last.leaving:
-        yield Finding("left in an orderly way", needs_a_person=False)
+        yield Finding("stopped in an orderly way", needs_a_person=False)
     elif gone or silent_seconds > MISSED_HEARTBEATS * last.interval_seconds:
-        yield Finding("silent: no heartbeat, and it has not said that it leaves", needs_a_person=True)
+        yield Finding("silent: no heartbeat, and the agent did not say that it stops", needs_a_person=True)
 
 
 def _state(last: Heartbeat, window: Counter[str]) -> Iterable[Finding]:
