@@ -88,9 +88,8 @@ def test_a_short_name_in_a_table_never_breaks_and_a_long_one_breaks_after_a_sepa
     assert shown("helm test") == "<code>helm test</code>"
 
 
-def test_a_key_in_the_first_column_never_breaks():
-    key = "falcowatch_last_acknowledged_timestamp_seconds"
-
+@pytest.mark.parametrize("key", ["falcowatch_last_acknowledged_timestamp_seconds", "Falcowatch: dead letter lost"])
+def test_a_key_in_the_first_column_never_breaks(key: str):
     shown = on_page_content(f"<table><tr><td><code>{key}</code></td><td></td></tr></table>")
 
     assert f'<code class="unbroken">{key}</code>' in shown
