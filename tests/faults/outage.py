@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.node import Node, cloudwatch, first_file_is_open
+from tests.faults.node import PATIENCE_SECONDS, Node, cloudwatch, first_file_is_open
 from tests.faults.proof import prove, settled
 from tests.faults.scenario import Outcome, Scenario
 from tests.faults.writers import numbered
@@ -104,10 +104,15 @@ async def _write(node: Node, seconds: float, rate: int) -> None:
 
 
 async def _watch(node: Node, report: OutageReport, seconds: float) -> None:
-    """Scrape metrics, health and memory once a second."""
+    """Scrape metrics, health and memory once a second, and a last time after `seconds`.
+
+    An agent on a slow machine reads until it has filled its budget; the outage lasts until then.
+    """
     assert node.agent is not None
     began = time.monotonic()
-    while (elapsed := time.monotonic() - began) < seconds:
+    elapsed = 0.0
+    while elapsed < seconds or (report.backpressure_at is None and elapsed < seconds + PATIENCE_SECONDS):
+        elapsed = time.monotonic() - began
         _sample_memory(node, report)
         metrics = await node.metrics()
         report.lag_bytes.append(metrics["lag_bytes"])
