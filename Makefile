@@ -173,5 +173,5 @@ $(VENV)/runtime: $(VENV)/created requirements.lock pyproject.toml
 
 $(VENV)/development: $(VENV)/runtime requirements-dev.lock
 	@echo "Installing the dependencies of the tests (once) …"
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-compile --require-hashes -r requirements-dev.lock
 	@touch $@

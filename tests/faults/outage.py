@@ -92,13 +92,15 @@ async def play(place: Path, *, seconds: float, rate: int) -> OutageReport:
 
 
 async def _write(node: Node, seconds: float, rate: int) -> None:
-    writer, began, rotated_at = node.writer, time.monotonic(), 0
+    writer, began, rotated_at, rotations = node.writer, time.monotonic(), 0, 0
     while (elapsed := time.monotonic() - began) < seconds:
         while writer.written < elapsed * rate:
             writer.line(numbered(writer.written, urgent=False, filler=FILLER_BYTES))
             writer.written += 1
-        if writer.written_bytes - rotated_at > ROTATE_BYTES:
+        # kubelet compresses a file at the next rotation, which takes bytes from a file that the agent has not opened.
+        if writer.written_bytes - rotated_at > ROTATE_BYTES and (await node.metrics())["files_open"] > rotations:
             rotated_at = writer.written_bytes
+            rotations += 1
             writer.rotate()
         await asyncio.sleep(TICK_SECONDS)
 
