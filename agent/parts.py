@@ -219,10 +219,7 @@ def build_parts(settings: Settings, client: LogsClient, restored: Restored, vers
 
 
 def _spill_file(settings: Settings) -> SpillFile | None:
-    """With exact resume there is none: the journal in memory would grow with all that ships meanwhile."""
-    if not settings.spill_bytes or settings.cloudwatch.resume == "exact":
-        return None
-    return SpillFile(settings.state_dir, settings.spill_bytes)
+    return SpillFile(settings.state_dir, settings.spill_bytes) if settings.spill_bytes else None
 
 
 def _pods_known(enricher: Enricher) -> Iterable[Pod]:

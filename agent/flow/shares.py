@@ -44,6 +44,9 @@ SILENT_SECONDS: Final = 2.0
 SPILL_SHARE: Final = 4
 """The records of a stream are spilled when they hold one quarter of the budget."""
 
+ASK_SECONDS: Final = 10.0
+"""Between two control events to a stream that has nothing to send, while another one is stuck."""
+
 KEPT_SHARE: Final = 8
 """Spilling and loading both end when the records of the stream in memory hold one eighth of the budget."""
 
@@ -75,15 +78,28 @@ def bytes_to_spill(stream: StreamLoad, others: Sequence[StreamLoad], limit_bytes
     """How many bytes of this stream must leave memory, so that reading can go on for the others.
 
     In an outage of CloudWatch no stream accepts anything, and the records stay in the log files. So another stream must
-    have accepted something since this one last moved; if nothing else does, the heartbeats show it.
+    have accepted something since this one last moved.
     """
-    if stream.held_bytes < limit_bytes // SPILL_SHARE or stream.accepts(now):
-        return 0
-    if not any(other.accepts(now) and other.has_accepted_since(stream) for other in others):
+    if not _is_stuck(stream, limit_bytes, now) or not _is_alone(stream, others, now):
         return 0
     return stream.held_bytes - limit_bytes // KEPT_SHARE
+
+
+def must_ask(streams: Sequence[StreamLoad], limit_bytes: int, now: float) -> bool:
+    """Whether a stream would be spilled if another one had accepted something. A stream that is idle can be asked."""
+    return any(_is_stuck(stream, limit_bytes, now) and not _is_alone(stream, streams, now) for stream in streams)
 
 
 def bytes_to_load(stream: StreamLoad, limit_bytes: int, now: float) -> int:
     """How many bytes of this stream may come back to memory."""
     return max(0, limit_bytes // KEPT_SHARE - stream.held_bytes) if stream.accepts(now) else 0
+
+
+def _is_stuck(stream: StreamLoad, limit_bytes: int, now: float) -> bool:
+    """The stream holds its share of memory, and CloudWatch accepts nothing of it."""
+    return stream.held_bytes >= limit_bytes // SPILL_SHARE and not stream.accepts(now)
+
+
+def _is_alone(stuck: StreamLoad, others: Sequence[StreamLoad], now: float) -> bool:
+    """Another stream shows that CloudWatch answers."""
+    return any(other.accepts(now) and other.has_accepted_since(stuck) for other in others)

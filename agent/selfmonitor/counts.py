@@ -6,7 +6,6 @@ The same numbers are kept twice, because looking a number up in Prometheus' regi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from agent.core.processing.kinds import MOST_KINDS, Kind
@@ -29,12 +28,10 @@ LONGEST_KIND_CHARS: Final = 512
 
 
 class _Series(NamedTuple):
-    """Adds to the counters of one kind of alert."""
+    """The labels of one kind of alert."""
 
-    alerts: Callable[[float], None]
-    by_rule: Callable[[float], None]
-    rule: str
-    """The rule as a label."""
+    priority_and_source: tuple[str, str]
+    rule: tuple[str]
 
 
 class Counts:
@@ -57,24 +54,25 @@ class Counts:
         self._rules = BoundedLabels(LARGEST_RULE_COUNT, MOST_LABEL_BYTES)
         self._internal_rules = BoundedLabels(MOST_INTERNAL_RULES, MOST_LABEL_BYTES)
         self._series: dict[Kind, _Series] = {}
-        """The counters of each kind of alert: finding a labelled series costs four times what adding to it does."""
+        """The labels of each kind of alert."""
 
     def add(self, result: ProcessingResult) -> None:
         """Counts one processed chunk."""
+        telemetry = self._telemetry
         for kind, alerts in result.seen.items():
             series = self._series.get(kind) or self._find_series(kind)
-            series.alerts(alerts)
-            series.by_rule(alerts)
-            if (billed_bytes := result.billed_bytes[kind]) > 0:
-                self._telemetry.alert_bytes.add(series.rule, billed_bytes)
+            telemetry.alerts.add(series.priority_and_source, alerts)
+            telemetry.alerts_by_rule.add(series.rule, alerts)
+            if (billed_bytes := result.billed_bytes.get(kind, 0)) > 0:
+                telemetry.alert_bytes.add(series.rule, billed_bytes)
             if kind.source == "internal":
-                self._telemetry.falco_internal.labels(self._internal_rules.of(kind.rule)).inc(alerts)
-            self.alerts[self._priorities.of(kind.priority)] += alerts
+                telemetry.falco_internal.labels(self._internal_rules.of(kind.rule)).inc(alerts)
+            self.alerts[series.priority_and_source[0]] += alerts
         for reason, records in result.filtered.items():
             self.filter(reason, records)
         for outcome, alerts in result.enriched.items():
             self.enriched[outcome] += alerts
-            self._telemetry.enrichment.labels(outcome).inc(alerts)
+            telemetry.enrichment.labels(outcome).inc(alerts)
 
     def filter(self, reason: str, records: int) -> None:
         """Counts records that a rule of the configuration settled."""
@@ -84,11 +82,8 @@ class Counts:
     def _find_series(self, kind: Kind) -> _Series:
         if len(self._series) >= MOST_KINDS:
             self._series.clear()
-        rule = self._rules.of(kind.rule)
         series = _Series(
-            self._telemetry.alerts.labels(self._priorities.of(kind.priority), self._sources.of(kind.source)).inc,
-            self._telemetry.alerts_by_rule.labels(rule).inc,
-            rule,
+            (self._priorities.of(kind.priority), self._sources.of(kind.source)), (self._rules.of(kind.rule),)
         )
         if len(kind.priority) + len(kind.source) + len(kind.rule) <= LONGEST_KIND_CHARS:
             self._series[kind] = series

@@ -265,7 +265,7 @@ class Settings(Section):
         ge=0,
         le=LARGEST_BYTES,
         description="Disk space below `state_dir` for alerts of a stream that accepts nothing (denied, refused, "
-        "throttled) while other streams accept, compressed; 0: they wait in memory. Not used with exact resume.",
+        "throttled) while other streams accept, compressed; 0: they wait in memory.",
     )
     drain_seconds: Duration = Field(
         30.0, ge=0, le=LONGEST_SECONDS, description="Time to ship the records that were read, after SIGTERM."

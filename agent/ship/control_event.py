@@ -3,6 +3,9 @@
 CloudWatch may refuse one event as invalid, or every event of a stream, for example while the KMS key of the group is
 disabled. Before an event becomes a dead letter for this reason, the stream must have accepted another event after the
 refusal. When nothing else is sent, the control event is that other event.
+
+When one stream accepts nothing, CloudWatch may be away, or this stream alone may be refused. A control event in a
+stream that has nothing to send shows which.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ def control_event(*, node: str, cluster: str, time_ms: int) -> list[bytes]:
     message = orjson.dumps(
         {
             "hostname": node,
-            "output": "Falcowatch asked whether this stream accepts events, because it refused another one",
+            "output": "Falcowatch asked whether this stream accepts events",
             "output_fields": {},
             "priority": "Debug",
             "rule": "Falcowatch: control",

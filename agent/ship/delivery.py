@@ -175,6 +175,14 @@ class Deliverer:
         self._telemetry.records_synthetic.labels("control").inc()
         return None
 
+    async def ask(self, queue: StreamQueue) -> None:
+        """Sends a control event, whose answer shows whether the stream accepts events now."""
+        lease = Lease(self._slots, queue.lane, queue.destination)
+        try:
+            await self._problem_of_stream(queue, self._monotonic(), lease)
+        finally:
+            lease.release()
+
     async def _prepare_next_attempt(
         self, queue: StreamQueue, error: PutError, failures: _Failures, lease: Lease
     ) -> None:

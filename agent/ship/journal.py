@@ -3,6 +3,10 @@
 After a crash the journal says which records may have reached CloudWatch, and `readback` asks CloudWatch for them. An
 intent names the stream, the time range and the records of one batch. It is removed when a checkpoint on disk covers
 every record of it. An acknowledgement alone is not enough, because it is lost in a crash.
+
+While one record of a file is refused for hours, no checkpoint covers the later records of the file, however many are
+delivered. The journal then keeps the intents of the last ones, up to KEPT_BYTES. A crash in this time sends the others
+again.
 """
 
 from __future__ import annotations
@@ -23,10 +27,14 @@ from agent.core.batching.batch import Batch
 from agent.core.event_id import record_id
 from agent.core.values import Destination
 from agent.errors import StateUnwritable
+from agent.telemetry import Occasional
 
 _SUFFIX: Final = ".journal"
 _RESUMING: Final = "resuming"
 """This file says since when runs of the agent have asked for the leftover intents."""
+KEPT_BYTES: Final = 512 * 1024
+"""Intents of delivered batches that no checkpoint covers, in memory and on disk: those of some 50,000 records. After a
+crash, to ask for so many takes CloudWatch about 10 seconds, and the checkpoint names each of them."""
 _DIGEST_BYTES: Final = 9
 """Each line begins with eight hexadecimal digits of CRC-32 and a space."""
 
@@ -65,7 +73,8 @@ class Compaction(Struct, frozen=True):
 
 
 class Journal:
-    """`open` before the first put, `intend` before each put, `plan_compaction` and `compact` around each checkpoint."""
+    """`open` before the first put, `note` and `write` before and `delivered` after each batch, `plan_compaction` and
+    `compact` around each checkpoint."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -77,6 +86,10 @@ class Journal:
         """Segments of the previous run, until CloudWatch was asked for their records."""
         self._leftover_bytes = 0
         self._live: dict[int, _LiveIntent] = {}
+        self._delivered: dict[int, None] = {}
+        """Live intents of batches that were delivered, in this order."""
+        self._delivered_bytes = 0
+        self._occasional = Occasional()
         self._covered_bytes = 0
         """Bytes in segments of intents that are not live any more."""
         self._intents = 0
@@ -108,16 +121,20 @@ class Journal:
         self._covered_bytes += self._leftover_bytes
         self._leftover = []
 
-    async def intend(self, destination: Destination, batch: Batch) -> None:
-        """Returns when the intent of the batch is on disk; simultaneous calls share a write. Raises StateUnwritable."""
-        intent = intent_of(destination, batch)
-        if not intent.records:
-            return
+    def note(self, destination: Destination, batch: Batch) -> int:
+        """The number of the batch, whose intent is to be written."""
         self._intents += 1
-        number = self._intents
-        last = {file: max(offsets) for file, offsets in intent.records.items()}
-        self._live[number] = _LiveIntent(encoded(intent), last)
-        self._waiting.append(number)
+        intent = intent_of(destination, batch)
+        if intent.records:
+            last = {file: max(offsets) for file, offsets in intent.records.items()}
+            self._live[self._intents] = _LiveIntent(encoded(intent), last)
+            self._waiting.append(self._intents)
+        return self._intents
+
+    async def write(self, number: int) -> None:
+        """Returns when the intent of the batch is on disk; simultaneous calls share a write. Raises StateUnwritable."""
+        if number not in self._live:
+            return
         async with self._turn:
             if self._written >= number:
                 return  # the call before wrote this intent too
@@ -130,6 +147,12 @@ class Journal:
                 raise
             self._written = upto
 
+    def delivered(self, number: int) -> None:
+        """Every event of the batch is accepted or rejected."""
+        if number in self._live:
+            self._delivered[number] = None
+            self._delivered_bytes += len(self._live[number].line)
+
     def plan_compaction(self, committed: Mapping[str, int]) -> Compaction | None:
         """Call it together with taking the positions of a checkpoint. None: too little could be removed.
 
@@ -137,7 +160,8 @@ class Journal:
         the old segments can be removed as soon as the checkpoint is on disk.
         """
         for number in [number for number, intent in self._live.items() if intent.is_covered(committed)]:
-            self._covered_bytes += len(self._live.pop(number).line)
+            self._forget(number)
+        self._forget_oldest_delivered()
         kept = b"".join(intent.line for intent in self._live.values())
         # The live intents are written once more, so at least as many bytes must become free.
         if not self._segments or (kept and len(kept) > self._covered_bytes):
@@ -155,6 +179,25 @@ class Journal:
                 raise self._unwritable(error) from error
             self._segments = [path for path in self._segments if path not in plan.old]
             self._covered_bytes -= plan.freed_bytes
+
+    def _forget(self, number: int) -> None:
+        line_bytes = len(self._live.pop(number).line)
+        self._covered_bytes += line_bytes
+        if number in self._delivered:
+            del self._delivered[number]
+            self._delivered_bytes -= line_bytes
+
+    def _forget_oldest_delivered(self) -> None:
+        forgotten = 0
+        while self._delivered_bytes > KEPT_BYTES:
+            self._forget(next(iter(self._delivered)))
+            forgotten += 1
+        if forgotten and (fields := self._occasional.fields("forgotten")) is not None:
+            log.warning(
+                "an alert is not accepted for so long that the journal cannot keep all batches behind it; after a "
+                "crash now, these batches would be sent again",
+                extra={"batches": forgotten, "kept_bytes": self._delivered_bytes, **fields},
+            )
 
     def _next_segment(self) -> Path:
         self._number += 1

@@ -89,7 +89,6 @@ class Shipper:
         urgent_rate = settings.max_puts_per_second * URGENT_PACE_FACTOR
         self._urgent_pace = Pace(urgent_rate, monotonic, burst=max(1.0, urgent_rate))
         self._slots = LaneSlots(settings.concurrency)
-        self._spiller = Spiller(spill, lambda: self.queues, budget, monotonic) if spill is not None else None
         self.counts = Counts()
         self.condition = Condition()
         self._settlement = Settlement(rejected, budget, self.counts, telemetry, note_rejected)
@@ -104,6 +103,9 @@ class Shipper:
             creates_streams=settings.create,
             monotonic=monotonic,
         )
+        self._spiller: Spiller | None = None
+        if spill is not None:
+            self._spiller = Spiller(spill, lambda: self.queues, budget, ask=self._deliverer.ask, monotonic=monotonic)
 
     def accept(self, lane: Lane, namespace: str, span: Span) -> None:
         """Takes a span over; its records are settled when CloudWatch has them."""
@@ -206,8 +208,7 @@ class Shipper:
         """Delivers a batch with the slot that was taken for it, and keeps the rejected events as dead letters."""
         lease = Lease(self._slots, queue.lane, queue.destination, held=True)
         try:
-            if self._journal is not None:
-                await self._write_intent(self._journal, queue, batch)
+            number = await self._write_intent(queue, batch)
             rejections = await self._deliverer.deliver(queue, batch, lease)
         finally:
             lease.release()
@@ -216,6 +217,8 @@ class Shipper:
             lasting = self._send_again_now(queue, rejected, reason) if self._adjusts_times else rejected
             if lasting is not None:
                 await self._settlement.reject(queue, lasting, reason)
+        if self._journal is not None:
+            self._journal.delivered(number)
         if not any(other.records for other in self._queues.values()):
             self._idle.set()
 
@@ -236,11 +239,15 @@ class Shipper:
             )
         return rest
 
-    async def _write_intent(self, journal: Journal, queue: StreamQueue, batch: Batch) -> None:
+    async def _write_intent(self, queue: StreamQueue, batch: Batch) -> int:
         """A disk that refuses the intent does not stop the shipping; after a crash this batch may arrive twice."""
+        if self._journal is None:
+            return 0
+        number = self._journal.note(queue.destination, batch)
         try:
-            await journal.intend(queue.destination, batch)
+            await self._journal.write(number)
         except StateUnwritable as error:
             self._telemetry.checkpoint_errors.inc()
             if (fields := self._occasional.fields("journal")) is not None:
                 log.error("intent was not written", extra={"why": str(error), **fields})
+        return number

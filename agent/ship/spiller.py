@@ -1,6 +1,7 @@
 """Moves the waiting events of a stream to disk while the stream accepts nothing, and back when it accepts events again.
 
 One task looks at all streams, once a second, or four times a second while something moves. `flow.shares` decides.
+Another task asks streams that have nothing to send whether they accept events, when this shows whether to spill.
 Records on disk are unsettled, like those in memory: a crash does not lose them, because the log files still have them.
 When the disk refuses them, or the limit is reached, they stay in memory, and reading waits.
 """
@@ -10,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from agent.core.batching.span import Span
 from agent.errors import SpillUnreadable
 from agent.flow.budget import Budget
-from agent.flow.shares import KEPT_SHARE, bytes_to_load, bytes_to_spill
+from agent.flow.shares import ASK_SECONDS, KEPT_SHARE, bytes_to_load, bytes_to_spill, must_ask
 from agent.flow.ticks import next_tick
 from agent.ship.spill_file import SpillFile
 from agent.ship.stream_queue import StreamQueue
@@ -37,17 +38,20 @@ log = logging.getLogger(__name__)
 
 
 class Spiller:
-    """`queues`: every stream of the shipper."""
+    """`queues`: every stream of the shipper. `ask` sends a control event to a stream."""
 
     def __init__(
         self,
         file: SpillFile,
         queues: Callable[[], Iterable[StreamQueue]],
         budget: Budget,
+        *,
+        ask: Callable[[StreamQueue], Awaitable[None]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = file
         self._queues = queues
+        self._ask = ask
         self._budget = budget
         self._monotonic = monotonic
         self._block_bytes = min(BLOCK_BYTES, budget.limit_bytes // KEPT_SHARE)
@@ -58,13 +62,32 @@ class Spiller:
     async def run(self) -> None:
         """Looks until cancelled. Raises SpillUnreadable."""
         try:
-            while True:
-                if await self.look():
-                    await asyncio.sleep(BUSY_SECONDS)
-                else:
-                    await next_tick(LOOK_SECONDS)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._look_again_and_again(), name="spiller looks")
+                tasks.create_task(self._ask_again_and_again(), name="spiller asks")
         finally:
             self._file.close()
+
+    async def _look_again_and_again(self) -> None:
+        while True:
+            if await self.look():
+                await asyncio.sleep(BUSY_SECONDS)
+            else:
+                await next_tick(LOOK_SECONDS)
+
+    async def _ask_again_and_again(self) -> None:
+        while True:
+            idle = self._to_ask()
+            for queue in idle:
+                await self._ask(queue)
+            await next_tick(ASK_SECONDS if idle else LOOK_SECONDS)
+
+    def _to_ask(self) -> list[StreamQueue]:
+        """Streams with nothing to send, when a stream is stuck and no other one has shown that CloudWatch answers."""
+        loads = {queue: queue.load for queue in self._queues()}
+        if not must_ask([*loads.values()], self._budget.limit_bytes, self._monotonic()):
+            return []
+        return [queue for queue, load in loads.items() if load.oldest_read_at is None]
 
     async def look(self) -> bool:
         """Moves what is to be moved now. Returns whether something has moved. Raises SpillUnreadable."""

@@ -78,17 +78,16 @@ class Telemetry:
         )
 
         # Content.
-        self.alerts = self._counter("alerts", "Alerts read.", "priority", "source")
-        self.alerts_by_rule = self._counter(
+        self.alerts = self._totals("alerts", "Alerts read.", "priority", "source")
+        self.alerts_by_rule = self._totals(
             "alerts_by_rule", "Alerts read, by rule. The number of rules is bounded; further rules are `other`.", "rule"
         )
-        self.alert_bytes = Totals(
-            f"{PREFIX}alert_bytes",
+        self.alert_bytes = self._totals(
+            "alert_bytes",
             "Bytes of the alerts that are shipped, by rule, as CloudWatch bills them. The rules are those of "
             "falcowatch_alerts_by_rule_total.",
             "rule",
         )
-        self.registry.register(self.alert_bytes)
         self.falco_internal = self._counter("falco_internal", "Falco's messages about itself.", "rule")
         self.falco_syscall_drops = self._counter("falco_syscall_drops", "System calls that Falco reports as missed.")
         self.falco_events = self._counter(
@@ -229,6 +228,11 @@ class Telemetry:
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}{name}", documentation, labels, registry=self.registry)
+
+    def _totals(self, name: str, documentation: str, *labels: str) -> Totals:
+        totals = Totals(f"{PREFIX}{name}", documentation, *labels)
+        self.registry.register(totals)
+        return totals
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(f"{PREFIX}{name}", documentation, labels, registry=self.registry)

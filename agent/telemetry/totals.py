@@ -1,6 +1,6 @@
-"""A Prometheus counter with one label whose increment is one access to a dictionary.
+"""A Prometheus counter with labels whose increment is one access to a dictionary.
 
-The counter of prometheus-client takes a lock and costs six times as much, for each rule of each chunk.
+The counter of prometheus-client takes a lock and costs six times as much, for each kind of alert of each chunk.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from prometheus_client.registry import Collector
 
 
 class Totals(Collector):
-    """Totals by one label. Used from one thread."""
+    """Totals by labels. Used from one thread."""
 
-    def __init__(self, name: str, documentation: str, label: str) -> None:
+    def __init__(self, name: str, documentation: str, *labels: str) -> None:
         self._name = name
         self._documentation = documentation
-        self._labelnames = (label,)
+        self._labelnames = labels
         """Named as in prometheus-client: the documentation of the metrics reads it."""
-        self._totals: dict[str, float] = {}
+        self._totals: dict[tuple[str, ...], float] = {}
 
-    def add(self, label_value: str, amount: float) -> None:
-        self._totals[label_value] = self._totals.get(label_value, 0.0) + amount
+    def add(self, values: tuple[str, ...], amount: float) -> None:
+        """`values`: one for each label."""
+        self._totals[values] = self._totals.get(values, 0.0) + amount
 
     def describe(self) -> Iterator[CounterMetricFamily]:
         yield self._family()
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         family = self._family()
-        for label_value, total in self._totals.items():
-            family.add_metric([label_value], total)
+        for values, total in self._totals.items():
+            family.add_metric(values, total)
         yield family
 
     def _family(self) -> CounterMetricFamily:

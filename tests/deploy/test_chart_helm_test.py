@@ -35,7 +35,7 @@ RULE = "Falcowatch helm test"
 
 
 def read(telemetry: Telemetry) -> None:
-    telemetry.alerts_by_rule.labels(RULE).inc()
+    telemetry.alerts_by_rule.add((RULE,), 1)
     telemetry.oldest_unacknowledged.labels("routine").set(0.5)
 
 

@@ -8,6 +8,7 @@ from agent.flow.shares import (
     bytes_to_load,
     bytes_to_spill,
     may_scan_ahead,
+    must_ask,
     must_scan_ahead,
 )
 
@@ -61,6 +62,24 @@ def test_the_records_of_a_stream_that_accepts_nothing_are_spilled_when_others_ca
     stream: StreamLoad, others: list[StreamLoad], now: float, spill_mib: int
 ) -> None:
     assert bytes_to_spill(stream, others, 16 * MIB, now) == spill_mib * MIB
+
+
+@pytest.mark.parametrize(
+    ("streams", "now", "must"),
+    [
+        ([STUCK, IDLE_SINCE_LONG], 110.0, True),
+        ([STUCK, StreamLoad(MIB, 105.0, 106.0), IDLE_SINCE_LONG], 110.0, True),  # the second one has stopped, too
+        ([STUCK, IDLE], 110.0, False),  # it is known that CloudWatch answers
+        ([STUCK, StreamLoad(MIB, 109.5, 109.0), IDLE_SINCE_LONG], 110.0, False),
+        ([STUCK, IDLE_SINCE_LONG], 101.0, False),  # not stuck for long enough
+        ([IDLE, IDLE_SINCE_LONG], 110.0, False),
+        ([], 110.0, False),
+    ],
+)
+def test_idle_streams_are_asked_when_a_stream_is_stuck_and_no_other_one_shows_that_cloudwatch_answers(
+    streams: list[StreamLoad], now: float, must: bool
+) -> None:
+    assert must_ask(streams, 16 * MIB, now) is must
 
 
 def test_records_are_loaded_again_when_their_stream_accepts_events_up_to_a_share() -> None:

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import tarfile
@@ -88,8 +89,11 @@ def id_in(answer: bytes) -> str:
 class Runtime:
     """containerd, as kubelet sees it."""
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Any, socket: Path, first_process: int) -> None:
         self._channel = channel
+        self.socket = socket
+        self.first_process = first_process
+        """Of its namespaces."""
 
     async def call(self, method: str, request: Fields) -> bytes:
         # Without serializers a call takes and gives bytes.
@@ -112,6 +116,13 @@ class Runtime:
     async def reopen_log(self, container_id: str) -> None:
         await self.call("RuntimeService/ReopenContainerLog", {1: container_id})
 
+    async def pod_ids(self, *, ready: bool = False) -> list[str]:
+        """Of all pods, or of those that run."""
+        filters: Fields = {1: {2: {1: 0}}} if ready else {}
+        answer = await self.call("RuntimeService/ListPodSandbox", filters)
+        # An id has 64 characters, and is the first field of each pod.
+        return [found.decode() for found in re.findall(rb"\x0a\x40([0-9a-f]{64})", answer)]
+
     async def remove_pod(self, pod_id: str) -> None:
         await self.call("RuntimeService/StopPodSandbox", {1: pod_id})
         await self.call("RuntimeService/RemovePodSandbox", {1: pod_id})
@@ -133,17 +144,30 @@ class Container:
         await self.runtime.reopen_log(self.id)
         return rotated
 
+    def abort(self) -> None:
+        for pipe in (self.stdout, self.stderr):
+            if not pipe.is_closing():
+                pipe.abort()
 
-@asynccontextmanager
-async def container_of_containerd(folder: Path, log: Path) -> AsyncIterator[Container]:
-    """A pod with one container, which containerd runs below `folder` and whose output it writes to `log`."""
-    async with containerd(folder) as runtime, pod(runtime, log.parent.parent) as (pod_id, its_configuration):
-        pipes = folder / "pipes"
-        pipes.mkdir()
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A running sandbox, in which one container runs at a time."""
+
+    runtime: Runtime
+    id: str
+    configuration: Fields
+    pipes: Path
+
+    @asynccontextmanager
+    async def container(self, log: Path, restarts: int = 0) -> AsyncIterator[Container]:
+        """A container whose output containerd writes to `log`; after `restarts` of them before."""
+        pipes = self.pipes / str(restarts)
+        pipes.mkdir(parents=True)
         for stream in ("stdout", "stderr"):
             os.mkfifo(pipes / stream)
         configuration: Fields = {
-            1: {1: log.parent.name},
+            1: {1: log.parent.name, 2: restarts},
             2: {1: IMAGE},
             3: ["/busybox", "sh", "-c", "/busybox cat /pipes/stderr >&2 & /busybox cat /pipes/stdout; wait"],
             7: [{1: "/pipes", 2: str(pipes)}],
@@ -151,14 +175,26 @@ async def container_of_containerd(folder: Path, log: Path) -> AsyncIterator[Cont
             15: {2: {3: {1: ON_THE_NODE}}},
         }
         with skipping():
-            container_id = await runtime.start_container(pod_id, configuration, its_configuration)
-        stdout, stderr = await into(pipes / "stdout"), await into(pipes / "stderr")
+            container_id = await self.runtime.start_container(self.id, configuration, self.configuration)
+        running = Container(await into(pipes / "stdout"), await into(pipes / "stderr"), self.runtime, container_id)
         try:
-            yield Container(stdout, stderr, runtime, container_id)
+            yield running
         finally:
-            for pipe in (stdout, stderr):
-                if not pipe.is_closing():
-                    pipe.abort()
+            running.abort()
+
+
+@asynccontextmanager
+async def pod_of_containerd(folder: Path, log_directory: Path) -> AsyncIterator[Pod]:
+    """A pod that containerd runs below `folder`; `log_directory` is named as kubelet names it."""
+    async with containerd(folder) as runtime, pod(runtime, log_directory) as (pod_id, configuration):
+        yield Pod(runtime, pod_id, configuration, folder / "pipes")
+
+
+@asynccontextmanager
+async def container_of_containerd(folder: Path, log: Path) -> AsyncIterator[Container]:
+    """A pod with one container, which containerd runs below `folder` and whose output it writes to `log`."""
+    async with pod_of_containerd(folder, log.parent.parent) as its_pod, its_pod.container(log) as running:
+        yield running
 
 
 @asynccontextmanager
@@ -185,7 +221,8 @@ async def containerd(folder: Path) -> AsyncIterator[Runtime]:
                 pytest.skip(f"containerd does not come up here: {last_words(folder)}")
             await asyncio.sleep(0.02)
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
-            runtime = Runtime(channel)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            runtime = Runtime(channel, socket, int(children.split()[0]))
             with skipping():
                 await import_image(runtime, socket, folder / "image.tar")
             yield runtime

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import orjson
 import pytest
@@ -19,6 +17,7 @@ import pytest
 from agent.local.emulator import EmbeddedCloudWatch
 from tests.process.driver import PATIENCE_SECONDS, agent, alert, container
 from tests.real.containerd import Container, container_of_containerd
+from tests.real.written import ends_inside_a_character, last_line, parts_in, until, whole_lines
 
 PART_BYTES = 16_384
 HALF_BYTES = 30_000
@@ -129,34 +128,3 @@ class Falco:
             text = text.replace(b'"evt.time"', b'"proc.cmdline":"%b","evt.time"' % command)
         self.stdout.append(text)
         return text + b"\n"
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not reached():
-            await asyncio.sleep(0.02)
-
-
-def whole_lines(log: Path) -> int:
-    """How many records end in it."""
-    return sum(line.split(b" ", 3)[2] == b"F" for line in lines_of(log))
-
-
-def parts_in(log: Path) -> list[bytes]:
-    return [line.split(b" ", 3)[3] for line in lines_of(log) if line.split(b" ", 3)[2] == b"P"]
-
-
-def last_line(log: Path) -> bytes:
-    return lines_of(log)[-1]
-
-
-def lines_of(log: Path) -> list[bytes]:
-    return log.read_bytes().split(b"\n")[:-1]
-
-
-def ends_inside_a_character(part: bytes) -> bool:
-    try:
-        part.decode()
-    except UnicodeDecodeError as error:
-        return error.end == len(part)
-    return False

@@ -31,7 +31,7 @@ class Runs(RuleBasedStateMachine):
     @rule(batches=st.integers(1, 4))
     def put(self, batches: int) -> None:
         for _ in range(batches):
-            self.runner.run(self.journal.intend(STREAM, batch_of("f00", self.intended)))
+            self.runner.run(self.journal.write(self.journal.note(STREAM, batch_of("f00", self.intended))))
             self.intended += 1
 
     @precondition(lambda self: self.settled < self.intended)

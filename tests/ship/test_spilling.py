@@ -8,6 +8,7 @@ import pytest
 
 from agent.core.values import Lane, PutReply
 from agent.errors import Denied, SpillUnreadable, Unavailable
+from agent.flow.shares import ASK_SECONDS
 from agent.ship.spill_file import Spilled, SpillFile
 from tests.core.batching.spans import span_of
 from tests.ship.lanes import Lanes, lanes, now
@@ -84,6 +85,32 @@ async def test_in_an_outage_with_alerts_of_one_stream_only_nothing_moves_to_disk
 
         assert disk.used_bytes == 0
         assert running.budget.used_bytes >= BUDGET_BYTES
+        assert running.sink.puts[URGENT] <= 1 + 100 / ASK_SECONDS  # the idle stream is asked, and has no answer
+
+
+@pytest.mark.looptime
+async def test_a_stream_that_is_idle_is_asked_whether_the_denied_stream_alone_is_stuck(tmp_path: Path) -> None:
+    disk = SpillFile(tmp_path, 64 * MIB)
+    async with lanes(budget_bytes=BUDGET_BYTES, spill=disk) as running:
+        running.accept("routine 0")
+        await running.shipper.drain()
+        running.sink.faults[URGENT] = denied
+        for second in range(300):
+            if running.budget.used_bytes < running.budget.limit_bytes:
+                running.accept(
+                    *(f"urgent {second} {number} ".ljust(1000, "x") for number in range(40)), lane=Lane.URGENT
+                )
+            await asyncio.sleep(1.0)
+
+        routine, control = running.sink.messages(ROUTINE)
+        assert (routine, "Falcowatch: control" in control) == ("routine 0", True)
+        assert running.ledger.in_flight == 300 * 40
+        assert running.budget.used_bytes < BUDGET_BYTES // 2
+        assert disk.used_bytes > 0
+        running.assert_books_balance()
+        del running.sink.faults[URGENT]
+        await running.shipper.drain()
+        assert running.ledger.in_flight == 0
 
 
 @pytest.mark.looptime

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from agent.tail.chunks import CHUNK_BYTES
+from agent.tail.urgent_scan import MOST_AHEAD, WINDOW_BYTES
 from tests.tail.following import POD, Container, following
 
 SOURCES = 6
+BUDGET = 1 << 30
 CRITICAL = '{"priority":"Critical","rule":"R","output_fields":{},"time":"2026-11-23T07:53:51.905525426Z"}'
 NOTICE = CRITICAL.replace("Critical", "Notice")
 
@@ -58,3 +60,24 @@ async def test_the_urgent_scan_stops_at_its_share_and_goes_on_when_there_is_room
 
         held = 0
         await seen.until(lambda: CRITICAL.encode() in seen.payloads)
+
+
+async def test_the_urgent_scan_is_bounded_ahead_of_ordinary_reading_and_goes_on_when_reading_does(
+    tmp_path: Path,
+) -> None:
+    many = 3 * MOST_AHEAD
+    container = Container(tmp_path)
+    container.write(*[NOTICE] * 6000, *[CRITICAL] * many)
+    async with following(
+        tmp_path, budget_bytes=BUDGET, reserve_bytes=BUDGET - 3 * CHUNK_BYTES, settles=False, express_bytes=1000
+    ) as seen:
+        await seen.until(lambda: seen.payloads.count(CRITICAL.encode()) >= MOST_AHEAD)
+        await seen.looks(3)
+        ahead = seen.payloads.count(CRITICAL.encode())
+        assert MOST_AHEAD <= ahead < MOST_AHEAD + WINDOW_BYTES // len(CRITICAL)
+        await seen.looks(3)
+        assert seen.payloads.count(CRITICAL.encode()) == ahead
+
+        seen.settle()
+        await seen.until(lambda: len(seen.payloads) == 6000 + many)
+        assert seen.payloads.count(CRITICAL.encode()) == many

@@ -64,7 +64,9 @@ def touch_every_label(telemetry: Telemetry) -> None:
 def test_every_promised_metric_exists_with_its_labels():
     telemetry = Telemetry("1.2.3")
     touch_every_label(telemetry)
-    telemetry.alert_bytes.add("x", 1)
+    telemetry.alerts.add(("x", "x"), 1)
+    telemetry.alerts_by_rule.add(("x",), 1)
+    telemetry.alert_bytes.add(("x",), 1)
 
     labels_of = {
         sample.name: set(sample.labels) - {"le", "version"}
@@ -83,8 +85,8 @@ def test_both_expositions_parse_and_hold_the_same_values():
     telemetry = Telemetry("1.2.3")
     touch_every_label(telemetry)
     telemetry.alert_latency.observe_many("urgent", [1_000, 2_000], 2_000)
-    telemetry.alert_bytes.add('a "rule"', 1_500)
-    telemetry.alert_bytes.add('a "rule"', 500)
+    telemetry.alert_bytes.add(('a "rule"',), 1_500)
+    telemetry.alert_bytes.add(('a "rule"',), 500)
     telemetry.records_read.inc(7)
 
     plain = list(parse(generate_latest(telemetry.registry).decode()))
@@ -120,12 +122,12 @@ def test_the_latency_of_every_lane_is_exposed_as_zero_from_the_start():
 
 def test_a_snapshot_answers_for_one_sample_a_sum_and_each_value_of_a_label():
     telemetry = Telemetry("1")
-    telemetry.alerts.labels("Critical", "syscall").inc(3)
-    telemetry.alerts.labels("Critical", "internal").inc(2)
-    telemetry.alerts.labels("Notice", "syscall").inc()
+    telemetry.alerts.add(("Critical", "syscall"), 3)
+    telemetry.alerts.add(("Critical", "internal"), 2)
+    telemetry.alerts.add(("Notice", "syscall"), 1)
 
     snapshot = telemetry.snapshot()
-    telemetry.alerts.labels("Notice", "syscall").inc()
+    telemetry.alerts.add(("Notice", "syscall"), 1)
 
     assert snapshot.value("alerts_total", priority="Critical", source="syscall") == 3
     assert snapshot.value("alerts_total", priority="Critical", source="never") == 0

@@ -186,7 +186,8 @@ EVENTS: Final = (
         "control",
         "Debug",
         ANY,
-        "a stream has refused an event as invalid, and the agent asks whether it accepts any event",
+        "the agent asks whether a stream accepts events: it has refused one as invalid, or it has nothing to send "
+        "while another stream accepts nothing",
         {},
     ),
 )

@@ -8,7 +8,7 @@ paths have the same result; a test compares them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Final, TypeVar, cast
 
@@ -25,6 +25,7 @@ from agent.core.processing.result import HOST, ProcessingResult
 from agent.core.processing.suffixes import FileSuffix, Suffix
 from agent.core.reading.line_formats import stamp_of
 from agent.core.reading.records import Records
+from agent.core.values import Fragment
 
 _Value = TypeVar("_Value")
 
@@ -90,7 +91,7 @@ class FastPath:
             others += columns.keep(fits)
             known, texts = [*compress(known, fits)], [*compress(texts, fits)]
             ends, sizes = [*compress(ends, fits)], [*compress(sizes, fits)]
-        self._count(columns.cases, known, sizes)
+        self._count(columns.cases, known, found.values(), sizes)
         self._put_in_lanes(columns, texts, [suffix.escaped for suffix in known], ends, sizes)
         return sorted(others)
 
@@ -146,13 +147,13 @@ class FastPath:
 
     def _look_up(self, pods: Sequence[NamedPod], times_ms: Sequence[int]) -> tuple[dict[NamedPod, Suffix], bool]:
         """The suffix of each pod that is known, and whether all are: a chunk is about few pods, within moments."""
-        found: dict[NamedPod, Suffix] = {}
-        asked = dict(zip(pods, times_ms, strict=True))
+        fragments: dict[NamedPod, Fragment] = {}
+        asked, find = dict(zip(pods, times_ms, strict=True)), self._chunk.find
         for pod, time_ms in asked.items():
-            fragment = HOST if pod.is_host else self._chunk.find(pod.key, time_ms)
+            fragment = HOST if pod.is_host else find(pod.key, time_ms)
             if fragment is not None:
-                found[pod] = self._processor.suffixes.of(pod, fragment, self._file_suffix)
-        return found, len(found) == len(asked)
+                fragments[pod] = fragment
+        return self._processor.suffixes.of(fragments, self._file_suffix), len(fragments) == len(asked)
 
     def _ends(self, offsets: Sequence[int]) -> list[bytes]:
         """The third piece of each message: its offset and the ending. One call makes text of all offsets."""
@@ -161,12 +162,16 @@ class FastPath:
         ending = self._processor.ending.escaped
         return (orjson.dumps(offsets)[1:-1].replace(b",", ending + b"\n") + ending).split(b"\n")
 
-    def _count(self, cases: Sequence[Case], suffixes: Sequence[Suffix], sizes: Sequence[int]) -> None:
+    def _count(
+        self, cases: Sequence[Case], suffixes: Sequence[Suffix], different: Iterable[Suffix], sizes: Sequence[int]
+    ) -> None:
+        """`different`: each of the suffixes at least once."""
+        seen, billed_bytes = self._result.seen, self._result.billed_bytes
         for kind, sizes_of_kind in _grouped([case.kind for case in cases], sizes).items():
             alerts = len(sizes_of_kind)
-            self._result.seen[kind] += alerts
-            self._result.billed_bytes[kind] += sum(sizes_of_kind) + EVENT_OVERHEAD_BYTES * alerts
-        outcomes = {suffix.fragment.result for suffix in set(suffixes)}
+            seen[kind] = seen.get(kind, 0) + alerts
+            billed_bytes[kind] = billed_bytes.get(kind, 0) + sum(sizes_of_kind) + EVENT_OVERHEAD_BYTES * alerts
+        outcomes = {suffix.fragment.result for suffix in different}
         if len(outcomes) == 1:
             self._result.enriched[outcomes.pop()] += len(suffixes)
         else:

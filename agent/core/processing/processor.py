@@ -73,8 +73,6 @@ class Processor:
             result = self._process_one_by_one(rest, chunk, draft)
         if already_settled:
             result.filtered["settled"] += already_settled
-        for span in result.spans.values():
-            span.put_in_file_order()
         if self.deduplicator is not None and draft is not None:
             result.grouped = self.deduplicator.keep(draft, now_ms)
         return result
@@ -86,7 +84,8 @@ class Processor:
         result = ProcessingResult()
         slow_path = SlowPath(self.context, chunk, result, draft)
         alerts = decode_alerts(records.payloads)
-        for number in FastPath(self.context, chunk, result).add(alerts, records):
+        others = FastPath(self.context, chunk, result).add(alerts, records)
+        for number in others:
             alert = alerts[number]
             slow_path.add(
                 records.payloads[number],
@@ -96,6 +95,8 @@ class Processor:
             )
         for unusual in records.unusual:
             slow_path.add(unusual.payload, unusual.offset, unusual.line, mark=unusual.mark)
+        if others or records.unusual:
+            result.put_in_file_order()
         return result
 
     def _process_one_by_one(self, records: Records, chunk: ChunkContext, draft: Draft | None) -> ProcessingResult:
@@ -112,6 +113,7 @@ class Processor:
                 one = ProcessingResult()
                 SlowPath(self.context, guarded_chunk, one, draft).add_defect(payload, offset, error, mark)
             result.merge(one)
+        result.put_in_file_order()
         return result
 
 

@@ -74,6 +74,10 @@ class ProcessingResult(Struct):
     text_alerts: int = 0
     """The number of alerts that Falco printed as text, because its `json_output` is off."""
 
+    def put_in_file_order(self) -> None:
+        for span in self.spans.values():
+            span.put_in_file_order()
+
     def merge(self, other: ProcessingResult) -> None:
         """Adds the result of other records of the same chunk."""
         for lane, span in other.spans.items():

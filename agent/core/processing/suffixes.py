@@ -8,6 +8,7 @@ The suffix is the same for all alerts of one pod in one file, so it is one objec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -66,11 +67,20 @@ class SuffixCache:
     def __init__(self) -> None:
         self._suffixes: dict[NamedPod, Suffix] = {}
 
-    def of(self, pod: NamedPod, fragment: Fragment, file: FileSuffix) -> Suffix:
-        suffix = self._suffixes.get(pod)
-        if suffix is None or suffix.fragment is not fragment or suffix.file != file.file:
-            if len(self._suffixes) >= MOST_SUFFIXES:
-                self._suffixes.clear()
-            added_bytes = len(fragment.plain) + file.added_bytes
-            suffix = self._suffixes[pod] = Suffix(fragment, file.file, fragment.escaped + file.escaped, added_bytes)
+    def of(self, fragments: Mapping[NamedPod, Fragment], file: FileSuffix) -> dict[NamedPod, Suffix]:
+        """The suffix of each pod. One call for all pods of a chunk, because calls cost more than comparisons."""
+        found: dict[NamedPod, Suffix] = {}
+        suffixes, name = self._suffixes, file.file
+        for pod, fragment in fragments.items():
+            suffix = suffixes.get(pod)
+            if suffix is None or suffix.fragment is not fragment or suffix.file != name:
+                suffix = self._make(pod, fragment, file)
+            found[pod] = suffix
+        return found
+
+    def _make(self, pod: NamedPod, fragment: Fragment, file: FileSuffix) -> Suffix:
+        if len(self._suffixes) >= MOST_SUFFIXES:
+            self._suffixes.clear()
+        added_bytes = len(fragment.plain) + file.added_bytes
+        suffix = self._suffixes[pod] = Suffix(fragment, file.file, fragment.escaped + file.escaped, added_bytes)
         return suffix

@@ -1,8 +1,8 @@
 """The names that kubelet gives to log files.
 
 A log file is `<namespace>_<pod>_<uid>/<container>/<n>.log`; n counts the container's restarts. Kubelet renames a full
-file to `<n>.log.<YYYYMMDD-HHMMSS>`, and compresses it at the next rotation (kubelet's log manager, seen on 1.31 to
-1.35). The agent does not read files with other names.
+file to `<n>.log.<YYYYMMDD-HHMMSS>`, and compresses it at the next rotation (kubelet's log manager, captured from 1.25
+and 1.36). The agent does not read files with other names.
 """
 
 from __future__ import annotations

@@ -84,12 +84,45 @@ async def a_routine_stream_that_accepts_nothing_leaves_the_memory_to_criticals(p
     return await _one_stream_accepts_nothing(place, fault, ROUTINE)
 
 
-async def a_kill_while_alerts_wait_on_disk_loses_none(place: Path) -> Result:
-    """The files of the spilled alerts are gone with the process; the log files still have the alerts."""
+async def with_exact_resume_a_stream_that_accepts_nothing_leaves_the_memory_to_others(
+    place: Path, stream: str
+) -> Result:
+    return await _one_stream_accepts_nothing(place, "denied", stream, resume="exact")
+
+
+async def an_urgent_stream_that_accepts_nothing_moves_to_disk_while_nothing_else_is_sent(place: Path) -> Result:
+    """A control event to the routine stream shows that CloudWatch answers. Then a routine alert is read and shipped."""
     result = Result()
     numbers = range(100_000, 100_000 + STEPS * MANY_A_STEP)
+    async with stage(place) as node, node.running(limit_bytes=CHART_LIMIT_BYTES):
+        await _lanes_work(node)
+        before = await node.arrived(ROUTINE)
+        await node.set_faults({**STREAM_FAULTS["denied"], "operation": "PutLogEvents", "stream": URGENT})
+        node.append(*alert_lines(numbers, priority="Critical", filler=700), *alert_lines([100]))
+
+        async def control_event_and_alert_arrived() -> bool:
+            return await node.arrived(ROUTINE) >= before + 2
+
+        delivered = await node.until(control_event_and_alert_arrived, 40.0)
+        result.expect(delivered, "the routine alert behind the urgent ones did not arrive within 40 s")
+        await node.set_faults()
+        result.expect(await node.until_settled(90.0), "not settled after the fault")
+    found = await arrivals(place)
+    found.expect_all(result, [100, *numbers])
+    found.expect_no_gap(result)
+    return result
+
+
+async def a_kill_while_alerts_wait_on_disk_loses_none(place: Path, resume: str) -> Result:
+    """The files of the spilled alerts are gone with the process; the log files still have the alerts.
+
+    With exact resume, the routine alerts that were shipped behind the spilled ones are not sent again.
+    """
+    result = Result()
+    numbers = range(100_000, 100_000 + STEPS * MANY_A_STEP)
+    routine = range(1_000, 3_000)
     async with stage(place) as node:
-        async with node.running(limit_bytes=CHART_LIMIT_BYTES) as agent:
+        async with node.running(limit_bytes=CHART_LIMIT_BYTES, cloudwatch__resume=resume) as agent:
             await _lanes_work(node)
             await node.set_faults({**STREAM_FAULTS["denied"], "operation": "PutLogEvents", "stream": URGENT})
             node.append(*alert_lines(numbers, priority="Critical", filler=700))
@@ -98,14 +131,24 @@ async def a_kill_while_alerts_wait_on_disk_loses_none(place: Path) -> Result:
                 return (await node.metrics())["records_spilled"] > len(numbers) / 2
 
             result.expect(await node.until(many_wait_on_disk, 30.0), "the alerts did not move to disk")
+            before = await node.arrived(ROUTINE)
+            node.append(*alert_lines(routine))
+
+            async def routine_arrived() -> bool:
+                return await node.arrived(ROUTINE) >= before + len(routine)
+
+            result.expect(await node.until(routine_arrived, 30.0), "the routine alerts did not arrive")
             agent.process.kill()
             await agent.process.wait()
         result.expect(not _spill_files(place), "the killed agent has left files of spilled alerts")
         await node.set_faults()
-        async with node.running(limit_bytes=CHART_LIMIT_BYTES):
+        async with node.running(limit_bytes=CHART_LIMIT_BYTES, cloudwatch__resume=resume):
             result.expect(await node.until_settled(90.0), "not settled after the restart")
     found = await arrivals(place)
-    found.expect_all(result, numbers)
+    found.expect_all(result, [*routine, *numbers])
+    twice = sum(count - 1 for count in found.counts.values())
+    result.measured["duplicates"] = twice
+    result.expect(resume != "exact" or not twice, f"{twice} alerts arrived twice in spite of exact resume")
     found.expect_no_gap(result)
     return result
 
@@ -114,13 +157,13 @@ def _spill_files(place: Path) -> list[Path]:
     return [path for path in (place / "state").iterdir() if path.is_file() and path.stat().st_size > 2**20]
 
 
-async def _one_stream_accepts_nothing(place: Path, fault: str, stream: str) -> Result:
+async def _one_stream_accepts_nothing(place: Path, fault: str, stream: str, *, resume: str = "at_least_once") -> Result:
     """Its alerts are twice as many as the memory budget holds, so they wait on disk."""
     result = Result()
     is_urgent = stream == URGENT
     many, few = ("Critical", "Notice") if is_urgent else ("Notice", "Critical")
     other = ROUTINE if is_urgent else URGENT
-    async with stage(place) as node, node.running(limit_bytes=CHART_LIMIT_BYTES):
+    async with stage(place) as node, node.running(limit_bytes=CHART_LIMIT_BYTES, cloudwatch__resume=resume):
         await _lanes_work(node)
         await node.set_faults({**STREAM_FAULTS[fault], "operation": "PutLogEvents", "stream": stream})
         for step in range(STEPS):
@@ -264,7 +307,10 @@ SCENARIOS = (
     *variants(a_fault_of_the_routine_stream_does_not_slow_criticals, STREAM_FAULTS, quick=("denied", "token")),
     *variants(an_urgent_stream_that_accepts_nothing_leaves_the_memory_to_routine_alerts, LASTING_FAULTS),
     *variants(a_routine_stream_that_accepts_nothing_leaves_the_memory_to_criticals, LASTING_FAULTS),
-    IsolationScenario(a_kill_while_alerts_wait_on_disk_loses_none),
+    *variants(with_exact_resume_a_stream_that_accepts_nothing_leaves_the_memory_to_others, (URGENT, ROUTINE)),
+    # A seal every two seconds would show that CloudWatch answers.
+    IsolationScenario(an_urgent_stream_that_accepts_nothing_moves_to_disk_while_nothing_else_is_sent, sealed=False),
+    *variants(a_kill_while_alerts_wait_on_disk_loses_none, ("at_least_once", "exact")),
     IsolationScenario(a_flood_above_the_quota_does_not_slow_criticals),
     IsolationScenario(criticals_arrive_within_a_second_when_half_of_their_puts_are_throttled),
     IsolationScenario(a_critical_after_hung_requests_arrives_within_a_second),
