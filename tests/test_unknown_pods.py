@@ -78,6 +78,7 @@ async def test_a_flood_of_unknown_pods_delays_neither_a_critical_nor_a_routine_a
             append(live, about("web-1", 10_000 + second, priority="Critical"), about("web-1", 20_000 + second))
             await until(lambda: 10_000 + second in numbers(cloudwatch, "node-a/urgent"))  # noqa: B023
             await until(lambda: 20_000 + second in numbers(cloudwatch))  # noqa: B023
+        await until(lambda: agent.status.books().shipped >= 6)
         held, shipped = agent.parts.pod_wait.records, agent.status.books().shipped
         assert books_balance(agent)
         stop.set()  # the drain waits for no pod
