@@ -39,7 +39,7 @@ FROM scratch
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="falcowatch" \
-      org.opencontainers.image.description="Ships Falco's runtime security alerts from Kubernetes nodes to Amazon CloudWatch Logs, and loses none." \
+      org.opencontainers.image.description="Ships Falco's runtime security alerts from Kubernetes nodes to Amazon CloudWatch Logs, and accounts for every alert." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -33,7 +33,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests coverage test-cluster e2e test-tools check lint types floors generated render-manifests \
+.PHONY: help demo test tests coverage test-cluster e2e test-tools check lint types floors generated files render-manifests \
 	check-manifests docs docs-serve pictures image image-local release release-notes benchmarks faults fuzz lock clean
 
 help: ## list the targets
@@ -45,8 +45,9 @@ demo: $(VENV)/runtime ## run the agent on this machine: captured alerts, an embe
 	@$(BIN)/falcowatch demo
 
 ##@ Test
+# The tests contain the linters of `make files`.
 test: $(VENV)/development ## run every check and the test suite, two of them at a time
-	@$(MAKE) --no-print-directory -j 2 check tests
+	@$(MAKE) --no-print-directory -j 2 lint types floors generated tests
 
 tests: $(VENV)/development ## run the test suite: PYTEST_ARGS='tests/tail -x', WORKERS=0 for one process
 	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
@@ -75,7 +76,7 @@ test-tools: $(VENV)/development ## install the programs that some tests run: Deb
 	$(BIN)/python -m tools.image.local base
 
 ##@ Check
-check: lint types floors generated ## run every check that needs no test run: lint, types, floors, generated
+check: lint types floors generated files ## run every check without the test suite: lint, types, floors, generated, files
 
 lint: $(VENV)/development ## check style and format (ruff)
 	$(BIN)/ruff check .
@@ -87,9 +88,13 @@ types: $(VENV)/development ## check types (mypy)
 floors: $(VENV)/development ## check which package may import which (import-linter)
 	$(BIN)/lint-imports --no-logo
 
-generated: $(VENV)/development ## check that generated documentation and the dashboard are up to date
+generated: $(VENV)/development ## check that generated documentation, benchmark pages and the dashboard are up to date
 	$(BIN)/python -m tools.docs --check
 	$(BIN)/python -m tools.dashboards --check
+	$(BIN)/python -m benchmarks.report --check
+
+files: $(VENV)/development ## check workflows, Dockerfile, stack, chart and objects: zizmor, actionlint, hadolint, cfn-lint, helm lint, kubernetes-validate
+	$(BIN)/pytest -q tests/tools/test_workflows.py tests/deploy -k 'zizmor or lint or every_object_is_valid'
 
 check-manifests: ## list what is not filled in in the manifests of the walk, or in others: MANIFESTS=manifests/agent
 	@test -n "$(PYTHON)" || { echo "make check-manifests needs Python 3.11 or newer. Name one: make check-manifests PYTHON=/path/to/python3.11"; exit 1; }
@@ -133,7 +138,7 @@ release: $(VENV)/development ## push and sign image and chart: IMAGE=registry/na
 	  --metadata-file build/image.json --tag $(IMAGE) .
 	cosign sign --yes $(IMAGE)@$$($(BIN)/python -c 'import json; print(json.load(open("build/image.json"))["containerimage.digest"])')
 	helm package helm/falcowatch --version $(lastword $(subst :, ,$(IMAGE))) --app-version $(lastword $(subst :, ,$(IMAGE))) --destination build
-	helm push build/falcowatch-$(lastword $(subst :, ,$(IMAGE))).tgz $(CHARTS) 2>&1 | tee build/chart.txt
+	helm push build/falcowatch-$(lastword $(subst :, ,$(IMAGE))).tgz $(CHARTS) > build/chart.txt 2>&1 || { cat build/chart.txt; exit 1; }
 	cosign sign --yes $(CHARTS:oci://%=%)/falcowatch@$$(awk '/Digest:/ { print $$2 }' build/chart.txt)
 
 release-notes: $(VENV)/development ## print a release's section of the changelog: RELEASE=version

@@ -18,6 +18,7 @@ from agent.parts import Parts
 from agent.tail.descriptor_turns import REMEDY
 from agent.tail.reader import Reader
 from agent.tail.tracked_file import TrackedFile
+from agent.web.figures import plural
 from agent.web.report import Alert, Books, Enrichment, Falco, FileReport, LaneReport, Probe, Report
 
 STUCK_SECONDS: Final = 60.0
@@ -94,7 +95,7 @@ class Status:
         state_dir = self._parts.settings.state_dir
         files = sum(1 for _ in reader.files)
         return (
-            Probe("read", reader.looked and reader.problem is None, reader.problem or f"{files} log files open"),
+            Probe("read", reader.looked and reader.problem is None, reader.problem or plural(files, "open log file")),
             Probe("checkpoint", self._save_problem is None, self._save_problem or f"{state_dir} is writable"),
             Probe("credentials", denied is None, denied or "accepted, or not yet refused"),
             *self._falco(),

@@ -9,7 +9,7 @@ from benchmarks.known_peers import KNOWN_PEERS
 HOW_TO_READ: Final = """\
 # How the benchmarks are measured
 
-[Benchmarks](benchmarks.md) has the results.
+This page is for engineers who check the benchmarks or repeat them. [Benchmarks](benchmarks.md) has the results.
 
 ## How to read the numbers
 
@@ -45,7 +45,8 @@ A run that has not measured a peer leaves the older result of this peer beside i
 
 ## What the other log shippers do
 
-Their configurations are in `benchmarks/peers`. Each is told to retry without a limit, where it can be told.
+Their configurations are in `benchmarks/peers`. Each log shipper retries without a limit, if its configuration allows
+that.
 """
 
 

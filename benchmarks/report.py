@@ -19,6 +19,7 @@ import orjson
 
 from benchmarks.comparison import picture
 from benchmarks.comparison import section as comparison
+from benchmarks.headings import heading
 from benchmarks.method import method_page
 from benchmarks.reports import REPORTS, Found, Judgement, Report
 from benchmarks.results import RESULTS, shown, was_busy
@@ -31,6 +32,12 @@ FLEET: Final = "benchmarks-fleet.md"
 METHOD: Final = "benchmarks-method.md"
 HEAD: Final = """\
 # Benchmarks
+
+This page is for engineers who want to know what the agent costs on a node, beside other log shippers: CPU time, memory,
+bytes on the wire, and lost alerts. Each answer names its goal, and whether the goal was met.
+"""
+FLEET_HEAD: Final = """\
+This page is for engineers who run hundreds of nodes in one AWS account and region.
 """
 COLUMNS: Final = """\
 - **CPU time an alert:** of the whole process from its start to its end, with a full log to read; as a multiple of the
@@ -127,7 +134,8 @@ _NO_PACKAGES: Final = {"cores", "python", "date", "machine", "load"}
 
 
 def _section(level: str, report: Report, result: Found | None, drawn: Mapping[str, str]) -> str:
-    parts = [f"{level} {report.title}\n", f"`python -m benchmarks.{report.name}`. {report.how}\n"]
+    parts = [f"{level} {report.title}\n", *([FLEET_HEAD] if report.page == FLEET else [])]
+    parts.append(f"`python -m benchmarks.{report.name}`. {report.how}\n")
     parts.append(f"**Goal:** {report.goal}\n")
     if result is None:
         return "\n".join([*parts, "Not measured yet.\n"])
@@ -169,7 +177,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = list(rows[0])
     numeric = [all(isinstance(row[name], int | float) or row[name] in (None, "") for row in rows) for name in columns]
     lines = [
-        [name.replace("_", " ") for name in columns],
+        [heading(name) for name in columns],
         ["---:" if right else "---" for right in numeric],
         *([_cell(row[name]) for name in columns] for row in rows),
     ]
@@ -177,7 +185,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: object) -> str:
-    return "none arrived" if value is None else shown(value).replace("|", "\\|")
+    if value is None:
+        return "none arrived"
+    text = shown(value).replace("|", "\\|")
+    return "0%" if text in ("+0%", "-0%") else text
 
 
 def _anchor(title: str) -> str:

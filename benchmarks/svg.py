@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 from typing import Final
 
 WIDTH: Final = 760
@@ -18,6 +19,10 @@ LEFT: Final = 70
 RIGHT: Final = 200
 TOP: Final = 64
 BOTTOM: Final = 52
+LEGEND_LETTERS: Final = 19
+"""Letters of a line of the legend that fit at the right of the plot, also in a wide font."""
+LEGEND_STEP: Final = 17
+LEGEND_GAP: Final = 5
 BAR_TOP: Final = 44
 BAR_LEFT: Final = 210
 BAR_RIGHT: Final = 90
@@ -87,7 +92,8 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x.name, "middle"))
     parts.append(_text(LEFT - 54, TOP - 18, y.name))
     colours = iter(COLOURS * (len(drawn) // len(COLOURS) + 1))
-    for number, line in enumerate(drawn):
+    legend = TOP + 12
+    for line in drawn:
         colour = next(colours)
         path = "M" + "L".join(f"{across.at(left):.1f} {up.at(high):.1f}" for left, high in line.points)
         parts.append(f"<path d='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
@@ -96,9 +102,11 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
                 f"<circle cx='{across.at(left):.1f}' cy='{up.at(high):.1f}' r='3' fill='{colour}'/>"
                 for left, high in line.points
             ]
-        legend = TOP + 12 + 22 * number
         parts.append(f"<path d='M{WIDTH - RIGHT + 14} {legend - 4}h22' stroke='{colour}' stroke-width='2'/>")
-        parts.append(_text(WIDTH - RIGHT + 42, legend, line.name))
+        for words in wrap(line.name, LEGEND_LETTERS):
+            parts.append(_text(WIDTH - RIGHT + 42, legend, words))
+            legend += LEGEND_STEP
+        legend += LEGEND_GAP
     return _picture(title, HEIGHT, parts)
 
 

@@ -106,7 +106,7 @@ def appended_keys() -> Iterator[Row]:
     kept, all_labels = Selection(DEFAULT_LABELS, []).labels(fields["labels"]), fields["labels"]
     shown = ", ".join(f"`{name}: {value}`" for name, value in kept.items())
     size = _size("labels", kept)
-    yield Row("`kubernetes.labels`", shown, "what people say about the pod: its application, team, version", size, True)
+    yield Row("`kubernetes.labels`", shown, "the labels that people set: application, team, version", size, True)
     left_out = {name: value for name, value in all_labels.items() if name not in kept}
     shown = ", ".join(f"`{name}: {value}`" for name, value in left_out.items())
     size = _size("labels", all_labels) - size

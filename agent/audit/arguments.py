@@ -45,8 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since", type=duration_ms, metavar="24h", help="how far back: 90m, 24h, 7d (default with --group: 24h)"
     )
-    parser.add_argument("--from", dest="start", type=_moment_ms, metavar="T", help="begin, such as 2026-11-28T00:00Z")
-    parser.add_argument("--to", dest="end", type=_moment_ms, metavar="T", help="end (default: now)")
+    parser.add_argument(
+        "--from", dest="start", type=_moment_ms, metavar="T", help="first moment, such as 2026-11-28T00:00Z"
+    )
+    parser.add_argument("--to", dest="end", type=_moment_ms, metavar="T", help="last moment (default: now)")
     parser.add_argument("--node", metavar="N", help="only this node")
     macs = parser.add_mutually_exclusive_group()
     macs.add_argument("--key-file", type=Path, metavar="F", help="check the seals' codes with this key (seal.key_file)")
@@ -55,13 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="KEY",
-        help="check them with this key of AWS KMS (default: seal.kms_key_id of the configuration)",
+        help="check the seals' codes with this key of AWS KMS (default: seal.kms_key_id of the configuration)",
     )
-    parser.add_argument("--prometheus", metavar="URL", help="compare the seals with what Prometheus remembers")
+    parser.add_argument("--prometheus", metavar="URL", help="compare the seals with those that Prometheus has scraped")
     parser.add_argument(
         "--accept-running",
         action="store_true",
-        help="for a schedule: end with 0 instead of 3 if only the edges of the chosen time are open, because nodes run",
+        help="for a schedule: exit with 0 instead of 3 if only the beginning and the end of the chosen time are not "
+        "proved, because agents are running",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -23,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--expected",
         type=_count,
         metavar="N",
-        help="number of nodes that should be heard (default: those of the window before)",
+        help="number of nodes that must have sent a heartbeat (default: as many as in the window before)",
     )
-    parser.add_argument("--watch", action="store_true", help="show the table again and again, until interrupted")
+    parser.add_argument("--watch", action="store_true", help="show the table again every 15 s, until you press Ctrl-C")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

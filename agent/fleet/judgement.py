@@ -1,4 +1,4 @@
-"""Decides, from the heartbeats of two windows of time, what is odd about each node and what needs a person. Pure."""
+"""Decides, from the heartbeats of two windows of time, the findings about each node, and which need a person. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MISSED_HEARTBEATS: Final = 2.5
 """A node is silent after this many intervals: one heartbeat may be late by the time that a busy stream takes."""
 
 LATE_SECONDS: Final = 300.0
-"""A backlog, or a record that CloudWatch has not acknowledged, is odd when it is older."""
+"""A backlog, or a record that CloudWatch has not acknowledged, is a problem when it is older."""
 
 BLIND: Final = frozenset({"none", "elsewhere", "text", "silent"})
 """States of Falco in which its alerts are not read, or are read as text."""
@@ -44,9 +44,9 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Fleet:
     nodes: Sequence[Node]
-    """The odd ones first."""
+    """Nodes with a problem first."""
     missing: int
-    """How many nodes fewer are there than expected. A node that has left in an orderly way is not there."""
+    """How many nodes fewer are there than expected. A node that has stopped in an orderly way is not there."""
     totals: Counter[str]
 
     @property
@@ -91,9 +91,9 @@ def _judge(some: Sequence[Heartbeat], from_ms: int, now_ms: int, version: str, s
 def _silence(last: Heartbeat, gone: bool, now_ms: int) -> Iterable[Finding]:
     silent_seconds = (now_ms - last.time_ms) / 1000
     if last.leaving:
-        yield Finding("left in an orderly way", needs_a_person=False)
+        yield Finding("stopped in an orderly way", needs_a_person=False)
     elif gone or silent_seconds > MISSED_HEARTBEATS * last.interval_seconds:
-        yield Finding("silent: no heartbeat, and it has not said that it leaves", needs_a_person=True)
+        yield Finding("silent: no heartbeat, and the agent did not say that it stops", needs_a_person=True)
 
 
 def _state(last: Heartbeat, window: Counter[str]) -> Iterable[Finding]:

@@ -3,27 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from agent.fleet.judgement import Fleet, Node
+
+_LEFT: Final = ("node", "heard", "version", "falco", "settings")
+_RIGHT: Final = ("lag", "unacked", "read", "shipped", "filtered", "rejected", "gaps", "drops")
+_LEAST_NEEDED: Final = ("settings", "version", "unacked", "filtered", "shipped", "rejected", "gaps", "drops", "lag")
+"""The columns that a narrow terminal leaves out, in this order. The findings below the table name what is wrong."""
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def table(fleet: Fleet, *, now_ms: int, window: str) -> RenderableType:
     """`window`: its length in words, such as 15m."""
-    shown = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
-    for name in ("node", "heard", "version", "falco", "settings"):
-        shown.add_column(name, no_wrap=True)
-    for name in ("lag", "unacked", "read", "shipped", "filtered", "rejected", "gaps", "drops"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for node in fleet.nodes:
-        shown.add_row(*_cells(node, now_ms), style="dim" if node.gone else "")
-    return Group(shown, Text(), *_findings(fleet), _totals(fleet, window))
+    return Group(_Columns(fleet, now_ms), Text(), *_findings(fleet), _totals(fleet, window))
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """As many columns as the terminal has room for."""
+
+    fleet: Fleet
+    now_ms: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        unbounded = options.update(max_width=10_000)
+        for number in range(len(_LEAST_NEEDED) + 1):
+            absent = _LEAST_NEEDED[:number]
+            shown = self._without(absent)
+            if console.measure(shown, options=unbounded).maximum <= options.max_width:
+                break
+        yield shown
+        if absent:
+            yield Text(f"left out in {options.max_width} columns: {', '.join(absent)}", style="dim")
+
+    def _without(self, absent: tuple[str, ...]) -> Table:
+        shown = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
+        for name in (*_LEFT, *_RIGHT):
+            if name not in absent:
+                shown.add_column(name, justify="right" if name in _RIGHT else "left", no_wrap=True)
+        for node in self.fleet.nodes:
+            cells = zip((*_LEFT, *_RIGHT), _cells(node, self.now_ms), strict=True)
+            row = [cell for name, cell in cells if name not in absent]
+            shown.add_row(*row, style="dim" if node.gone else "")
+        return shown
 
 
 def as_json(fleet: Fleet, *, now_ms: int) -> dict[str, object]:

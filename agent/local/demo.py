@@ -87,7 +87,7 @@ async def demonstrate(options: DemoOptions) -> None:
                     await run.play(view)
                 await agent.terminate()
             view.list_steps(run.steps)
-            view.announce(f"The agent has left. Audit: falcowatch audit --group {GROUP}")
+            view.announce(f"The agent has stopped. Audit: falcowatch audit --group {GROUP}")
             audit = await audit_group(GROUP, environment)
             outcome = run.prove(audit)
         view.conclude(outcome)

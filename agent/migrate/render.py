@@ -61,7 +61,7 @@ def _origins(plan: Plan, dotted: str, indent: str) -> Iterator[str]:
 
 def _options(plan: Plan) -> Iterator[str]:
     yield ""
-    yield from _comment("What becomes of each option:")
+    yield from _comment("Each option of Fluent Bit, and its setting:")
     for section, notes in plan.notes:
         yield "#"
         yield f"# [{section.kind.upper()}] {section.plugin}".rstrip() + f" ({section.place})"

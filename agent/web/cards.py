@@ -141,11 +141,10 @@ def _outcome(outcome: str) -> str:
 
 def alerts(report: Report) -> Html:
     falco, pods = report.falco, report.enrichment
-    last_output = "no output yet" if falco.silent_seconds is None else f"last output {ago(falco.silent_seconds)}"
     return card(
         "What does Falco report?",
         plural(sum(falco.alerts_by_priority.values()), "alert"),
-        last_output,
+        _last_output(report),
         _falcos(falco.view),
         tag(
             "ul",
@@ -195,6 +194,14 @@ def _falcos(view: FalcoView | None) -> Html:
 
 def _urgency(of: tuple[str, int]) -> tuple[int, str]:
     return SEVERITY.get(of[0].lower(), len(SEVERITY)), of[0]
+
+
+def _last_output(report: Report) -> str:
+    """The silence is measured every few seconds. An alert that was read since then is newer."""
+    if report.falco.silent_seconds is None:
+        return "no output yet"
+    newest = max((alert.time for alert in report.last_alerts), default=0.0)
+    return f"last output {ago(min(report.falco.silent_seconds, max(0.0, report.now - newest)))}"
 
 
 def _alert(alert: Alert, now: float) -> Html:

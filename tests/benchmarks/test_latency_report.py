@@ -34,7 +34,7 @@ def test_the_page_lists_missed_goals_before_met_goals():
 
     missed = (
         "50 a second: 5.5 puts a second (at most 5); Critical in a flood: none arrived; "
-        "Notices waiting at the end of the flood: 900 (at least 1,000,000)"
+        "Notice alerts waiting at the end of the flood: 900 (at least 1,000,000)"
     )
     assert f"- **Missed:** {missed}.\n- Met: a single alert: 30 ms at p99 (at most 50);" in page
 

@@ -349,6 +349,14 @@ def test_chart_image_and_package_have_the_same_version():
     assert f"IMAGE ?= falcowatch/falcowatch:{version}\n" in (root / "Makefile").read_text()
 
 
+def test_package_and_chart_name_the_same_home():
+    root = CHART.parents[1]
+    urls = tomllib.loads((root / "pyproject.toml").read_text())["project"]["urls"]
+
+    assert urls["Homepage"] == yaml.safe_load((CHART / "Chart.yaml").read_text())["home"]
+    assert {"Documentation", "Changelog", "Issues"} <= urls.keys()
+
+
 def _open_objects(node: dict[str, Any], path: str) -> list[str]:
     found = [path] if node.get("type") == "object" and "additionalProperties" not in node else []
     for name, inner in node.get("properties", {}).items():

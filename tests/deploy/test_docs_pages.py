@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ VALUES = dict(chart_values())
 def test_every_setting_is_in_the_reference():
     page = (ROOT / "docs/configuration.md").read_text()
 
-    assert [key for key in keys() if f"| `{key}` | `FALCOWATCH_{key.upper().replace('.', '__')}` |" not in page] == []
+    assert [key for key in keys() if f"| `{key}`<br>`FALCOWATCH_{key.upper().replace('.', '__')}` |" not in page] == []
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda path: path.name)
@@ -152,6 +153,20 @@ def test_every_file_that_a_page_names_exists(page: Path):
         if name.startswith("manifests/agent"):
             continue  # generated from the chart
         assert any(ROOT.glob(name)), name
+
+
+def test_every_page_and_manifest_names_the_version_of_the_package():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    pages = [*DOCS, ROOT / "README.md", *sorted((ROOT / "manifests").rglob("*.yaml"))]
+
+    named = {
+        (path.name, found)
+        for path in pages
+        for found in re.findall(r"\bfalcowatch[:-](\d+\.\d+\.\d+)", path.read_text())
+    }
+
+    assert {page for page, _ in named} >= {"README.md", "walk.md", "air-gap.md", "docker-hosts.md"}
+    assert {found for _, found in named} == {version}
 
 
 def test_the_migration_table_explains_every_option_of_the_example():

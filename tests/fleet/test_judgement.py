@@ -39,8 +39,8 @@ def test_nothing_is_odd_about_a_node_that_is_well() -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"time_ms": NOW_MS - 151_000}, "silent: no heartbeat, and it has not said that it leaves"),
-        ({"time_ms": FROM_MS - 1}, "silent: no heartbeat, and it has not said that it leaves"),
+        ({"time_ms": NOW_MS - 151_000}, "silent: no heartbeat, and the agent did not say that it stops"),
+        ({"time_ms": FROM_MS - 1}, "silent: no heartbeat, and the agent did not say that it stops"),
         ({"falco_state": "none"}, "Falco: none"),
         ({"falco_state": "elsewhere"}, "Falco: elsewhere"),
         ({"gaps": 1}, "1 gaps: bytes of alerts were lost"),
@@ -57,7 +57,7 @@ def test_trouble_needs_a_person(change: dict[str, object], text: str) -> None:
 
 
 def test_a_node_that_left_in_an_orderly_way_needs_nobody() -> None:
-    assert findings(replace(WELL, time_ms=FROM_MS - 1, leaving=True)) == [("left in an orderly way", False)]
+    assert findings(replace(WELL, time_ms=FROM_MS - 1, leaving=True)) == [("stopped in an orderly way", False)]
 
 
 def test_another_version_and_other_settings_are_odd_and_need_nobody() -> None:

@@ -27,7 +27,7 @@ async def test_the_demo_ends_with_the_audit_and_fails_it_when_a_stream_is_remove
     await demonstrate(DemoOptions(alerts=300, rate=3_000, keep=place))
 
     lines = capsys.readouterr().out.splitlines()
-    assert "The agent has left. Audit: falcowatch audit --group /falco/demo" in lines
+    assert "The agent has stopped. Audit: falcowatch audit --group /falco/demo" in lines
     row = next(line for line in lines if line.startswith("demo "))
     assert row.split()[1] == "proved"
     assert row.split()[4:6] == ["300", "0"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.migrate.conftest import DATA
@@ -13,6 +15,16 @@ def test_every_example_becomes_a_valid_configuration_with_a_sentence_for_each_op
 
     assert "does not know the option" not in result.text
     assert max(map(len, result.text.splitlines())) < 160
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.iterdir()))
+def test_every_comment_is_a_whole_sentence(migrate_example, name):
+    lines = [*migrate_example(name).text.splitlines(), ""]
+    ends = [
+        line for line, after in pairwise(lines) if line.startswith(("# - ", "#   ")) and not after.startswith("#   ")
+    ]
+
+    assert [line for line in ends if not line.endswith((".", "…"))] == []
 
 
 def test_the_configuration_of_the_article(migrate_example):

@@ -1,4 +1,4 @@
-"""What becomes of single options: settings, sentences, losses and decisions."""
+"""The outcome of single options: settings, sentences, losses and decisions."""
 
 from __future__ import annotations
 

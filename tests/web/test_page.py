@@ -107,6 +107,12 @@ def test_priorities_are_sorted_by_urgency_with_unknown_ones_last():
     assert "Critical 2 Notice 3 Informational 4 Odd 1" in words
 
 
+def test_an_alert_that_was_read_after_the_silence_was_measured_is_the_last_output():
+    report = replace(CALM, falco=Falco(4.0), last_alerts=(Alert(NOW - 0.5, "Notice", "rule"),))
+
+    assert "last output just now" in words_of(page_of(report))
+
+
 def test_more_send_slots_can_be_in_use_than_allowed_after_throttling():
     words = words_of(page_of(replace(CALM, send_slots=1, send_slots_used=4)))
 

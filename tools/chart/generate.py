@@ -55,9 +55,11 @@ def values_schema() -> str:
 def readme() -> str:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     values_yaml = (CHART / "values.yaml").read_text()
-    rows = [f"| `{key}` | {default} | {comment} |" for key, default, comment in _values(values_yaml)]
+    rows = [f"| `{key}` | {default} | {_cell(comment)} |" for key, default, comment in _values(values_yaml)]
     table = "\n".join(["| value | default | meaning |", "|---|---|---|", *rows])
-    return (CHART / "README.md.in").read_text().replace("{{values}}", table).replace("{{chart}}", chart["description"])
+    does = chart["description"]
+    does = f"{does[0].lower()}{does[1:]}"
+    return (CHART / "README.md.in").read_text().replace("{{values}}", table).replace("{{chart}}", does)
 
 
 GENERATED: dict[Path, Callable[[], str]] = {
@@ -106,6 +108,13 @@ def _values(text: str) -> Iterator[tuple[str, str, str]]:
                 default = "" if is_section else f"`{json.dumps(value, ensure_ascii=False)}`"
                 yield ".".join(name for _, name in parents), default, " ".join(comment)
             comment = []
+
+
+def _cell(comment: str) -> str:
+    """The comment as Markdown. Outside of code, a browser would take `<name>` for a tag and show nothing."""
+    parts = comment.split("`")
+    parts[::2] = (part.replace("<", "&lt;").replace("|", "\\|") for part in parts[::2])
+    return "`".join(parts)
 
 
 def main() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from tools.chart.generate import readme
 
 HEAD = """\
@@ -12,6 +15,10 @@ This page is for engineers who install or change the chart `helm/falcowatch`. It
 """
 
 
+PAGE: Final = re.compile(r"docs/([a-z-]+\.md)")
+"""A page that a comment names: a link on the site, where the page is a neighbour."""
+
+
 def chart() -> str:
     _, _, text = readme().partition("# falcowatch\n")
-    return HEAD + text
+    return HEAD + PAGE.sub(r"[\1](\1)", text)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from agent.cli import command_parser
 
-BAR = r"\|"
-"""A bar inside a cell of a table."""
+WIDTH: Final = 100
+"""Columns of a code block of the site. A longer usage continues on a further line."""
 
 TEMPLATE = Path(__file__).with_name("cli.md.in")
 
@@ -35,20 +36,25 @@ def _commands(parser: argparse.ArgumentParser, prefix: str = "") -> Iterator[tup
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
-    """One line. argparse's own text depends on the width of the terminal and on the version of Python."""
+    """As argparse writes it, but independent of the width of the terminal and of the version of Python."""
     parts = [parser.prog]
     for action in _arguments(parser):
         parts.append(f"[{_name(action)}]" if action.option_strings and not action.required else _name(action))
     if any(isinstance(action, argparse._SubParsersAction) for action in parser._actions):
         parts.append("COMMAND")
-    return " ".join(parts)
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 1 + len(part) > WIDTH:
+            lines.append(" " * len(parser.prog))
+        lines[-1] += f" {part}"
+    return "\n".join(lines)
 
 
 def _rows(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in _arguments(parser):
         meaning = (action.help or "") % {"default": action.default, "prog": parser.prog}
-        cells = (f"`{_name(action)}`", f"{meaning[:1].upper()}{meaning[1:]}")
-        yield f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |"
+        names = ", ".join(f"`{name}`" for name in _choices(action) or [_name(action)])
+        yield f"| {names} | {_sentence(meaning)} |"
 
 
 def _arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:
@@ -62,8 +68,19 @@ def _arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 def _name(action: argparse.Action) -> str:
     """The argument as a person types it: `--config FILE`, `--strict`, `list|replay`."""
-    value = "|".join(str(choice) for choice in action.choices or ()) or str(action.metavar or action.dest.upper())
+    value = "|".join(_choices(action)) or str(action.metavar or action.dest.upper())
+    value = f"{value} …" if action.nargs in ("*", "+") else f"[{value}]" if action.nargs == "?" else value
     if not action.option_strings:
-        return f"{value} …" if action.nargs in ("*", "+") else value
+        return value
     option = action.option_strings[-1]
     return option if action.nargs == 0 else f"{option} {value}"
+
+
+def _choices(action: argparse.Action) -> list[str]:
+    return [str(choice) for choice in action.choices or ()]
+
+
+def _sentence(meaning: str) -> str:
+    """The help of an argument, with a capital. A name of a file stays as it is."""
+    first = meaning.partition(" ")[0]
+    return meaning if "." in first else f"{meaning[:1].upper()}{meaning[1:]}"

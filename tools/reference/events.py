@@ -50,7 +50,8 @@ EVENTS: Final = (
         "heartbeat",
         "Informational",
         ROUTINE,
-        "at the start, every `heartbeat_seconds`, after much was read, and at the end; see [proof.md](proof.md#seals)",
+        "when the agent starts, every `heartbeat_seconds`, after 100,000 records or 64 MiB, and when the agent stops; "
+        "see [proof.md](proof.md#seals)",
         {
             "books.read": "records read since the start of the agent",
             "books.shipped": "records that CloudWatch acknowledged",
@@ -186,7 +187,7 @@ EVENTS: Final = (
         "control",
         "Debug",
         ANY,
-        "the agent asks whether a stream accepts events: it has refused one as invalid, or it has nothing to send "
+        "the agent asks whether a stream accepts events: the stream has refused an event as invalid, or it is idle "
         "while another stream accepts nothing",
         {},
     ),

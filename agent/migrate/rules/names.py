@@ -21,8 +21,10 @@ _FIELDS: Final = {
 }
 _ACCESSOR: Final = re.compile(r"[$#]\(?(\w+)((?:\[['\"]?[\w./-]+['\"]?\])*)\)?")
 _LAST_KEY: Final = re.compile(r"\[['\"]?([\w./-]+)['\"]?\]$")
-_SAME_STREAM: Final = "All nodes then write to one stream. The default {node}, one stream a node, makes it "
-"easier to see which node is silent."
+_SAME_STREAM: Final = (
+    "All nodes then write to one stream. With the default {node}, each node has its own stream, so it is easier to see "
+    "which node is silent."
+)
 
 
 def template(value: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What becomes of one option, as values, and the form of a rule."""
+"""The outcome of one option, as values, and the form of a rule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.migrate.document import Option, Section
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of one option. All texts are whole sentences."""
+    """The outcome of one option: settings and sentences. All texts are whole sentences."""
 
     says: str
     settings: tuple[tuple[str, Any], ...] = ()

@@ -40,7 +40,7 @@ _NONE: Final = Rules({}, {}, {})
 
 
 def outcome(option: Option, section: Section) -> Outcome:
-    """What becomes of an option of a section that Falco's alerts pass."""
+    """The outcome of an option of a section that Falco's alerts pass."""
     rules = rules_of(section)
     rule = rules.by_key.get(option.key) or _OF_EVERY_PLUGIN.get(option.key)
     if rule is None and option.key == "name":
