@@ -38,15 +38,17 @@ _NOT_IN_THE_IMAGE = ("PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE", "SSL_CERT_DIR",
 def as_in_the_image(place: Path, *, quick: bool = False) -> Iterator[None]:
     """Applies to processes started in the `with` block. The first of each kind compiles, so do not count it.
 
-    `quick`: the run only shows that the program works, so the bytecode keeps its docstrings and is compiled on the way.
+    `quick`: the run only shows that the program works, so it uses the ordinary bytecode, which has docstrings and is
+    usually compiled already.
     """
     changed = (*_NOT_IN_THE_IMAGE, "PYTHONPYCACHEPREFIX", "HOME")
     before = {name: os.environ.pop(name, None) for name in changed}
     # botocore reads models below the home directory. The new home also hides a developer's AWS settings.
     copy_trimmed_botocore(Path(botocore.__file__).parent / "data", place / "home" / ".aws" / "models")
-    os.environ |= {"PYTHONPYCACHEPREFIX": str(place / "bytecode"), "HOME": str(place / "home")}
+    os.environ["HOME"] = str(place / "home")
     try:
         if not quick:
+            os.environ["PYTHONPYCACHEPREFIX"] = str(place / "bytecode")
             subprocess.run([sys.executable, "-X", "no_debug_ranges", "-c", COMPILE], check=True)
         yield
     finally:

@@ -54,10 +54,12 @@ class Load:
     alerts_per_second: int
     quiet_seconds: float
     """Nothing more is expected when nothing has arrived for this long. Retries can be minutes apart."""
+    look_seconds: float = LOOK_SECONDS
+    """Time between two looks at what has arrived. Each look counts every alert."""
 
 
 FULL = Load(20, 100 * MIB, ROTATE_BYTES, 2_000, 240.0)
-QUICK = Load(1, MIB, MIB // 10, 500, 20.0)
+QUICK = Load(1, MIB, MIB // 10, 500, 20.0, look_seconds=0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def main() -> None:
         usual.rotate_bytes,
         usual.alerts_per_second,
         chosen.quiet or usual.quiet_seconds,
+        usual.look_seconds,
     )
     peers = chosen_peers(chosen, parser)
     shippers = [ours(), *(each for each in peers if each.tails)]
@@ -94,7 +97,8 @@ def main() -> None:
         place = Path(directory)
         (place / PODS_FILE).write_bytes(pod_list())
         write_metadata(place / META)
-        _compile(place)
+        if not chosen.quick:
+            _compile(place)
         rows = [_row(place, shipper, load) for shipper in shippers]
     keep_peers("losses", {shipper.name for shipper in shippers}, chosen)
     publish(
@@ -143,7 +147,7 @@ def _killed(place: Path, shipper: Shipper, load: Load) -> Compared:
                     if subject.is_alive:
                         subject.kill()
         with _Container(place, target, shipper) as container:
-            return _arrived(target, container, log, load.quiet_seconds)
+            return _arrived(target, container, log, load)
 
 
 def _outage(place: Path, shipper: Shipper, load: Load) -> tuple[Compared, float, int]:
@@ -162,7 +166,7 @@ def _outage(place: Path, shipper: Shipper, load: Load) -> tuple[Compared, float,
             time.sleep(TICK_SECONDS)
         target.open_gate()
         seconds = time.monotonic() - began
-        return _arrived(target, container, log, load.quiet_seconds), seconds, container.ends
+        return _arrived(target, container, log, load), seconds, container.ends
 
 
 class _Container:
@@ -187,18 +191,18 @@ class _Container:
             self.__enter__()
 
 
-def _arrived(target: Sink, container: _Container, log: FalcoLog, quiet_seconds: float) -> Compared:
-    """Waits until every alert has arrived, or until nothing has arrived for `quiet_seconds`."""
+def _arrived(target: Sink, container: _Container, log: FalcoLog, load: Load) -> Compared:
+    """Waits until every alert has arrived, or until nothing has arrived for `load.quiet_seconds`."""
     events, changed_at = -1, time.monotonic()
     while True:
         found = target.report()["events"]
         if found != events:
             events, changed_at = found, time.monotonic()
         compared = compare(log.times, target.times())
-        if not compared.lost or time.monotonic() - changed_at > quiet_seconds:
+        if not compared.lost or time.monotonic() - changed_at > load.quiet_seconds:
             return compared
         container.keep_running()
-        time.sleep(min(LOOK_SECONDS, quiet_seconds / 2))
+        time.sleep(min(load.look_seconds, load.quiet_seconds / 2))
 
 
 def _until_it_ships(target: Sink, subject: Subject, before: int) -> None:

@@ -54,8 +54,8 @@ def main() -> None:
     sizes = [size for size in (10.0, 100.0, 1_000.0, 10_000.0) if size < most] + [most]
     sizes = sizes[-2:] if chosen.quick else sizes
     rotations = chosen.rotations or (8 if chosen.quick else ROTATIONS_OF_A_DAY)
-    patience = 0.5 if chosen.quick else 15.0
-    kinds = ("none",) if chosen.quick else tuple(IDLE_GOAL_MB)
+    patience = 0.3 if chosen.quick else 15.0
+    kinds = ("api",) if chosen.quick else tuple(IDLE_GOAL_MB)
 
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -64,7 +64,8 @@ def main() -> None:
     ):
         place = Path(directory)
         (place / "pods.json").write_bytes(pod_list())
-        _idle(place / "first", "api", 0.0)  # compiles the bytecode
+        if not chosen.quick:
+            _idle(place / "first", "api", 0.0)  # compiles the bytecode
         parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
             "idle": lambda: [_idle(place / kind, kind, patience) for kind in kinds],
             "backlogs": lambda: [_backlog(place / "backlog", size, patience) for size in sizes],

@@ -13,7 +13,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,6 +30,7 @@ IDLE_GOAL_PERCENT = 0.5
 SCAN_GOAL_MS = 5.0
 WARM_ALERTS = 20_000
 """After this number of alerts the interpreter has specialised its code and memory has reached its size."""
+QUICK_WARM_ALERTS = 500
 SETTLED_SECONDS = 8.0
 """Time after the last alert in which the agent still scans files and writes its checkpoint."""
 TURNS = 3
@@ -38,6 +40,8 @@ MOST_IN_TURNS = 1_000_000
 _CHUNK_LINES = 10_000
 
 Row = dict[str, Any]
+Warm = Callable[..., AbstractContextManager[tuple[Sink, Subject, "Tree"]]]
+"""Starts a warm agent: the name of its directory and the number of unrelated pods."""
 
 
 def main() -> None:
@@ -45,27 +49,30 @@ def main() -> None:
     parser.add_argument("--most", type=int, metavar="N", help="alerts; default: 10,000,000")
     parser.add_argument("--idle-seconds", type=float, metavar="S", help="default: 15")
     chosen = parser.parse_args()
-    most = chosen.most or (2_000 if chosen.quick else 10_000_000)
-    idle_seconds = chosen.idle_seconds or (1.0 if chosen.quick else 15.0)
-    settled_seconds = 1.0 if chosen.quick else SETTLED_SECONDS
+    most = chosen.most or (1_500 if chosen.quick else 10_000_000)
+    idle_seconds = chosen.idle_seconds or (0.2 if chosen.quick else 15.0)
+    settled_seconds = 0.0 if chosen.quick else SETTLED_SECONDS
+    warm_alerts = QUICK_WARM_ALERTS if chosen.quick else WARM_ALERTS
     sizes = [size for size in (10**power for power in range(3, 8)) if size < most] + [most]
-    files = (1, 10) if chosen.quick else (1, 10, 100, 500)
-    pods = (1, 20) if chosen.quick else (1, 100, 1_000, 5_000)
+    files = (2,) if chosen.quick else (1, 10, 100, 500)
+    pods = (2,) if chosen.quick else (1, 100, 1_000, 5_000)
     in_files, beside_pods = min(most, 1_000_000), min(most, 200_000)
 
     with tempfile.TemporaryDirectory() as directory, as_in_the_image(Path(directory), quick=chosen.quick):
         place = Path(directory)
         (place / "pods.json").write_bytes(pod_list())
-        with _warm_agent(place, "compiles"):
-            pass
+        warm = partial(_warm_agent, place, warm_alerts)
+        if not chosen.quick:
+            with warm("compiles"):
+                pass
         turns = 1 if chosen.quick else TURNS
-        alerts_rows = _in_turns(turns, "alerts", sizes, lambda number: _alerts(place, number))
-        files_rows = _in_turns(turns, "files", files, lambda number: _files(place, number, in_files))
-        pods_rows = _in_turns(turns, "pods", pods, lambda number: _pods(place, number, beside_pods))
+        alerts_rows = _in_turns(turns, "alerts", sizes, lambda number: _alerts(warm, number))
+        files_rows = _in_turns(turns, "files", files, lambda number: _files(warm, number, in_files))
+        pods_rows = _in_turns(turns, "pods", pods, lambda number: _pods(warm, number, beside_pods))
         for row in files_rows:
-            row |= _idle_files(place, row["number"], settled_seconds, idle_seconds)
+            row |= _idle_files(warm, row["number"], settled_seconds, idle_seconds)
         for row in pods_rows:
-            row |= _idle_pods(place, row["number"], settled_seconds, idle_seconds)
+            row |= _idle_pods(warm, row["number"], settled_seconds, idle_seconds)
 
     rows = [*_compared(alerts_rows, -1), *_compared(files_rows, 0), *_compared(pods_rows, 0)]
     publish(
@@ -89,31 +96,31 @@ def _in_turns(turns: int, scaled: str, numbers: Sequence[int], measure: Callable
     ]
 
 
-def _alerts(place: Path, alerts: int) -> Row:
+def _alerts(warm: Warm, alerts: int) -> Row:
     """This number of alerts in one file."""
     times = max(1, min(9, 100_000 // alerts))
-    with _warm_agent(place, f"alerts-{alerts}") as (target, subject, tree):
+    with warm(f"alerts-{alerts}") as (target, subject, tree):
         costs = [_us_per_alert(target, subject, lambda: tree.appear(alerts, [0]), alerts) for _ in range(times)]
         return {"us_per_alert": median(costs)} | _size(subject)
 
 
-def _files(place: Path, files: int, alerts: int) -> Row:
+def _files(warm: Warm, files: int, alerts: int) -> Row:
     """Alerts spread over files, each of its own Falco pod."""
-    with _warm_agent(place, f"files-{files}") as (target, subject, tree):
+    with warm(f"files-{files}") as (target, subject, tree):
         cost = _us_per_alert(target, subject, lambda: tree.appear(alerts, range(files)), alerts)
         return {"us_per_alert": cost} | _size(subject)
 
 
-def _pods(place: Path, pods: int, alerts: int) -> Row:
+def _pods(warm: Warm, pods: int, alerts: int) -> Row:
     """Alerts in one file, with unrelated pods on the node; each of these has one container with a log."""
-    with _warm_agent(place, f"pods-{pods}", pods) as (target, subject, tree):
+    with warm(f"pods-{pods}", pods) as (target, subject, tree):
         cost = _us_per_alert(target, subject, lambda: tree.appear(alerts, [0]), alerts)
         return {"us_per_alert": cost} | _size(subject)
 
 
-def _idle_files(place: Path, files: int, settled_seconds: float, idle_seconds: float) -> Row:
+def _idle_files(warm: Warm, files: int, settled_seconds: float, idle_seconds: float) -> Row:
     """Idle with this number of files; then with one alert a second in each of them."""
-    with _warm_agent(place, f"files-{files}") as (target, subject, tree):
+    with warm(f"files-{files}") as (target, subject, tree):
         # As on a real node, each Falco has written since the agent started.
         _us_per_alert(target, subject, lambda: tree.appear(files, range(files)), files)
         _us_per_alert(target, subject, lambda: tree.append_one(range(files)), files)
@@ -123,9 +130,9 @@ def _idle_files(place: Path, files: int, settled_seconds: float, idle_seconds: f
         return _idle_columns(idle) | {"trickling_ms_per_second": trickling}
 
 
-def _idle_pods(place: Path, pods: int, settled_seconds: float, idle_seconds: float) -> Row:
+def _idle_pods(warm: Warm, pods: int, settled_seconds: float, idle_seconds: float) -> Row:
     """Idle with unrelated pods; then one of them is created or removed every second."""
-    with _warm_agent(place, f"pods-{pods}", pods) as (_, subject, tree):
+    with warm(f"pods-{pods}", pods) as (_, subject, tree):
         time.sleep(settled_seconds)
         idle = _idle_ms(subject, idle_seconds)
         return _idle_columns(idle) | {"churning_ms_per_second": _idle_ms(subject, idle_seconds, tree.change_pods)}
@@ -230,14 +237,14 @@ class Tree:
 
 
 @contextmanager
-def _warm_agent(place: Path, name: str, unrelated: int = 0) -> Iterator[tuple[Sink, Subject, Tree]]:
+def _warm_agent(place: Path, warm_alerts: int, name: str, unrelated: int = 0) -> Iterator[tuple[Sink, Subject, Tree]]:
     """A new agent that has shipped enough alerts to run at its normal speed."""
     here = place / name
     tree = Tree(here, unrelated)
-    tree.appear(WARM_ALERTS, [0])
+    tree.appear(warm_alerts, [0])
     try:
         with sink(here, tls=True) as target, agent(here, target, **enrichment("file", place)) as subject:
-            target.wait_for(WARM_ALERTS, subject)
+            target.wait_for(warm_alerts, subject)
             yield target, subject, tree
             subject.stop()
     finally:

@@ -17,7 +17,7 @@ from agent.settings import load_settings
 from tests.process.driver import alert, append, container, cri, environment
 from tests.selfmonitor.whole_agent import built, running, until
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Alerts about pods that are not known yet wait for their own pod; no other alert waits with them."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import orjson
@@ -64,28 +63,29 @@ def books_balance(agent: Agent) -> bool:
 async def test_a_flood_of_unknown_pods_delays_neither_a_critical_nor_a_routine_alert_of_a_known_pod(
     tmp_path: Path, cluster: Cluster
 ) -> None:
+    """All alerts of known pods arrive while every alert of an unknown pod still waits, however slow the machine is."""
     live = container(tmp_path) / "0.log"
-    enrich = {"wait_seconds": 5.0}
+    enrich = {"wait_seconds": 30.0}
     async with (
         EmbeddedCloudWatch(data_dir=tmp_path / "cloudwatch") as cloudwatch,
-        built(tmp_path, cloudwatch.url, enrich=enrich) as agent,
-        running(agent.run(asyncio.Event())),
+        built(tmp_path, cloudwatch.url, enrich=enrich, memory_budget_bytes=64 * 1024 * 1024) as agent,
     ):
+        stop = asyncio.Event()
+        task = asyncio.create_task(agent.run(stop))
         await until(lambda: agent.parts.telemetry.value("kube_pods"))
-        delays = []
         for second in range(3):
             append(live, *(about(f"new-{second}-{number}", number) for number in range(1000)))
             append(live, about("web-1", 10_000 + second, priority="Critical"), about("web-1", 20_000 + second))
-            written_at = time.monotonic()
             await until(lambda: 10_000 + second in numbers(cloudwatch, "node-a/urgent"))  # noqa: B023
-            delays.append(time.monotonic() - written_at)
             await until(lambda: 20_000 + second in numbers(cloudwatch))  # noqa: B023
-        held = agent.parts.pod_wait.records
+        await until(lambda: agent.status.books().shipped >= 6)
+        held, shipped = agent.parts.pod_wait.records, agent.status.books().shipped
         assert books_balance(agent)
-        await until(lambda: agent.status.books().shipped == 3006)
+        stop.set()  # the drain waits for no pod
+        await task
 
-        assert max(delays) < 2
-        assert held > 1000
+        assert (held, shipped) == (3000, 6)
+        assert agent.status.books().shipped == 3006
         assert books_balance(agent)
         assert sorted(n for n in numbers(cloudwatch) if n < 10_000) == sorted([*range(1000)] * 3)
         assert agent.parts.telemetry.value("enrichment_total", result="late") == 3000

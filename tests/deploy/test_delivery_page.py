@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,17 +20,15 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and line.cou
 PROOFS = [row.split(" | ")[2].removesuffix(" |") for row in ROWS if not row.startswith("| fault |")]
 
 
+@cache
 def _tests() -> dict[str, list[str]]:
-    """Every test of the repository by name, with the files that have it."""
+    """Every test of the repository by name, with the files that have it. Parsing them all takes a second."""
     found: dict[str, list[str]] = {}
     for path in (ROOT / "tests").rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 found.setdefault(node.name, []).append(path.name)
     return found
-
-
-TESTS = _tests()
 
 
 def test_the_page_has_rows() -> None:
@@ -40,10 +39,10 @@ def test_the_page_has_rows() -> None:
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+…?)`", PAGE)) - {"test_"}))
 def test_a_named_test_exists_once(name: str) -> None:
     if name.endswith("…"):
-        assert [found for found in TESTS if found.startswith(name[:-1])] != []
-        assert len([found for found in TESTS if found.startswith(name[:-1])]) == 1
+        assert [found for found in _tests() if found.startswith(name[:-1])] != []
+        assert len([found for found in _tests() if found.startswith(name[:-1])]) == 1
     else:
-        assert len(TESTS.get(name, [])) == 1
+        assert len(_tests().get(name, [])) == 1
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"\btest_\w+\.py\b", PAGE))))

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.node import Node, cloudwatch, first_file_is_open
+from tests.faults.node import PATIENCE_SECONDS, Node, cloudwatch, first_file_is_open
 from tests.faults.proof import prove, settled
 from tests.faults.scenario import Outcome, Scenario
 from tests.faults.writers import numbered
@@ -92,22 +92,29 @@ async def play(place: Path, *, seconds: float, rate: int) -> OutageReport:
 
 
 async def _write(node: Node, seconds: float, rate: int) -> None:
-    writer, began, rotated_at = node.writer, time.monotonic(), 0
+    writer, began, rotated_at, rotations = node.writer, time.monotonic(), 0, 0
     while (elapsed := time.monotonic() - began) < seconds:
         while writer.written < elapsed * rate:
             writer.line(numbered(writer.written, urgent=False, filler=FILLER_BYTES))
             writer.written += 1
-        if writer.written_bytes - rotated_at > ROTATE_BYTES:
+        # kubelet compresses a file at the next rotation, which takes bytes from a file that the agent has not opened.
+        if writer.written_bytes - rotated_at > ROTATE_BYTES and (await node.metrics())["files_open"] > rotations:
             rotated_at = writer.written_bytes
+            rotations += 1
             writer.rotate()
         await asyncio.sleep(TICK_SECONDS)
 
 
 async def _watch(node: Node, report: OutageReport, seconds: float) -> None:
-    """Scrape metrics, health and memory once a second."""
+    """Scrape metrics, health and memory once a second, and a last time after `seconds`.
+
+    An agent on a slow machine reads until it has filled its budget; the outage lasts until then.
+    """
     assert node.agent is not None
     began = time.monotonic()
-    while (elapsed := time.monotonic() - began) < seconds:
+    elapsed = 0.0
+    while elapsed < seconds or (report.backpressure_at is None and elapsed < seconds + PATIENCE_SECONDS):
+        elapsed = time.monotonic() - began
         _sample_memory(node, report)
         metrics = await node.metrics()
         report.lag_bytes.append(metrics["lag_bytes"])

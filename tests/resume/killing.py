@@ -23,7 +23,7 @@ import orjson
 from agent.local.emulator import EmbeddedCloudWatch
 from tests.process.driver import Agent, agent, alert, append, container, cri
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 FAULTS = (
     {"kind": "slow", "operation": "PutLogEvents", "probability": 0.5, "seconds": 0.5, "accepted": True},
     {"kind": "throttle", "operation": "PutLogEvents", "probability": 0.2},

@@ -81,25 +81,31 @@ def _copy_python(root: Path) -> None:
 
 
 def _libraries(root: Path) -> Iterator[Path]:
-    for path in root.rglob("*"):
-        if path.is_file() and not path.is_symlink() and _is_elf(path):
-            yield from _needed_by(path)
+    yield from _needed_by([path for path in root.rglob("*") if _is_program_or_library(path)])
     for name in LOADED_AT_RUN_TIME:
         found = sorted(Path("/usr/lib").rglob(name)) + sorted(Path("/lib").rglob(name))
         yield from found[:1]
 
 
-def _is_elf(path: Path) -> bool:
+def _is_program_or_library(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
     with path.open("rb") as file:
         return file.read(4) == b"\x7fELF"
 
 
-def _needed_by(path: Path) -> Iterator[Path]:
-    """Raises FileNotFoundError if the base image lacks a library, so that the build fails instead of the agent."""
-    listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=False).stdout
+def _needed_by(files: list[Path]) -> Iterator[Path]:
+    """Raises FileNotFoundError if the base image lacks a library, so that the build fails instead of the agent.
+
+    One `ldd` lists the libraries of all files: it names each file on a line that ends with a colon.
+    """
+    listed = subprocess.run(["ldd", *files], capture_output=True, text=True, check=False).stdout
+    needing = ""
     for line in listed.splitlines():
+        if line.startswith("/"):
+            needing = line.removesuffix(":")
         if "not found" in line:
-            raise FileNotFoundError(f"{path} needs {line.strip()}")
+            raise FileNotFoundError(f"{needing} needs {line.strip()}")
         if match := re.search(r"(/\S+) \(0x", line):
             yield Path(match[1])
 
@@ -115,18 +121,21 @@ def _name_packages(libraries: list[Path], root: Path) -> None:
     """Writes one file per package below status.d, as distroless images do: vulnerability scanners read these files."""
     if shutil.which("dpkg-query") is None:
         return
-    packages = {name for library in libraries for name in _owners(library)}
-    for name in sorted(packages):
+    for name in sorted(_owners(libraries)):
         status = subprocess.run(["dpkg-query", "--status", name], capture_output=True, text=True, check=True).stdout
         _put(root / "var/lib/dpkg/status.d" / name.partition(":")[0], status)
 
 
-def _owners(library: Path) -> list[str]:
-    for path in (library, library.resolve(), Path(str(library).removeprefix("/usr")), Path(f"/usr{library}")):
-        done = subprocess.run(["dpkg-query", "--search", path], capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return [line.partition(": ")[0] for line in done.stdout.splitlines() if "diversion" not in line]
-    return []
+def _owners(libraries: list[Path]) -> set[str]:
+    """The packages of these libraries. A package may list a library with or without /usr, or under its real name."""
+    names = {
+        name
+        for library in libraries
+        for name in (library, library.resolve(), Path(str(library).removeprefix("/usr")), Path(f"/usr{library}"))
+    }
+    # One call for all names, because each call reads the lists of all packages. It ends with 1 if a name is unknown.
+    done = subprocess.run(["dpkg-query", "--search", *names], capture_output=True, text=True, check=False)
+    return {line.partition(": ")[0] for line in done.stdout.splitlines() if "diversion" not in line}
 
 
 def _copy_tree(source: Path, root: Path, *, ignore: tuple[str, ...] = ()) -> None:

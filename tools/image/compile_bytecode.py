@@ -1,4 +1,7 @@
-"""Compiles every module below a root to bytecode without docstrings: `python compile_bytecode.py ROOT`.
+"""Compiles modules to bytecode without docstrings: `python compile_bytecode.py ROOT [FOLDER]`.
+
+It compiles every module below FOLDER, or below ROOT, unless its bytecode is there already. Tracebacks show the path of
+a module without ROOT.
 
 The agent reads no docstring, and docstrings cost each node 2 MB (2026-11). Asserts are kept, because the tests run with
 them; Python's own `-OO` would remove both. Python does not compare this bytecode with the sources at each start.
@@ -24,19 +27,21 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def main() -> None:
-    root = Path(sys.argv[1])
+    root, folder = Path(sys.argv[1]), Path(sys.argv[-1])
     with ProcessPoolExecutor() as pool:
-        for _ in pool.map(partial(compile_module, root=root), sorted(root.rglob("*.py")), chunksize=50):
+        for _ in pool.map(partial(compile_module, root=root), sorted(folder.rglob("*.py")), chunksize=50):
             pass
 
 
 def compile_module(path: Path, root: Path) -> None:
     """Writes the bytecode of one module to its `__pycache__`. Raises SyntaxError when it cannot be compiled."""
     source = path.read_bytes()
-    code = without_docstrings(source, f"/{path.relative_to(root)}")
     target = Path(importlib.util.cache_from_source(str(path)))
-    target.parent.mkdir(parents=True, exist_ok=True)
     head = importlib.util.MAGIC_NUMBER + UNCHECKED_HASH.to_bytes(4, "little") + importlib.util.source_hash(source)
+    if target.exists() and target.read_bytes().startswith(head):
+        return
+    code = without_docstrings(source, f"/{path.relative_to(root)}")
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(head + marshal.dumps(code))
 
 

@@ -20,6 +20,7 @@ STORAGE = Path("/var/tmp/falcowatch-containers")
 """Outside the repository, so that tools which read all of its files do not read whole file systems."""
 
 BASE = "localhost/falcowatch-base:debian13"
+DEPENDENCIES = "localhost/falcowatch-dependencies:local"
 IMAGE = "localhost/falcowatch:local"
 PACKAGES = "ca-certificates,python3,python3-pip,python3-venv"
 MIRROR = "http://deb.debian.org/debian"
@@ -38,8 +39,10 @@ def build() -> str:
     # The pip of the build must trust the same certificates as the host, for example that of a company's proxy.
     volumes = ["--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"] if _CERTIFICATES.exists() else []
     options = ["--pull-never", "--network", "host", "--build-arg", f"PYTHON_IMAGE={BASE}", *volumes]
-    subprocess.run(buildah("build", *options, "--tag", IMAGE, str(ROOT)), check=True, stdout=sys.stderr)
-    # Remove the image that this one replaces, unless a container still uses it.
+    # The stage of the dependencies has a name, so that it is kept: building it takes longer than the rest together.
+    for target in (["--target", "dependencies", "--tag", DEPENDENCIES], ["--tag", IMAGE]):
+        subprocess.run(buildah("build", "--layers", *options, *target, str(ROOT)), check=True, stdout=sys.stderr)
+    # Remove the images that these replace, and the layers without a name, unless a container still uses them.
     subprocess.run(buildah("rmi", "--prune"), check=False, capture_output=True)
     return IMAGE
 

@@ -31,6 +31,10 @@ def test_a_long_record_is_represented_by_its_digest() -> None:
     assert digest_of(long + b" ") == sha256(long).hexdigest()
 
 
+def test_records_in_utf_8_are_taken_as_they_are() -> None:
+    assert hashed_together(["café".encode(), "日本".encode()]) == "café\n日本\n".encode()
+
+
 def test_no_records_give_no_bytes() -> None:
     assert hashed_together([]) == b""
 
