@@ -7,11 +7,7 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Final
 
-GIVE_WAY_SECONDS: Final = 1.0
-"""So long the others start no request after an urgent one was throttled."""
-GIVE_WAY_EVERY_SECONDS: Final = 5.0
-"""From one time of giving way to the next, so that it costs the others at most a fifth of their time."""
-
+from agent.flow.pauses import SHARE, SHARE_IN_A_THROTTLED_ACCOUNT, Pauses
 
 _SHORTEST_SECONDS: Final = 0.001
 
@@ -22,7 +18,7 @@ class Slots:
     Each stream has one slot of its own, so a stream whose requests hang delays no other stream: in the urgent lane
     always, in the others while nothing is throttled, because all requests use up the same quota. Urgent requests may
     also use every slot that is free. A slow or refused urgent request costs the others nothing. After a throttled one
-    the others pause for a bounded time.
+    the others pause, until one is accepted or for a bounded time (`pauses`).
     """
 
     def __init__(self, most: int) -> None:
@@ -32,8 +28,7 @@ class Slots:
         self.urgent_used = 0
         self._used_by: Counter[tuple[bool, Hashable]] = Counter()
         """Slots of each stream, apart for urgent requests."""
-        self._paused_until = 0.0
-        self._pauses_again_at = 0.0
+        self._pauses = Pauses()
         self._changed = asyncio.Event()
 
     @property
@@ -49,6 +44,11 @@ class Slots:
         self.urgent_used += urgent
         self._used_by[urgent, stream] += 1
 
+    async def pause_ended(self) -> None:
+        """Returns when the others need not pause for an urgent request. For a request that has its slot already."""
+        while seconds := self._pause_seconds():
+            await self._next_change(seconds)
+
     def release(self, *, urgent: bool, stream: Hashable = None) -> None:
         self.used -= 1
         self.urgent_used -= urgent
@@ -57,21 +57,22 @@ class Slots:
             del self._used_by[urgent, stream]
         self._announce()
 
-    def succeeded(self) -> None:
-        """A request that was not urgent was accepted."""
-        if self._limit < self._most:
+    def succeeded(self, *, urgent: bool) -> None:
+        """Reports an accepted request: the limit of the others grows, or their pause ends."""
+        if urgent:
+            self._pauses.end(asyncio.get_running_loop().time())
+            self._announce()
+        elif self._limit < self._most:
             self._limit = min(self._most, self._limit + 1 / self._limit)
             self._announce()
 
     def throttled(self, *, urgent: bool) -> None:
         """Reports a throttled request: the limit of the others shrinks, or the others pause for the urgent one."""
-        if not urgent:
+        if urgent:
+            share = SHARE_IN_A_THROTTLED_ACCOUNT if self._limit < self._most else SHARE
+            self._pauses.begin(asyncio.get_running_loop().time(), share)
+        else:
             self._limit = max(1.0, self._limit / 2)
-            return
-        now = asyncio.get_running_loop().time()
-        if now >= self._pauses_again_at:
-            self._paused_until = now + GIVE_WAY_SECONDS
-            self._pauses_again_at = now + GIVE_WAY_EVERY_SECONDS
 
     def _free(self, urgent: bool, stream: Hashable) -> bool:
         has_own_slot = (urgent, stream) not in self._used_by
@@ -83,7 +84,7 @@ class Slots:
         return others < min(self.limit, max(1, self._most - 1)) or (has_own_slot and self.limit == self._most)
 
     def _pause_seconds(self) -> float:
-        remaining = self._paused_until - asyncio.get_running_loop().time() if self._paused_until else 0.0
+        remaining = self._pauses.remaining_seconds(asyncio.get_running_loop().time())
         return remaining if remaining > _SHORTEST_SECONDS else 0.0
 
     async def _next_change(self, most_seconds: float) -> None:

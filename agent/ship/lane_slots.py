@@ -26,12 +26,17 @@ class LaneSlots:
     async def acquire(self, lane: Lane, destination: Destination) -> None:
         await self._of(lane).acquire(urgent=lane is Lane.URGENT, stream=(lane, destination))
 
+    async def pause_ended(self, lane: Lane) -> None:
+        """Returns when the lane need not leave the quota to a throttled urgent request."""
+        if lane is not Lane.URGENT:
+            await self.shared.pause_ended()
+
     def release(self, lane: Lane, destination: Destination) -> None:
         self._of(lane).release(urgent=lane is Lane.URGENT, stream=(lane, destination))
 
     def succeeded(self, lane: Lane) -> None:
-        if lane is Lane.ROUTINE:
-            self.shared.succeeded()
+        if lane is not Lane.OTHER:
+            self.shared.succeeded(urgent=lane is Lane.URGENT)
 
     def throttled(self, lane: Lane) -> None:
         if lane is not Lane.OTHER:
@@ -51,8 +56,10 @@ class Lease:
         self._held = held
 
     async def acquire(self) -> None:
-        """Waits for a slot unless one is held."""
-        if not self._held:
+        """Waits for a slot unless one is held, and for the end of a pause."""
+        if self._held:
+            await self._slots.pause_ended(self._lane)
+        else:
             await self._slots.acquire(self._lane, self._destination)
             self._held = True
 

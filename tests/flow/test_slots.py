@@ -5,7 +5,8 @@ import contextlib
 
 import pytest
 
-from agent.flow.slots import GIVE_WAY_EVERY_SECONDS, GIVE_WAY_SECONDS, Slots
+from agent.flow.pauses import LONGEST_PAUSE_SECONDS, SHARE, SHARE_IN_A_THROTTLED_ACCOUNT
+from agent.flow.slots import Slots
 from tests.flow.tasks import started
 
 pytestmark = pytest.mark.looptime
@@ -46,10 +47,10 @@ async def test_throttling_halves_the_limit_and_each_successful_round_adds_one() 
 
     well = 0
     while slots.limit < 8:
-        slots.succeeded()
+        slots.succeeded(urgent=False)
         well += 1
     assert 8 < well < 50
-    slots.succeeded()
+    slots.succeeded(urgent=False)
     for _ in range(10):
         slots.throttled(urgent=False)
     assert slots.limit == 1
@@ -63,7 +64,7 @@ async def test_a_growing_limit_wakes_a_waiter() -> None:
     (waiter,) = await started(slots.acquire(urgent=False))
     assert not waiter.done()
 
-    slots.succeeded()
+    slots.succeeded(urgent=False)
     await waiter
     assert slots.used == 2
 
@@ -78,8 +79,21 @@ async def test_after_a_throttled_urgent_request_the_others_pause_for_a_bounded_t
     slots.throttled(urgent=True)
     await routine
 
-    assert asyncio.get_running_loop().time() - began == pytest.approx(GIVE_WAY_SECONDS)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(LONGEST_PAUSE_SECONDS)
     assert slots.limit == 4  # the limit of the others is not halved
+
+
+async def test_the_others_go_on_as_soon_as_an_urgent_request_is_accepted() -> None:
+    slots = Slots(4)
+    slots.throttled(urgent=True)
+    (routine,) = await started(slots.acquire(urgent=False))
+    await asyncio.sleep(0.05)
+    assert not routine.done()
+
+    slots.succeeded(urgent=True)
+    await routine
+
+    assert asyncio.get_running_loop().time() == pytest.approx(0.05)
 
 
 async def test_urgent_requests_that_are_throttled_without_end_leave_most_of_the_time_to_the_others() -> None:
@@ -94,7 +108,22 @@ async def test_urgent_requests_that_are_throttled_without_end_leave_most_of_the_
                 granted += 1
                 await asyncio.sleep(1)
 
-    assert granted >= 600 * (1 - GIVE_WAY_SECONDS / GIVE_WAY_EVERY_SECONDS) - 20
+    assert granted >= 600 * (1 - SHARE) - 20
+
+
+async def test_in_a_throttled_account_the_others_pause_up_to_half_of_the_time() -> None:
+    slots = Slots(4)
+    slots.throttled(urgent=False)
+    loop, paused = asyncio.get_running_loop(), 0.0
+    while loop.time() < 60:
+        slots.throttled(urgent=True)
+        began = loop.time()
+        await slots.acquire(urgent=False)
+        slots.release(urgent=False)
+        paused += loop.time() - began
+        await asyncio.sleep(0.01)
+
+    assert 20 < paused <= LONGEST_PAUSE_SECONDS + SHARE_IN_A_THROTTLED_ACCOUNT * 60
 
 
 async def test_a_cancelled_waiter_takes_no_slot() -> None:

@@ -3,14 +3,16 @@
 import asyncio
 import random
 from collections.abc import Callable
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import count, pairwise
 from random import Random
 
 import pytest
 
 from agent.core.values import Lane, PutReply
 from agent.errors import Denied, PutError, Refused, Throttled, Unavailable
-from tests.ship.lanes import Fault, Lanes, lanes, now
+from agent.flow.pauses import LONGEST_PAUSE_SECONDS
+from tests.ship.lanes import PUT_SECONDS, Fault, Lanes, lanes, now
 
 pytestmark = pytest.mark.looptime
 
@@ -48,6 +50,29 @@ async def feed(shipping: Lanes, lane: Lane, *, alerts: int, seconds: float) -> N
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("concurrency", [1, 2, 4])
+@dataclass
+class Quota:
+    """The puts of an account: one token for each, and `per_second` new ones."""
+
+    per_second: float
+    tokens: float = 0.0
+    counted_at: float = 0.0
+
+    async def put(self, messages: list[str]) -> PutReply | None:
+        self.tokens = min(self.per_second, self.tokens + self.per_second * (now() - self.counted_at))
+        self.counted_at = now()
+        if self.tokens < 1:
+            raise Throttled("ThrottlingException", reason="throttled")
+        self.tokens -= 1
+        return None
+
+
+async def accept_again_and_again(shipping: Lanes, *, every_seconds: float) -> None:
+    for number in count():
+        shipping.accept(f"routine {number}")
+        await asyncio.sleep(every_seconds)
+
+
 async def test_trouble_of_the_urgent_stream_does_not_stop_the_routine_lane(trouble: str, concurrency: int) -> None:
     async with lanes(concurrency=concurrency) as shipping:
         shipping.sink.faults["urgent"] = TROUBLES[trouble]
@@ -166,6 +191,42 @@ async def test_a_throttled_urgent_stream_costs_the_routine_lane_at_most_a_fifth_
 
         assert len(stamps) >= 580
         assert sum(pauses) <= 60 / 5 + 1
+
+
+async def test_routine_batches_that_were_throttled_are_not_sent_again_during_a_pause_for_an_urgent_one() -> None:
+    random.seed(1)
+    async with lanes(max_puts_per_second=1000) as shipping:
+        shipping.sink.faults |= {"urgent": TROUBLES["throttled"], "routine": TROUBLES["throttled"]}
+        for number in range(3):
+            shipping.accept(f"routine {number}")
+            await asyncio.sleep(0.06)
+        shipping.accept("urgent", lane=Lane.URGENT)
+        await asyncio.sleep(2 * PUT_SECONDS)
+        before = shipping.sink.puts["routine"]
+        await asyncio.sleep(LONGEST_PAUSE_SECONDS - 2 * PUT_SECONDS)
+
+        assert shipping.sink.puts["routine"] == before
+        await asyncio.sleep(2)
+        assert shipping.sink.puts["routine"] > before
+
+
+async def test_in_an_account_above_its_quota_urgent_alerts_arrive_within_a_second_in_spite_of_a_flood() -> None:
+    random.seed(1)
+    quota = Quota(per_second=10)
+    async with lanes(max_puts_per_second=1000) as shipping:
+        shipping.sink.faults |= {"urgent": quota.put, "routine": quota.put}
+        flood = asyncio.create_task(accept_again_and_again(shipping, every_seconds=0.01))
+        await asyncio.sleep(5)
+        alerts: list[asyncio.Task[float]] = []
+        for number in range(240):
+            alerts.append(asyncio.create_task(shipping.latency(f"urgent {number}")))
+            await asyncio.sleep(0.25)
+
+        latencies = sorted(await asyncio.gather(*alerts))
+
+        flood.cancel()
+        assert latencies[-3] < 1.0
+        assert latencies[120] < 0.2
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
