@@ -291,8 +291,9 @@ class Node:
             failures += 1
             self._slots.throttled(urgent=lane.urgent)
             await asyncio.sleep(lane.backoff.seconds(failures, self._account.random.random()))
-        if not lane.urgent:
-            self._slots.succeeded()
+            if not lane.urgent:
+                await self._slots.pause_ended()
+        self._slots.succeeded(urgent=lane.urgent)
 
     async def _until(self, time: float) -> None:
         if (seconds := time - self._account.now()) > 0:
