@@ -48,8 +48,6 @@ async def feed(shipping: Lanes, lane: Lane, *, alerts: int, seconds: float) -> N
         await asyncio.sleep(seconds / 20)
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
-@pytest.mark.parametrize("concurrency", [1, 2, 4])
 @dataclass
 class Quota:
     """The puts of an account: one token for each, and `per_second` new ones."""
@@ -73,6 +71,8 @@ async def accept_again_and_again(shipping: Lanes, *, every_seconds: float) -> No
         await asyncio.sleep(every_seconds)
 
 
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("concurrency", [1, 2, 4])
 async def test_trouble_of_the_urgent_stream_does_not_stop_the_routine_lane(trouble: str, concurrency: int) -> None:
     async with lanes(concurrency=concurrency) as shipping:
         shipping.sink.faults["urgent"] = TROUBLES[trouble]
