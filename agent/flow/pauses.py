@@ -10,16 +10,16 @@ from __future__ import annotations
 from typing import Final
 
 SHARE: Final = 0.2
-"""Of the time, at most, in the long run."""
+"""The pauses take at most this share of the time, in the long run."""
 
 SHARE_IN_A_THROTTLED_ACCOUNT: Final = 0.5
-"""The same while the others are throttled, too: then the quota is what the urgent requests lack."""
+"""The same share while requests of the other lanes are throttled, too: the whole account is above its quota."""
 
 LONGEST_PAUSE_SECONDS: Final = 1.0
-"""The bucket is full with so much."""
+"""The bucket holds at most so many seconds, so no pause is longer."""
 
 SHORTEST_PAUSE_SECONDS: Final = 0.1
-"""In a shorter pause, the quota of an account does not recover."""
+"""A shorter pause does not begin, because the quota of an account would not recover in it."""
 
 
 class Pauses:
@@ -32,7 +32,7 @@ class Pauses:
         self._until: float | None = None
 
     def begin(self, now: float, share: float = SHARE) -> None:
-        """An urgent request was throttled. `share`: how fast the bucket has filled since the last pause."""
+        """An urgent request was throttled. `share`: how many seconds the bucket has gained in each second without a pause."""
         if self.remaining_seconds(now):
             return
         self.end(now)

@@ -54,7 +54,7 @@ class UrgentMatcher:
             alert = _decoded(entry[1])
         except Exception:  # noqa: BLE001 - reading comes to this line too, and reports what is wrong with it
             return None
-        # As `Kinds` decides.
+        # `Kinds` decides in the same way.
         is_urgent = rank(alert.priority) <= self._urgent or is_internal(alert.source, alert.rule)
         return entry[1] if is_urgent else None
 
