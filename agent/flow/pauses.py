@@ -32,7 +32,7 @@ class Pauses:
         self._until: float | None = None
 
     def begin(self, now: float, share: float = SHARE) -> None:
-        """An urgent request was throttled. `share`: how many seconds the bucket has gained in each second without a pause."""
+        """An urgent request was throttled. `share`: the seconds that the bucket gains in a second without a pause."""
         if self.remaining_seconds(now):
             return
         self.end(now)
