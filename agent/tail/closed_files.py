@@ -35,6 +35,8 @@ class ClosedFiles:
         self._files: dict[FoundFile, ClosedFile] = {}
         self.unread: dict[tuple[int, int], int] = {}
         """Unread bytes of files that have to be opened again, by device and inode."""
+        self._reopening: dict[tuple[int, int], str] = {}
+        """Ids of files that have more bytes now than were read of them: their bytes, or those of another log."""
 
     def __len__(self) -> int:
         return len(self._files)
@@ -71,7 +73,27 @@ class ClosedFiles:
                 del self._files[seen]
                 changed = True
                 if (known := self._positions.get(closed.file_id)) is not None:
-                    # Should the file vanish before it is open, these bytes are a gap.
-                    self._positions[closed.file_id] = replace(known, size=max(known.size, status.st_size))
                     self.unread[seen.key] = max(0, status.st_size - known.offset)
+                    if status.st_size > known.offset:
+                        self._reopening[seen.key] = closed.file_id
         return changed
+
+    def take_truncated(self, seen: FoundFile, file_id: str) -> list[str]:
+        """The file is open again and holds the log `file_id`. Returns the id of the log that it held before.
+
+        Bytes of that log may be lost. Nothing is returned where it is the same log, or was read to its end.
+        """
+        before = self._reopening.pop(seen.key, file_id)
+        return [] if before == file_id else [before]
+
+    def note_vanished(self, gone: FoundFile) -> list[str]:
+        """The file vanished before it was open again: its unread bytes are a gap. Returns the ids of its logs."""
+        self._reopening.pop(gone.key, None)
+        known = {
+            file_id: position
+            for file_id, position in self._positions.items()
+            if (position.device, position.inode) == gone.key
+        }
+        for file_id, position in known.items():
+            self._positions[file_id] = replace(position, size=max(position.size, gone.size))
+        return list(known)

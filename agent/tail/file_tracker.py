@@ -11,7 +11,6 @@ import errno
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import Final
 
 from agent.tail import judgement
 from agent.tail.checkpoint import Position
@@ -19,9 +18,10 @@ from agent.tail.closed_files import ClosedFile, ClosedFiles
 from agent.tail.content import DamagedLog, LogBytes
 from agent.tail.descriptors import OutOfDescriptors
 from agent.tail.edge import Edge
-from agent.tail.fingerprint import has_stamp, identify
-from agent.tail.first_sight import first_of_ours
-from agent.tail.judgement import Held, Known, Seen, judge
+from agent.tail.fingerprint import identify
+from agent.tail.first_sight import FirstSight
+from agent.tail.found_log import FoundLog
+from agent.tail.judgement import Held, Known, judge
 from agent.tail.last_writes import LastWrites
 from agent.tail.names import printable
 from agent.tail.open_log import open_log
@@ -30,12 +30,10 @@ from agent.tail.reading_order import ReadingOrder
 from agent.tail.safe_open import NotALogFile
 from agent.tail.settled_files import SettledFiles
 from agent.tail.tracked_file import TrackedFile
-from agent.tail.types import FoundFile, Gap, Reading, Source
+from agent.tail.types import DAMAGED, FoundFile, Gap, Reading, Source
 from agent.tail.unidentified import Unidentified
 from agent.tail.unopened import Unopened
 from agent.tail.verification import Verifications
-
-DAMAGED: Final = "damaged"
 
 
 class FileTracker:
@@ -69,6 +67,7 @@ class FileTracker:
         self._edge = edge
         self._all_is_ours = all_is_ours
         self._looked = False
+        self._first_sight = FirstSight(source, reading.positions)
         self.unidentified = Unidentified()
         self._verifications = Verifications(look_again)
         self._unopened = Unopened()
@@ -87,9 +86,9 @@ class FileTracker:
         self.settled.keep(found)
         try:
             self._judge_again(found, files)
-            first, positions = 0, self._reading.positions
+            first = 0
             if not (self._looked or self._all_is_ours):
-                first = first_of_ours(self._source, found, positions, self._is_known, at_end=at_end)
+                first = self._first_sight.first_of_ours(found, self._id_of, at_end=at_end)
             for number, seen in enumerate(found):
                 if seen not in self.settled and not self._is_tracked(seen, files):
                     with self.order.waiting_for(seen):
@@ -151,13 +150,14 @@ class FileTracker:
         keys = {seen.key for seen in found}
         self.unidentified.note_scan(keys)
         self._last_writes.keep(keys)
+        self._verifications.keep(found)
         for gone, closed in self.closed.take_vanished(found):
             if closed.file_id:
                 self.vanished_ids.append(closed.file_id)
             elif closed.state[0]:
                 self._lose(gone, VANISHED, closed.state[0])
         for lost in self._unopened.take_vanished(found):
-            known = [file_id for file_id, known in self._reading.positions.items() if _is_at(known, lost)]
+            known = self.closed.note_vanished(lost)
             self.vanished_ids += known
             if not known:
                 self._lose(lost, "deleted before it could be opened", lost.size)
@@ -198,7 +198,9 @@ class FileTracker:
             return
         try:
             content = content or self._open(seen)
-            self._act(seen, content, files, ours=ours, at_end=at_end, gone=gone, markers=markers or {})
+            if markers is None:
+                markers = self._verifications.markers_of(seen, content)
+            self._act(seen, content, files, ours=ours, at_end=at_end, gone=gone, markers=markers)
         except Exception as error:  # noqa: BLE001  # the edge: one file must not end the reading of others
             self._failed(seen, content, error)
 
@@ -235,23 +237,11 @@ class FileTracker:
         gone: bool,
         markers: dict[int, bytes],
     ) -> None:
-        head = content.head()
-        base_id = identify(self._source.identity, head, final=bool(seen.rotated) or gone)
-        facts = Seen(
-            base_id,
-            has_stamp=has_stamp(head),
-            rotated=bool(seen.rotated),
-            compressed=seen.compressed,
-            gone=gone,
-            ours=ours and base_id not in self.settled.forgotten,
-            size=content.whole_size(),
-            size_is_known=seen.compression in ("", "gz"),
-            key=seen.key,
-            growing=self._is_growing(seen, content),
-        )
+        log = FoundLog(self._source.identity, seen, content, gone=gone)
+        facts = log.facts(ours=ours and log.id not in self.settled.forgotten, growing=self._is_growing(seen, content))
         open_here = {file.id: file for file in files}
         while True:
-            *first, last = judge(facts, self._known(base_id, open_here, markers))
+            *first, last = judge(facts, self._known(log.id, open_here, markers))
             self.recognised |= judgement.Remember() in first
             for action in first:
                 if isinstance(action, judgement.NotOurs):
@@ -266,6 +256,11 @@ class FileTracker:
                 self._unopened.discard(seen)
                 return
             markers[last.offset] = content.seek(last.offset)
+        if seen.live and log.id is not None:
+            self._first_sight.note_live(log.id)
+        log.check()
+        if not isinstance(last, judgement.Postpone):
+            self.vanished_ids += self.closed.take_truncated(seen, judgement.file_of(last))
         if isinstance(last, judgement.Postpone):
             self.unsure = True
             if facts.size > last.settled:
@@ -283,7 +278,7 @@ class FileTracker:
                 return
             case judgement.Read(file_id, known, from_end):
                 file_digest, longest = self._reading.digest_of(file_id), self._reading.settings.max_record_bytes
-                file = TrackedFile(self._source, seen, content, head, file_digest, longest)
+                file = TrackedFile(self._source, seen, content, log.head, file_digest, longest)
                 if known is not None:
                     file.go_on_from(known)
                 else:
@@ -315,15 +310,15 @@ class FileTracker:
         self._reading.positions.pop(file.id, None)
         files.append(file)
 
-    def _is_known(self, seen: FoundFile) -> bool:
+    def _id_of(self, seen: FoundFile) -> str | None:
         try:
             with closing(self._open(seen)) as content:
                 head = content.head()
         except FileNotFoundError:
             raise
         except OSError:
-            return False  # considering it will meet the same error
-        return identify(self._source.identity, head, final=not seen.live) in self._reading.positions
+            return None  # considering it will meet the same error
+        return identify(self._source.identity, head, final=not seen.live)
 
     def _open(self, seen: FoundFile) -> LogBytes:
         """Raises FileNotFoundError also when another file has the name by now."""
@@ -344,7 +339,3 @@ class FileTracker:
 
     def _path(self, seen: FoundFile) -> str:
         return printable(self._source.root.joinpath(*seen.relative))
-
-
-def _is_at(known: Position, seen: FoundFile) -> bool:
-    return known.device == seen.device and known.inode == seen.inode

@@ -44,8 +44,8 @@ class Held(Struct, frozen=True):
 
     needs_a_copy: bool
     marker_offset: int
-    marker: bytes
-    """The bytes before `marker_offset`. A file that holds the same bytes there is a copy."""
+    marker: str
+    """The digest of the last bytes before `marker_offset`; empty: unknown. A file with the same bytes is a copy."""
 
 
 class Known(Struct, frozen=True):
@@ -119,6 +119,11 @@ class Read(Struct, frozen=True):
 Action = WaitForMore | Postpone | ReadMarker | Remember | NotOurs | Settle | IsAlias | GoOnIn | Skip | Read
 
 
+def file_of(action: Action) -> str:
+    """The id of the log that the file holds. Empty: not known yet, or another source reads it."""
+    return "" if isinstance(action, WaitForMore | Postpone | ReadMarker | Remember | Skip) else action.file_id
+
+
 def judge(seen: Seen, known: Known) -> tuple[Action, ...]:
     """The actions for a file that a scan has found, in their order."""
     if seen.base_id is None:
@@ -155,7 +160,7 @@ def _beside_held(seen: Seen, file_id: str, held: Held, markers: Mapping[int, byt
         return IsAlias(file_id)
     if held.marker_offset not in markers:
         return ReadMarker(held.marker_offset)
-    if markers[held.marker_offset] == held.marker:
+    if held.marker in ("", digest(markers[held.marker_offset])):
         return GoOnIn(file_id) if held.needs_a_copy else IsAlias(file_id)
     return IsAlias(file_id) if seen.has_stamp else None
 

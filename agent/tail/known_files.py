@@ -1,7 +1,8 @@
 """The files that were read before: which of them are lost, and which of their positions to forget.
 
 After a scan every unfinished file that is known is open, or it is still to be found, or it is gone with its unread
-bytes, which is a gap.
+bytes, which is a gap. A gap is announced when two scans in a row have missed the file: after the files of a scan were
+listed, and before they were opened, the bytes of a file may have moved to another name.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ class KnownFiles:
         """Some file that was known at the start has neither been found nor is known to be gone."""
         self._vanished: set[str] = set()
         """Ids of files that vanished while they were closed, and of which a scan may still find a copy."""
+        self._missed: set[str] = set()
+        """Ids of known files that the last scan has missed."""
+        self._missed_vanished: set[str] = set()
+        """The same of files that vanished while they were closed."""
         self._judged_sources: set[str] = set()
         self._retention = Retention()
         self._checked_positions_at = time.monotonic()
@@ -49,6 +54,9 @@ class KnownFiles:
         ]
         there = self._reading.open_ids.union(*(tailer.closed_ids for tailer in tailers.values()))
         missing = missing_files(dict(positions), there, sources, self._could_be_seen())
+        missed_before, self._missed = self._missed, missing.ids
+        if self._missed - missed_before:
+            return
         for gap in missing.gaps:
             self._reading.announce(gap)
             self._drop_unfinished(gap.file)
@@ -75,6 +83,10 @@ class KnownFiles:
             if tailer.is_there
         ]
         missing = missing_files(vanished, self._reading.open_ids, sources, self._could_be_seen(), VANISHED)
+        missed_before, self._missed_vanished = self._missed_vanished, missing.ids
+        if self._missed_vanished - missed_before:
+            self._vanished |= vanished.keys() - self._reading.open_ids
+            return
         for gap in missing.gaps:
             self._reading.announce(gap)
             self._drop_unfinished(gap.file)

@@ -114,6 +114,11 @@ class Missing(Struct):
     undecided: list[str] = field(default_factory=list)
     """Ids of files that a later scan may find."""
 
+    @property
+    def ids(self) -> set[str]:
+        """The files that this scan has missed."""
+        return {gap.file for gap in self.gaps} | set(self.read_to_end)
+
 
 def missing_files(
     positions: dict[str, Position],

@@ -13,20 +13,17 @@ import logging
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Final
 
 from agent.tail.checkpoint import Position, this_hour
 from agent.tail.chunks import Chunks
 from agent.tail.content import DamagedLog
 from agent.tail.descriptor_choice import OpenFile
 from agent.tail.edge import Edge
-from agent.tail.file_tracker import DAMAGED, FileTracker
+from agent.tail.file_tracker import FileTracker
 from agent.tail.names import printable
 from agent.tail.tracked_file import TrackedFile
-from agent.tail.types import FoundFile, Gap, Reading, Source
+from agent.tail.types import DAMAGED, TRUNCATED, FoundFile, Gap, Reading, Source
 from agent.tail.urgent_scan import UrgentScan
-
-TRUNCATED: Final = "truncated"
 
 log = logging.getLogger(__name__)
 
@@ -192,16 +189,18 @@ class Tailer:
     async def run(self) -> None:
         """Reads until the source is gone and everything that was read of it is settled."""
         async with asyncio.TaskGroup() as self._tasks:
-            while self.found or self.files:
-                self._is_reading = True
-                try:
-                    await self._advance()
-                except Exception as error:  # noqa: BLE001  # the edge
-                    self._edge.meet(error)
-                finally:
+            try:
+                while self.found or self.files:
+                    self._is_reading = True
+                    try:
+                        await self._advance()
+                    except Exception as error:  # noqa: BLE001  # the edge
+                        self._edge.meet(error)
                     self._is_reading = False
-                await self._woken.wait()
-                self._woken.clear()
+                    await self._woken.wait()
+                    self._woken.clear()
+            finally:
+                self._tasks = None  # no urgent scan begins any more
 
     def close(self) -> None:
         """Closes every file. How far it was settled stays known."""

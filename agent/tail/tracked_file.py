@@ -78,10 +78,7 @@ class TrackedFile(FileRecords):
         """Starts where the last run of the agent has stopped. Raises OSError."""
         self.note_settled(frozenset(known.settled_out_of_order))
         self._bytes.largest_size = known.size
-        self._place(known.offset)
-        # The file may have been truncated since it was looked at.
-        if known.marker not in ("", digest(self._bytes.last)):
-            self._happened(Happening.OVERWRITTEN)
+        self._place(known.offset, known.marker)
 
     def go_to_end(self) -> None:
         """Starts at the end of the file, after any unfinished line. Raises OSError."""
@@ -128,7 +125,10 @@ class TrackedFile(FileRecords):
         """The bytes from `offset` on, without moving; of a compressed file none. Raises OSError."""
         if self.found.compressed or not self.state.is_readable:
             return b""
-        return self._bytes.content.peek(offset, most)
+        data = self._bytes.peek(offset, most)
+        if data is None:
+            self._happened(Happening.OVERWRITTEN)
+        return data or b""
 
     def rewind(self) -> None:
         """Starts again at the committed offset: what was read behind it may not have been delivered. Raises OSError."""
@@ -173,8 +173,8 @@ class TrackedFile(FileRecords):
         return self.state.is_readable and self.found.key == found.key
 
     @property
-    def copy_marker(self) -> tuple[int, bytes]:
-        """An offset and the bytes before it: a copy holds the same bytes there. Raises OSError."""
+    def copy_marker(self) -> tuple[int, str]:
+        """An offset, and the digest of the last bytes before it: a copy holds the same bytes there. Raises OSError."""
         return self._bytes.copy_marker(readable=self.state.is_readable)
 
     def move(self, found: FoundFile, content: LogBytes) -> None:
@@ -241,7 +241,9 @@ class TrackedFile(FileRecords):
         A late write is still read: the next run of the agent compares the size of the file with its position.
         """
         settled = self.ledger.committed >= self.end and not self.scan_ledger.in_flight
-        has_ended = self.state.has_ended or (self.state is FileState.REPLACED and not self.vanished_bytes)
+        # A file that was replaced before any of it was read is complete only when no copy of it was found.
+        was_read = self.state is FileState.REPLACED and self.end > 0 and not self.vanished_bytes
+        has_ended = self.state.has_ended or was_read
         return has_ended and settled and not self.unread
 
     @property
@@ -294,9 +296,11 @@ class TrackedFile(FileRecords):
     def close(self) -> None:
         self._bytes.content.close()
 
-    def _place(self, offset: int) -> None:
-        self._bytes.seek(offset)
+    def _place(self, offset: int, marker: str = "") -> None:
+        is_ours = self._bytes.seek(offset, marker)
         self.start_at(offset)
+        if not is_ours:  # it was truncated after it was identified
+            self._happened(Happening.OVERWRITTEN)
 
     def _check(self) -> None:
         if self.state.is_readable and not self._bytes.still_ours():
@@ -333,7 +337,7 @@ class TrackedFile(FileRecords):
 
     def _committed_marker(self) -> str:
         offset = self.ledger.committed
-        if self._marker[0] != offset:
+        if self._marker[0] != offset or not self._marker[1]:
             self._marker = (offset, self._digest_before(offset))
         return self._marker[1]
 
@@ -341,7 +345,7 @@ class TrackedFile(FileRecords):
         if not self.state.is_readable:
             return ""
         try:
-            before = self._bytes.content.before(offset)
+            before = self._bytes.before(offset)
         except OSError:
             return ""
         return digest(before) if before else ""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -109,6 +110,11 @@ class Chunk(Struct, frozen=True):
     """Feeds the records to the digest of their file. Called once, before one of them can settle."""
     counted: int = 0
     """The number of its records that were counted as read before, because their first delivery failed."""
+
+
+DAMAGED: Final = "damaged"
+
+TRUNCATED: Final = "truncated"
 
 
 class Gap(Struct, frozen=True):

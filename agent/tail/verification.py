@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
@@ -32,6 +32,8 @@ class Verifications:
     def __init__(self, look_again: Callable[[], None]) -> None:
         self._look_again = look_again
         self._running: dict[tuple[int, int], Verification] = {}
+        self._markers: dict[FoundFile, tuple[tuple[int, int], dict[int, bytes]]] = {}
+        """The state of each file, and the markers that were read then: nothing is decompressed twice for the same."""
 
     def start(
         self,
@@ -43,9 +45,20 @@ class Verifications:
         ours: bool,
         unread: int = 0,
     ) -> None:
+        self._markers[seen] = (content.state(), markers)
         verification = self._running[seen.key] = Verification(seen, content, markers, ours, unread)
         work = asyncio.get_running_loop().run_in_executor(None, content.seek, offset)
         work.add_done_callback(lambda work: self._end(verification, offset, work))
+
+    def markers_of(self, seen: FoundFile, content: LogBytes) -> dict[int, bytes]:
+        """The markers that were read of the file; none if it was renamed or written to since."""
+        state, markers = self._markers.get(seen, ((-1, 0), {}))
+        return markers if state == content.state() else {}
+
+    def keep(self, found: Collection[FoundFile]) -> None:
+        """Forgets the markers of all other files."""
+        if self._markers:
+            self._markers = {seen: markers for seen, markers in self._markers.items() if seen in found}
 
     def has(self, seen: FoundFile) -> bool:
         return seen.key in self._running

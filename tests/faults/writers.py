@@ -13,7 +13,7 @@ from pathlib import Path
 
 KUBELET_KEEPS = 5
 LIVES_SECONDS = 1.5
-"""A log lives at least this long; one that lives shorter may exist only between two scans of the agent."""
+"""A log, and a rotated file, lives at least this long; otherwise it may exist only between two scans of the agent."""
 
 
 def moment(nanoseconds: int) -> str:
@@ -102,7 +102,8 @@ class Kubelet(Writer):
             path.unlink()
         if self.keeps is not None:
             for path in sorted(self._live.parent.glob("*.log.*"))[: -self.keeps]:
-                path.unlink()
+                if time.time() - path.stat().st_ctime >= LIVES_SECONDS:
+                    path.unlink()
         self._rotations += 1
         self._live.rename(self._live.with_name(f"{self._live.name}.20261123-{self._rotations:06d}"))
         self._live.touch()

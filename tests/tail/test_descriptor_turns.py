@@ -3,12 +3,12 @@
 import asyncio
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.tail.following import Container, Following, following, plain_alert
+from tests.tail.following import Container, Following, copytruncate, following, plain_alert
 
 LOGS = 60
 
@@ -240,3 +240,42 @@ async def test_a_log_that_waits_for_too_long_is_a_problem(tmp_path: Path, monkey
     assert problem is not None
     assert "LimitNOFILE" in problem
     assert {gap.path for gap in seen.gaps} == {str(path) for path in unread}
+
+
+async def test_a_closed_log_that_is_copied_and_truncated_is_read_from_the_copy(tmp_path: Path) -> None:
+    logs = logs_of(tmp_path)
+    async with following(None, paths=[f"{tmp_path}/*/falco.log"]) as seen:
+        await seen.until(lambda: len(seen.payloads) == LOGS)
+        for number, path in enumerate(logs):
+            append(path, [number * 1000 + 1])
+            copytruncate(path, path.with_name("falco.log.1"))
+            append(path, range(number * 1000 + 2, number * 1000 + 9))
+        await seen.until(lambda: len(set(seen.payloads)) == LOGS * 9)
+        await seen.looks(3)
+
+    assert sorted(seen.payloads) == texts([number * 1000 + line for number in range(LOGS) for line in range(9)])
+    assert not seen.gaps
+
+
+async def test_a_closed_log_that_is_truncated_without_a_copy_is_a_gap_unless_it_held_nothing_new(
+    tmp_path: Path,
+) -> None:
+    """More bytes than were read of a closed log may be bytes of that log, and then they are lost."""
+    logs = logs_of(tmp_path, lines=2)
+    async with following(None, paths=[f"{tmp_path}/*/falco.log"]) as seen:
+        await seen.until(lambda: len(seen.payloads) == LOGS * 2)
+        for number, path in enumerate(logs):
+            os.truncate(path, 0)
+            append(path, range(number * 1000 + 2, number * 1000 + (9 if number % 2 else 3)))
+        await seen.until(lambda: len(set(seen.payloads)) == LOGS * 2 + LOGS // 2 * 8)
+        await seen.looks(5)
+
+    assert len(seen.payloads) == len(set(seen.payloads))
+    assert {(gap.end - gap.start, gap.at_least) for gap in seen.gaps} == {(0, True)}
+    assert all(int(Path(gap.path).parent.name) % 2 for gap in seen.gaps)
+
+
+def append(path: Path, numbers: Iterable[int]) -> None:
+    with path.open("ab") as file:
+        for number in numbers:
+            file.write(plain_alert(number))

@@ -30,7 +30,7 @@ NOTHING = Known({}, frozenset(), {}, {})
 HERE = Position("/a.log", 50, 80, marker=digest(b"same"))
 KNOWN = replace(NOTHING, positions={"id": HERE}, markers={50: b"same"})
 OTHER = replace(NOTHING, positions={"id": HERE}, markers={50: b"other"})
-HELD = Held(needs_a_copy=False, marker_offset=30, marker=b"held")
+HELD = Held(needs_a_copy=False, marker_offset=30, marker=digest(b"held"))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,7 @@ positions = st.builds(
     complete=st.booleans(),
     marker=st.sampled_from(["", digest(b"same"), digest(b"other")]),
 )
+held_markers = st.sampled_from(["", digest(b"same")])
 numbered = st.sampled_from(["id", "id-2", "id-3"])
 
 
@@ -108,7 +109,9 @@ numbered = st.sampled_from(["id", "id-2", "id-3"])
     ),
     known=st.builds(
         Known,
-        held=st.dictionaries(numbered, st.builds(Held, st.booleans(), st.integers(0, 200), st.sampled_from([b"same"]))),
+        held=st.dictionaries(
+            numbered, st.builds(Held, st.booleans(), st.integers(0, 200), st.sampled_from(["", digest(b"same")]))
+        ),
         open_elsewhere=st.frozensets(numbered),
         positions=st.dictionaries(numbered, positions),
         markers=st.just({}),
