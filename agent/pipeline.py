@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -102,7 +103,7 @@ class Pipeline:
             self.counts.add(result)
             self._notices.read(result.notices)
         self._budget.adjust(self._ship(chunk, result) - cost_bytes)
-        if filtered := result.filtered.total():
+        if filtered := sum(result.filtered.values()):
             chunk.entry.settle(filtered)
 
     def _process(
@@ -124,8 +125,7 @@ class Pipeline:
         for lane, span in result.spans.items():
             if len(span):
                 span.entry, span.file, span.read_at = chunk.entry, chunk.file_id, chunk.entry.read_at
-                held_bytes += span.held_bytes
-                self._shipper.accept(lane, chunk.namespace, span)
+                held_bytes += self._shipper.accept(lane, chunk.namespace, span)
         return held_bytes
 
     async def _keep(self, chunk: Chunk, result: ProcessingResult) -> None:
@@ -154,8 +154,10 @@ class Pipeline:
             self._telemetry.defects.note("enrichment", result.enrichment_error)
 
 
-def _filtered(result: ProcessingResult) -> Counter[str]:
+def _filtered(result: ProcessingResult) -> Mapping[str, int]:
     """The records that a rule of the configuration settles. Those that were settled before are shipped."""
+    if not (result.filtered or result.grouped):
+        return {}
     filtered = Counter(result.filtered)
     filtered.pop("settled", None)
     if result.grouped:

@@ -27,7 +27,7 @@ MOST_PENDING: Final = 4096
 NO_NAMESPACE: Final = ""
 """Own events belong to no pod: group and stream are those of `settings.destinations` without a namespace."""
 
-Accept = Callable[[Lane, str, Span], None]
+Accept = Callable[[Lane, str, Span], object]
 """Takes over a span: its lane, the namespace that fills `{namespace}` in group and stream, the span."""
 
 

@@ -25,42 +25,52 @@ class Attempt:
         self._send = send
         self.started_at = started_at
         self.last_request_at = started_at
-        self.hedges = 0
-        self._requests: list[asyncio.Task[PutReply]] = []
-        self._finished: asyncio.Queue[asyncio.Task[PutReply]] = asyncio.Queue()
+        self._task: asyncio.Task[object] | None = None
+        """The task that waits for the first request."""
+        self._hedges: list[asyncio.Task[PutReply]] = []
+        self._answer: asyncio.Task[PutReply] | None = None
+        """The hedge that was answered first, before the first request was."""
+
+    @property
+    def hedges(self) -> int:
+        return len(self._hedges)
 
     async def run(self, hung_seconds: float, hung: Callable[[], None]) -> PutReply:
         """The first answer. Raises PutError. Calls `hung` once when there is none within `hung_seconds`."""
-        first = self._start()
+        self._task = asyncio.current_task()
+        timer = asyncio.get_running_loop().call_later(hung_seconds, hung)
         try:
-            try:
-                async with asyncio.timeout(hung_seconds):
-                    request = await self._finished.get()
-            except TimeoutError:
-                hung()
-                request = await self._finished.get()
-            while request is not first and not _has_answer(request):
-                request = await self._finished.get()
-            return request.result()
+            # The first request is no task of its own: it would begin an iteration of the event loop later.
+            return await self._send()
+        except asyncio.CancelledError:
+            if self._answer is None or self._task is None or self._task.uncancel():
+                raise
+            return self._answer.result()
         finally:
-            for request in self._requests:
-                request.cancel()
-            await asyncio.gather(*self._requests, return_exceptions=True)
+            timer.cancel()
+            self._task = None
+            if self._hedges:
+                for hedge in self._hedges:
+                    hedge.cancel()
+                await asyncio.gather(*self._hedges, return_exceptions=True)
 
     def hedge(self, now: float) -> None:
         """Sends the same request once more."""
-        self.hedges += 1
+        if self._task is None:
+            return  # it has ended
         self.last_request_at = now
-        under_way = [request for request in self._requests[1:] if not request.done()]
+        under_way = [hedge for hedge in self._hedges if not hedge.done()]
         if len(under_way) >= MOST_HEDGES:
             under_way[0].cancel()
-        self._start()
+        hedge = asyncio.create_task(self._send(), name="put request")
+        hedge.add_done_callback(self._note_end)
+        self._hedges.append(hedge)
 
-    def _start(self) -> asyncio.Task[PutReply]:
-        request = asyncio.create_task(self._send(), name="put request")
-        request.add_done_callback(self._finished.put_nowait)
-        self._requests.append(request)
-        return request
+    def _note_end(self, hedge: asyncio.Task[PutReply]) -> None:
+        """The first answer ends the first request, as a time-out would end it."""
+        if self._answer is None and self._task is not None and _has_answer(hedge):
+            self._answer = hedge
+            self._task.cancel()
 
 
 def _has_answer(request: asyncio.Task[PutReply]) -> bool:

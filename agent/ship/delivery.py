@@ -125,7 +125,7 @@ class Deliverer:
     async def deliver(self, queue: StreamQueue, batch: Batch, lease: Lease) -> list[Rejection]:
         """Returns when CloudWatch has accepted the batch, except for the returned events."""
         rejections: list[Rejection] = []
-        failures = _Failures()
+        failures: _Failures | None = None
         parts = [_Part(batch)]
         while parts:
             smaller: list[_Part] = []
@@ -141,6 +141,7 @@ class Deliverer:
             if unproven:
                 since = max(part.refused_at or 0.0 for part in unproven)
                 if (problem := await self._problem_of_stream(queue, since, lease)) is not None:
+                    failures = failures or _Failures()
                     await self._prepare_next_attempt(queue, problem, failures, lease)
             parts = smaller + unproven
         return rejections
@@ -150,13 +151,14 @@ class Deliverer:
     ) -> float | None:
         """Sends the batch until it is accepted or refused as invalid; the time of the refusal, None when accepted."""
         events = batch.encode()
-        failures = _Failures()
+        failures: _Failures | None = None
         while True:
             try:
                 reply = await self._put(queue, batch, events, lease)
             except PutError as error:
                 if rule_for(error).action is Action.SPLIT:
                     return self._monotonic()
+                failures = failures or _Failures()
                 await self._prepare_next_attempt(queue, error, failures, lease)
             else:
                 self._acknowledge(queue, batch, reply, rejections)

@@ -1,9 +1,10 @@
 """Takes spans and ships them in batches, each lane on its own. Knows lanes and streams, but no files.
 
 Every stream of a lane has a queue and a pump, and the pumps run in parallel: a flood of routine alerts never stands in
-front of an urgent one. A pump waits until a put is worthwhile, takes a send slot, cuts a batch and starts a delivery.
-Deliveries also run in parallel. After a delivery the rejected events become dead letters, which keeps no slot and stops
-no stream. `drain` returns when every record is settled; until then `run` goes on.
+front of an urgent one. A pump waits until a put is worthwhile, takes a send slot, cuts a batch, starts the next pump
+and delivers the batch itself. So deliveries also run in parallel. After a delivery the rejected events become dead
+letters, which keeps no slot and stops no stream. `drain` returns when every record is settled; until then `run` goes
+on.
 """
 
 from __future__ import annotations
@@ -107,13 +108,13 @@ class Shipper:
         if spill is not None:
             self._spiller = Spiller(spill, lambda: self.queues, budget, ask=self._deliverer.ask, monotonic=monotonic)
 
-    def accept(self, lane: Lane, namespace: str, span: Span) -> None:
-        """Takes a span over; its records are settled when CloudWatch has them."""
+    def accept(self, lane: Lane, namespace: str, span: Span) -> int:
+        """Takes a span over; its records are settled when CloudWatch has them. Returns the bytes that it holds."""
         queue = self._queues.get((lane, namespace))
         if queue is None:
             queue = self._queues[(lane, namespace)] = self._queue(lane, self._destination(lane, namespace))
         self._idle.clear()
-        queue.add(span)
+        return queue.add(span)
 
     async def run(self) -> None:
         """Ships the accepted spans until cancelled. Raises an ExceptionGroup that holds SpillUnreadable."""
@@ -179,16 +180,18 @@ class Shipper:
         return queue
 
     async def _pump(self, queue: StreamQueue, tasks: asyncio.TaskGroup) -> None:
+        """Ships one batch. The next pump waits for the next one meanwhile."""
         pace = self._urgent_pace if queue.lane is Lane.URGENT else self._pace
-        while True:
-            await queue.arrived.wait()
-            await queue.until_room(HUNG_SECONDS[queue.lane], self._monotonic)
-            await self._until_due(queue, pace)
-            await self._slots.acquire(queue.lane, queue.destination)
-            if not queue.filled:
-                pace.spend()
-            batch = queue.take()
-            tasks.create_task(self._ship(queue, batch), name=f"put {queue.destination.stream}")
+        await queue.arrived.wait()
+        await queue.until_room(HUNG_SECONDS[queue.lane], self._monotonic)
+        await self._until_due(queue, pace)
+        await self._slots.acquire(queue.lane, queue.destination)
+        if not queue.filled:
+            pace.spend()
+        batch = queue.take()
+        # Not the other way round: a task for the delivery would send it an iteration of the event loop later.
+        tasks.create_task(self._pump(queue, tasks), name=f"pump {queue.destination.stream}")
+        await self._ship(queue, batch)
 
     async def _until_due(self, queue: StreamQueue, pace: Pace) -> None:
         """Waits for the pace, and for more events when the batch is nearly full; a full batch goes at once."""

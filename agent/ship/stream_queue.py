@@ -73,11 +73,14 @@ class StreamQueue:
         self._hung: dict[Attempt, None] = {}
         self._room_changed = asyncio.Event()
 
-    def add(self, span: Span) -> None:
+    def add(self, span: Span) -> int:
+        """Returns the bytes that the span holds."""
+        held_bytes = span.held_bytes
         self.waiting.add(span)
-        self.held_bytes += span.held_bytes
+        self.held_bytes += held_bytes
         self.arrived.set()
         self._hurry_if_filled()
+        return held_bytes
 
     def take_last(self, least_bytes: int) -> list[Span]:
         """Removes spans of at least so many held bytes, to be spilled. The next ones to be sent stay."""

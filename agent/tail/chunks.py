@@ -21,9 +21,9 @@ class NotDelivered(Exception):
 
 
 class Chunks:
-    """Reads the chunks of one source. `has_data` is called after each read that returned bytes."""
+    """Reads the chunks of one source. `has_data` is called after each read with the number of its bytes."""
 
-    def __init__(self, source: Source, reading: Reading, has_data: Callable[[], None]) -> None:
+    def __init__(self, source: Source, reading: Reading, has_data: Callable[[int], None]) -> None:
         self._source = source
         self._reading = reading
         self._has_data = has_data
@@ -40,7 +40,7 @@ class Chunks:
                 if not data:
                     budget.adjust(-ahead)
                     break
-                self._has_data()
+                self._has_data(len(data))
                 self._reading.telemetry.read_bytes.inc(len(data))
                 records = file.join(file.cut(data, time.monotonic()))
                 # Before the next wait for the budget, the bytes outside of it are freed: with many files they add up.
@@ -56,6 +56,8 @@ class Chunks:
                 budget.adjust(-ahead)
             del records
             await self._reading.partials.bound()
+            if ahead < CHUNK_BYTES:
+                break  # it was all there was, and the next write wakes the tailer again
         file.caught_up_at = time.monotonic()
 
     async def read_late(self, file: TrackedFile) -> None:

@@ -62,6 +62,8 @@ class ClosedFiles:
 
     def take_changed(self) -> bool:
         """Whether there are files to open again. They are not kept any longer."""
+        if not self._files:
+            return False
         changed = False
         for seen, closed in list(self._files.items()):
             try:

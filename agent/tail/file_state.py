@@ -41,22 +41,13 @@ class FileState(Enum):
     ABANDONED = "abandoned"
     """Nothing more can be read of it."""
 
-    @property
-    def has_ended(self) -> bool:
-        return self in (FileState.ENDED, FileState.ENDED_DELETED, FileState.ABANDONED)
-
-    @property
-    def is_deleted(self) -> bool:
-        return self in (FileState.DELETED, FileState.ENDED_DELETED)
-
-    @property
-    def is_readable(self) -> bool:
-        return self not in (FileState.REPLACED, FileState.ABANDONED)
-
-    @property
-    def needs_a_copy(self) -> bool:
+    def __init__(self, text: str) -> None:
+        # Plain attributes, because they are asked for several times a chunk.
+        self.has_ended = text in ("ended", "ended and deleted", "abandoned")
+        self.is_deleted = text in ("deleted", "ended and deleted")
+        self.is_readable = text not in ("replaced", "abandoned")
+        self.needs_a_copy = text in ("deleted", "replaced")
         """Its bytes are not under its name any more, and not all of them were read."""
-        return self in (FileState.DELETED, FileState.REPLACED)
 
 
 class Happening(Enum):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from agent.tail.checkpoint import Position, this_hour
-from agent.tail.chunks import Chunks
+from agent.tail.chunks import CHUNK_BYTES, Chunks
 from agent.tail.content import DamagedLog
 from agent.tail.descriptor_choice import OpenFile
 from agent.tail.edge import Edge
@@ -47,9 +47,11 @@ class Tailer:
         """Files that were there before the agent are skipped, and this decision is not in the checkpoint yet."""
         self._edge = Edge(reading.telemetry, source.name)
         self._file_tracker = FileTracker(source, reading, self._edge, self._look_again, all_is_ours=all_is_ours)
-        self._chunks = Chunks(source, reading, self._leave_idle)
+        self._chunks = Chunks(source, reading, self._note_data)
         self._urgent_scan = (
-            UrgentScan(reading, self.files, self._chunks.deliver) if reading.matcher is not None else None
+            UrgentScan(source, reading, self.files, self._chunks.deliver, self._edge)
+            if reading.matcher is not None
+            else None
         )
         self._files_at_last_take = -1
         self._inotify_works = False
@@ -103,7 +105,8 @@ class Tailer:
         if not self._reading.lacks_descriptors.is_set() and self._file_tracker.take_openable():
             self._take_files(fresh=False)
         self._woken.set()
-        self._start_urgent_scan()
+        if self._is_reading:
+            self._start_urgent_scan()
 
     @property
     def closed_ids(self) -> set[str]:
@@ -214,22 +217,19 @@ class Tailer:
         changed = any(file.changed_since_scan(closely=closely) for file in self.files)
         return changed or self._file_tracker.take_grown()
 
+    def _note_data(self, size: int) -> None:
+        self._leave_idle()
+        if size == CHUNK_BYTES:  # there may be much more
+            self._start_urgent_scan()
+
     def _leave_idle(self) -> None:
         self.is_idle = False
         self._idle_positions = None
 
     def _start_urgent_scan(self) -> None:
         """Starts an urgent scan when there is a backlog. It runs beside the ordinary reading."""
-        if self._urgent_scan is not None and self._tasks is not None and self._urgent_scan.is_due():
-            self._tasks.create_task(self._scan_ahead(self._urgent_scan), name=f"urgent scan {self.source.name}")
-
-    async def _scan_ahead(self, urgent_scan: UrgentScan) -> None:
-        try:
-            await urgent_scan.sweep()
-        except OSError as error:
-            self._edge.meet(error)
-        except Exception as error:  # noqa: BLE001  # without the urgent scan, alerts are read in order
-            self._reading.telemetry.defects.note("urgent_scan", error)
+        if self._urgent_scan is not None and self._tasks is not None:
+            self._urgent_scan.start_if_due(self._tasks)
 
     @property
     def _may_find_more(self) -> bool:

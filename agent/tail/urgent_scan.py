@@ -16,8 +16,9 @@ from typing import Final
 from agent.core.reading.records import Records, without
 from agent.core.reading.scan_ledger import ScanEntry
 from agent.flow.shares import may_scan_ahead, must_scan_ahead
+from agent.tail.edge import Edge
 from agent.tail.tracked_file import TrackedFile
-from agent.tail.types import Reading
+from agent.tail.types import Reading, Source
 
 WINDOW_BYTES: Final = 1024 * 1024
 """Scanned at once; then other tasks run."""
@@ -34,24 +35,23 @@ Deliver = Callable[[TrackedFile, Records, ScanEntry, int], Awaitable[None]]
 class UrgentScan:
     """Scans the files of one source. `files` is the list of its tailer; `deliver` takes the records that are found."""
 
-    def __init__(self, reading: Reading, files: list[TrackedFile], deliver: Deliver) -> None:
+    def __init__(
+        self, source: Source, reading: Reading, files: list[TrackedFile], deliver: Deliver, edge: Edge
+    ) -> None:
+        self._source = source
         self._reading = reading
         self._files = files
         self._deliver = deliver
+        self._edge = edge
         self._wanted = False
         self._sweeping = False
 
-    def is_due(self) -> bool:
-        """Whether a sweep is to be started. A running sweep goes on with bytes that were written in the meantime."""
-        reading = self._reading
-        unread = sum(file.unread for file in self._files)
-        is_needed = must_scan_ahead(unread, reading.express_bytes, reading.budget.waiting_seconds)
-        if not is_needed or not self._may_take_more:
-            return False
-        self._wanted = True
-        return not self._sweeping
+    def start_if_due(self, tasks: asyncio.TaskGroup) -> None:
+        """Starts a sweep when there is a backlog. It runs beside the ordinary reading."""
+        if self._is_due():
+            tasks.create_task(self._sweep_safely(), name=f"urgent scan {self._source.name}")
 
-    async def sweep(self) -> None:
+    async def _sweep(self) -> None:
         """Scans to the end of what is there. Raises OSError when a file cannot be read."""
         self._sweeping = True
         try:
@@ -62,6 +62,24 @@ class UrgentScan:
                     await self._scan(file)
         finally:
             self._sweeping = False
+
+    async def _sweep_safely(self) -> None:
+        try:
+            await self._sweep()
+        except OSError as error:
+            self._edge.meet(error)
+        except Exception as error:  # noqa: BLE001  # without the urgent scan, alerts are read in order
+            self._reading.telemetry.defects.note("urgent_scan", error)
+
+    def _is_due(self) -> bool:
+        """Whether a sweep is to be started. A running sweep goes on with bytes that were written in the meantime."""
+        reading = self._reading
+        unread = sum(file.unread for file in self._files)
+        is_needed = must_scan_ahead(unread, reading.express_bytes, reading.budget.waiting_seconds)
+        if not is_needed or not self._may_take_more:
+            return False
+        self._wanted = True
+        return not self._sweeping
 
     async def _scan(self, file: TrackedFile) -> None:
         # When the urgent lane holds its share, this sweep ends. The next look at the source starts another one.

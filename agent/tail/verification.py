@@ -75,7 +75,7 @@ class Verifications:
     @property
     def is_done(self) -> bool:
         """Some file can be judged again."""
-        return any(verification.done for verification in self._running.values())
+        return bool(self._running) and any(verification.done for verification in self._running.values())
 
     def take_done(self) -> list[Verification]:
         done = [verification for verification in self._running.values() if verification.done]

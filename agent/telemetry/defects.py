@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final, Literal, get_args
 
 import prometheus_client
@@ -42,6 +41,23 @@ class Defect(Struct, frozen=True):
     """When the last one happened, in seconds of the monotonic clock."""
 
 
+class Contained:
+    """No exception of the block leaves it: whatever it is, it concerns this part alone."""
+
+    def __init__(self, defects: Defects, part: Part) -> None:
+        self._defects = defects
+        self._part = part
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False  # there is none, or the task is cancelled
+        self._defects.note(self._part, error)
+        return True
+
+
 class Defects:
     def __init__(self, counter: prometheus_client.Counter, clock: Callable[[], float] = time.monotonic) -> None:
         self._counter = counter
@@ -49,6 +65,7 @@ class Defects:
         self._last: dict[Part, Defect] = {}
         self._occasional = Occasional(clock=clock)
         self.counts: Counter[Part] = Counter()
+        self._contained = {part: Contained(self, part) for part in PARTS}
         for part in PARTS:
             counter.labels(part)
 
@@ -62,13 +79,9 @@ class Defects:
         if (fields := self._occasional.fields(f"{part} {type(error).__name__} {_place(error)}")) is not None:
             log.error("defect", exc_info=error, extra={"part": part, "why": reason, **fields})
 
-    @contextmanager
-    def contained(self, part: Part) -> Iterator[None]:
-        """Takes down an exception of the block and goes on behind it."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this part alone
-            self.note(part, error)
+    def contained(self, part: Part) -> Contained:
+        """A context that takes down an exception of its block and goes on behind the block."""
+        return self._contained[part]
 
     @property
     def recent(self) -> list[Defect]:

@@ -213,7 +213,7 @@ class Node(RuleBasedStateMachine):
             file.scan_ledger.note_unshipped(result.unshipped, filtered)
         for span in result.spans.values():
             self.flights += [Flight(span.message(at), entry, file.id) for at in range(len(span))]
-        if settled := result.filtered.total():
+        if settled := sum(result.filtered.values()):
             entry.settle(settled)
 
     def find(self, key: PodKey, time_ms: int) -> Fragment:

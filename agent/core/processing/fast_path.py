@@ -22,7 +22,7 @@ from agent.core.processing.context import ChunkContext, ProcessorContext
 from agent.core.processing.event_time import HOUR_MS, event_time
 from agent.core.processing.kinds import Kind
 from agent.core.processing.result import HOST, ProcessingResult
-from agent.core.processing.suffixes import FileSuffix, Suffix
+from agent.core.processing.suffixes import Suffix
 from agent.core.reading.line_formats import stamp_of
 from agent.core.reading.records import Records
 from agent.core.values import Fragment
@@ -64,11 +64,13 @@ class FastPath:
         self._processor = processor
         self._chunk = chunk
         self._result = result
-        self._file_suffix = FileSuffix.of(chunk.file, processor.ending)
+        self._file_suffix = processor.suffixes.of_file(chunk.file, processor.ending)
 
     def add(self, alerts: Sequence[Alert], records: Records) -> list[int]:
         """Puts every usual alert into its lane. Returns the numbers of the other records, ascending."""
         columns, others = self._of_known_cases(alerts, records)
+        if not columns.numbers:
+            return sorted(others)
         pods = [case.pod for case in columns.cases]
         found, all_known = self._look_up(pods, columns.times_ms)
         suffixes = [*map(found.get, pods)]
@@ -126,14 +128,7 @@ class FastPath:
     def _hour(self, hour: bytes, line: bytes) -> int | None:
         """The beginning of the hour of a runtime's stamp, in the zone of the first line's stamp."""
         stamp = stamp_of(line.rstrip(b"\n\0"), self._chunk.line_format)
-        parse = self._processor.timestamps.parse
-        local_ms, utc_ms = parse(f"{stamp[:19]}Z"), parse(stamp)
-        hour_ms = parse(f"{hour.decode(errors='replace')}:00:00Z")
-        return (
-            None
-            if local_ms is None or utc_ms is None or hour_ms is None
-            else hour_ms + utc_ms // 1000 * 1000 - local_ms
-        )
+        return self._processor.timestamps.parse_hour(hour, stamp)
 
     def _usual_times(self, columns: Columns, lines: Sequence[bytes]) -> list[bool]:
         """Of each alert, whether it ships under its own time."""
@@ -169,13 +164,14 @@ class FastPath:
         seen, billed_bytes = self._result.seen, self._result.billed_bytes
         for kind, sizes_of_kind in _grouped([case.kind for case in cases], sizes).items():
             alerts = len(sizes_of_kind)
-            seen[kind] = seen.get(kind, 0) + alerts
-            billed_bytes[kind] = billed_bytes.get(kind, 0) + sum(sizes_of_kind) + EVENT_OVERHEAD_BYTES * alerts
+            seen[kind] += alerts
+            billed_bytes[kind] += sum(sizes_of_kind) + EVENT_OVERHEAD_BYTES * alerts
         outcomes = {suffix.fragment.result for suffix in different}
         if len(outcomes) == 1:
             self._result.enriched[outcomes.pop()] += len(suffixes)
         else:
-            self._result.enriched.update([suffix.fragment.result for suffix in suffixes])
+            for suffix in suffixes:
+                self._result.enriched[suffix.fragment.result] += 1
 
     def _put_in_lanes(
         self,

@@ -66,6 +66,13 @@ class SuffixCache:
 
     def __init__(self) -> None:
         self._suffixes: dict[NamedPod, Suffix] = {}
+        self._file: FileSuffix | None = None
+        """Of the last chunk's file: most chunks are of the same file as the one before."""
+
+    def of_file(self, file: str, ending: Ending) -> FileSuffix:
+        if self._file is None or self._file.file != file:
+            self._file = FileSuffix.of(file, ending)
+        return self._file
 
     def of(self, fragments: Mapping[NamedPod, Fragment], file: FileSuffix) -> dict[NamedPod, Suffix]:
         """The suffix of each pod. One call for all pods of a chunk, because calls cost more than comparisons."""

@@ -20,11 +20,13 @@ _MOST_KEPT: Final = 4096
 class TimestampParser:
     """Remembers the last timestamps, because many alerts of a flood are of the same second or millisecond."""
 
-    __slots__ = ("_milliseconds", "_seconds")
+    __slots__ = ("_hours", "_milliseconds", "_seconds")
 
     def __init__(self) -> None:
         self._seconds: dict[str, int] = {}
         self._milliseconds: dict[str, int] = {}
+        self._hours: dict[tuple[bytes, str], int | None] = {}
+        """By hour and zone."""
 
     def parse_many(self, stamps: Sequence[str]) -> list[int | None]:
         """None for each text that is not a timestamp."""
@@ -42,6 +44,17 @@ class TimestampParser:
                 self._milliseconds.clear()
             self._milliseconds[stamp[_TO_THE_MILLISECOND]] = parsed
         return parsed
+
+    def parse_hour(self, hour: bytes, stamp: str) -> int | None:
+        """The beginning of an hour such as `2026-11-23T07`, in the zone of `stamp`. None if one of them is none."""
+        if self.parse(stamp) is None:
+            return None
+        key = (hour, stamp[19:].lstrip(".0123456789"))
+        if key not in self._hours:
+            if len(self._hours) > _MOST_KEPT:
+                self._hours.clear()
+            self._hours[key] = self.parse(f"{hour.decode(errors='replace')}:00:00{key[1]}")
+        return self._hours[key]
 
     def milliseconds(self, stamp: str) -> int:
         """Raises ValueError for a text that is not a timestamp, and IndexError for an empty one."""

@@ -169,7 +169,8 @@ class FileDigest:
     def filter(self, filtered: Mapping[str, int]) -> None:
         """Counts records of the entry that is added next which are settled without being shipped."""
         self._renew_after_reject()
-        self._segment.filtered.update(filtered)
+        if filtered:
+            self._segment.filtered.update(filtered)
 
     def count_unknown(self, records: int) -> None:
         """`records` events have shipped whose records reading does not find: the segment is proved by count."""

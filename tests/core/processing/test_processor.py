@@ -119,7 +119,7 @@ def test_the_result_names_pods_that_are_not_known_yet() -> None:
     [(key, records)] = result.unknown.items()
     assert key == PodKey("a", "unknown", None, None)
     assert records.payloads == [waiting, waiting]
-    assert result.seen.total() == 1
+    assert sum(result.seen.values()) == 1
     assert len(result.spans[Lane.ROUTINE]) == 1
 
 
