@@ -42,8 +42,11 @@ class FileCheck:
         self._time = time
         self._until_ms = until_ms
         self._findings = findings
-        self._gaps: list[Range] = joined(history.gaps(file))
+        gaps = history.gaps(file)
+        self._gaps: list[Range] = joined(gaps)
         self._segments = [*segments(history.claims(file))]
+        self._lost_from = _lost_from(gaps, self._segments)
+        """Everything of the file from this offset on was lost; None: not so."""
         self.totals = FileTotals()
 
     def run(self, advance: Callable[[int], None] = lambda copies: None) -> FileTotals:
@@ -96,7 +99,8 @@ class FileCheck:
         """An event that no statement covers."""
         time, seen_ms = self._time, event.seen_ms
         kind = Kind.EVENT_NOT_SEALED
-        if is_in(event.offset, self._gaps):
+        was_lost = self._lost_from is not None and event.offset >= self._lost_from
+        if was_lost or is_in(event.offset, self._gaps):
             kind = Kind.IN_A_GAP
         elif not time.is_old(seen_ms, self._until_ms):
             kind = Kind.NOT_SEALED_YET
@@ -230,3 +234,9 @@ def _first_ms(time: SealedTime, event: Copy) -> int:
 
 def _at(time_ms: int) -> str:
     return moment(time_ms / 1000)
+
+
+def _lost_from(gaps: Sequence[Range], segments: Sequence[RunningSegment]) -> int | None:
+    """Where the loss begins with which a file ends. It is larger than was seen: the file went on without the agent."""
+    start = max((start for start, _ in gaps), default=None)
+    return start if start is not None and all(segment.end <= start for segment in segments) else None

@@ -161,7 +161,9 @@ class Kind(Enum):
         "Another run of the agent shipped these events. This segment does not hold them: they were filtered or folded.",
     )
     IN_A_GAP = _Meaning(
-        "in a gap", Weight.NOTE, "Events that arrived although the agent announced their bytes as lost."
+        "in a gap",
+        Weight.NOTE,
+        "Events that arrived although the agent announced their bytes, or the end of their file, as lost.",
     )
     REPLAYED = _Meaning("replayed", Weight.NOTE, "Events that CloudWatch rejected first and accepted when replayed.")
     MACS_NOT_CHECKED = _Meaning(

@@ -169,7 +169,7 @@ class Store:
         for one in seal.files:
             file = self._file(node_name, one.file)
             self._database.executemany(
-                "INSERT INTO gap VALUES (?, ?, ?)", [(file, start, end) for start, end, _ in one.gaps if start < end]
+                "INSERT INTO gap VALUES (?, ?, ?)", [(file, start, end) for start, end, _ in one.gaps if start <= end]
             )
             self._database.execute(
                 "INSERT INTO claim VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -37,6 +37,9 @@ NEXT_TURN_SECONDS: Final = 0.05
 SOON_SECONDS: Final = 0.005
 """Until the second scan after new files were found: no file begins before its place among the others is known."""
 
+SAVE_LOOP_LATER_SECONDS: Final = 0.005
+"""After a write. The save loop looks four times a second."""
+
 CLOSE_SCAN_EVERY: Final = 5
 """If inotify works, scans look only at directories with changes. One scan in this number looks at all of them."""
 
@@ -282,7 +285,9 @@ class Reader:
             del self._by_directory[tailer.directory]
 
     def _wake(self, directory: Path) -> None:
-        self._reading.moved.set()
+        if not self._reading.moved.is_set():
+            # The save loop begins when the put is under way: its work must not stand between a write and its put.
+            asyncio.get_running_loop().call_later(SAVE_LOOP_LATER_SECONDS, self._reading.moved.set)
         for tailer in self._by_directory.get(directory, ()):
             try:
                 tailer.wake()

@@ -183,11 +183,28 @@ class Node:
         self._begin_life(filters)
         self.seal()
 
-    def kill(self, *, exact: bool = False, older: bool = False, filters: Iterable[int] | None = None) -> None:
-        """kill -9. `exact`: what arrived is not sent again. `older`: the last checkpoint was not on disk yet."""
+    def kill(
+        self,
+        *,
+        exact: bool = False,
+        older: bool = False,
+        deleted: bool = False,
+        filters: Iterable[int] | None = None,
+    ) -> None:
+        """kill -9. `exact`: what arrived is not sent again. `older`: the last checkpoint was not on disk yet.
+
+        `deleted`: the oldest file is deleted before the next start, which has seen nothing behind its checkpoint.
+        """
         if older:
             self._checkpoint = self._old_checkpoint
         self._begin_life(filters)
+        if deleted:
+            file = self._files.pop(0)
+            if not self._files:
+                self.rotate()
+            start = self._position.get(file.id, 0)
+            self._gaps[file.id] = [[start, start, "deleted"]]
+            self._new_segment(file, start)
         if exact:
             self._arrived |= {_id_of(event.message) for event in self.events}
         self.seal()

@@ -9,7 +9,8 @@ from tests.audit.history import Node
 
 STEPS = (
     "write", "read", "read", "resend", "reject", "fold", "urgent", "gap", "rotate", "seal", "seal", "busy",
-    "checkpoint", "unsealed", "kill", "kill exact", "kill older", "restart", "other filters", "kill other filters",
+    "checkpoint", "unsealed", "kill", "kill exact", "kill older", "kill deleted", "restart", "other filters",
+    "kill other filters",
 )  # fmt: skip
 
 
@@ -46,6 +47,8 @@ def play(node: Node, steps: list[str]) -> None:
                 node.kill(exact=True)
             case "kill older":
                 node.kill(older=True)
+            case "kill deleted":
+                node.kill(deleted=True)
             case "restart":
                 node.restart()
             case "other filters":
@@ -73,7 +76,7 @@ def test_an_honest_history_that_has_ended_proves(seed: int, steps: list[str]):
 
 @given(seed=st.integers(0, 2**32), steps=stories)
 # A run ships what an earlier one folded, is killed before its seal, and the next run is still behind.
-@example(seed=0, steps=["fold", "seal", "kill older", "read", "kill"])
+@example(seed=0, steps=["fold", "seal", "kill older", "kill deleted", "read", "kill"])
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 def test_an_honest_history_that_goes_on_is_open_at_its_end_alone(seed: int, steps: list[str]):
     node = Node(seed=seed)

@@ -87,6 +87,9 @@ def _hashed(text: bytes) -> bytes:
 def _of_file(file: str, statements: list[dict[str, Any]], events: dict[int, bytes], *, running: bool) -> list[str]:
     found = []
     covered = [(start, end) for one in statements for start, end, _ in one["gaps"]]
+    last_gap = max((start for start, _ in covered), default=None)
+    if last_gap is not None and all(one["to"] <= last_gap for one in statements):
+        covered.append((last_gap, max([last_gap, *events]) + 1))
     for one in statements:
         start, end = one["from"], one["to"]
         covered.append((start, end))
