@@ -156,6 +156,7 @@ faults: $(VENV)/development ## run random fault scenarios, then kill the agent 5
 	$(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
 	$(BIN)/python -m tests.faults.isolation
 	$(BIN)/python -m tests.resume.killing --kills 50
+	TEST_HISTORIES=2000 $(BIN)/python -m pytest -q tests/tail/test_interleaving.py
 
 fuzz: $(VENV)/development ## feed the parsers malformed lines, guided by coverage: SECONDS=600
 	$(PIP) install atheris==3.0.0

@@ -84,15 +84,13 @@ class KnownFiles:
         ]
         missing = missing_files(vanished, self._reading.open_ids, sources, self._could_be_seen(), VANISHED)
         missed_before, self._missed_vanished = self._missed_vanished, missing.ids
-        if self._missed_vanished - missed_before:
-            self._vanished |= vanished.keys() - self._reading.open_ids
-            return
         for gap in missing.gaps:
-            self._reading.announce(gap)
-            self._drop_unfinished(gap.file)
-        for file_id in missing.read_to_end:
+            if gap.file in missed_before:
+                self._reading.announce(gap)
+                self._drop_unfinished(gap.file)
+        for file_id in missed_before.intersection(missing.read_to_end):
             self._drop_unfinished(file_id)
-        self._vanished |= set(missing.undecided)
+        self._vanished |= {*missing.undecided, *(missing.ids - missed_before)}
 
     def _drop_unfinished(self, file_id: str) -> None:
         known = self._reading.positions.get(file_id)

@@ -25,7 +25,7 @@ from tests.tail.following import Container, Following, compress, copytruncate, f
 PLACES = range(1, 60, 2)
 """Numbers of the system calls before which the rotator acts: the ones that follow are those of an idle reader."""
 
-HISTORIES = int(os.environ.get("FALCOWATCH_TEST_HISTORIES", "80"))
+HISTORIES = int(os.environ.get("TEST_HISTORIES", "80"))
 """Random histories that are played. Some thousands show what few show rarely."""
 
 PRIORITIES = (b"Notice", b"Critical")
