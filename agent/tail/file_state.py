@@ -25,6 +25,10 @@ LOOKS_FOR_A_COPY: Final = 2
 """copytruncate copies before it truncates, so when two scans have shown no copy, there is none."""
 
 
+SEARCH_SECONDS: Final = 15.0
+"""A file that cannot be opened, and may be such a copy, is waited for so long."""
+
+
 class FileState(Enum):
     """The state of an open file: it says what can still be expected of the file."""
 

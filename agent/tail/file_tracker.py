@@ -18,6 +18,7 @@ from agent.tail.closed_files import ClosedFile, ClosedFiles
 from agent.tail.content import DamagedLog, LogBytes
 from agent.tail.descriptors import OutOfDescriptors
 from agent.tail.edge import Edge
+from agent.tail.file_state import SEARCH_SECONDS
 from agent.tail.fingerprint import identify
 from agent.tail.first_sight import FirstSight
 from agent.tail.found_log import FoundLog
@@ -122,6 +123,11 @@ class FileTracker:
     def has_unidentified(self) -> bool:
         """A write to some file, or its decompression that has ended, may tell which log it is."""
         return bool(self.unidentified) or self._verifications.is_done
+
+    def may_find_copy_of(self, file: TrackedFile) -> bool:
+        """The bytes of a file that was replaced may be in a file that was found and could not be judged yet."""
+        is_recent = time.monotonic() - file.active_at < SEARCH_SECONDS
+        return bool(self._verifications.pending) or (self.unsure and is_recent)
 
     @property
     def waiting_bytes(self) -> int:

@@ -81,7 +81,7 @@ class Tailer:
         for file in self.files:
             if self._edge.may_try(scan := ("scan", file.id)):
                 try:
-                    file.note_scan(found)
+                    file.note_scan(found, copy_may_come=self._file_tracker.may_find_copy_of(file))
                 except Exception as error:  # noqa: BLE001  # the edge
                     self._edge.meet(error, scan)
         grown = self._file_tracker.take_grown()

@@ -63,11 +63,9 @@ class TrackedFile(FileRecords):
         self.is_paused = False
         """It is not read, so that it can be closed for other files."""
         self._bytes = VerifiedBytes(content, head)
-        self._active_at = time.monotonic()
+        self.active_at = time.monotonic()
         self._looks_since_replaced = 0
-        self._successor = False
-        self._source_is_gone = False
-        self._directory_is_gone = False
+        self._successor = self._source_is_gone = self._directory_is_gone = False
         self._marker = (0, "")
 
     def go_to_start(self) -> None:
@@ -88,7 +86,7 @@ class TrackedFile(FileRecords):
 
     def begin(self, previous: FileRecords | None) -> None:
         """Its turn has come. Takes over the unfinished records of `previous`: their last parts are in this file."""
-        self._active_at = self.turn_since = time.monotonic()
+        self.active_at = self.turn_since = time.monotonic()
         super().begin(previous)
 
     # Reading
@@ -112,7 +110,7 @@ class TrackedFile(FileRecords):
             self._happened(Happening.OVERWRITTEN)
             return b""
         if data:
-            self._active_at = time.monotonic()
+            self.active_at = time.monotonic()
         return data
 
     def last_line(self) -> SplitLines | None:
@@ -137,10 +135,10 @@ class TrackedFile(FileRecords):
 
     # Facts that a scan shows
 
-    def note_scan(self, found: tuple[FoundFile, ...]) -> None:
-        """A scan has seen these files of the source. Raises OSError."""
+    def note_scan(self, found: tuple[FoundFile, ...], *, copy_may_come: bool) -> None:
+        """A scan has seen these files of the source. `copy_may_come`: one of them may be its copy. Raises OSError."""
         self.scans += 1
-        self._looks_since_replaced += self.state is FileState.REPLACED
+        self._looks_since_replaced += self.state is FileState.REPLACED and not copy_may_come
         named = any(self.is_same(seen) for seen in found)
         self._happened(Happening.SEEN if named else Happening.NOT_SEEN)
         self._successor = bool(found) and found[-1].live and not self.is_same(found[-1])
@@ -309,7 +307,7 @@ class TrackedFile(FileRecords):
     def _happened(self, happening: Happening) -> None:
         before, self.state = self.state, after(self.state, happening)
         if before.is_readable and not self.state.is_readable:
-            self._active_at = time.monotonic()
+            self.active_at = time.monotonic()
             self._looks_since_replaced = 0
 
     @property
@@ -318,7 +316,7 @@ class TrackedFile(FileRecords):
 
     def _facts(self) -> Facts:
         # The kernel is asked only where the answer decides.
-        is_quiet = time.monotonic() - self._active_at >= LATE_SECONDS
+        is_quiet = time.monotonic() - self.active_at >= LATE_SECONDS
         asks_kernel = self.state.is_deleted or (self.state.has_ended and is_quiet)
         return Facts(
             compressed=self.found.compressed,
@@ -328,7 +326,7 @@ class TrackedFile(FileRecords):
             has_writer=has_writer(self._bytes.content.fileno()) if asks_kernel and not self.found.compressed else None,
             directory_is_gone=self._directory_is_gone,
             looks_since_replaced=self._looks_since_replaced,
-            active_at=self._active_at,
+            active_at=self.active_at,
             wrote_at=self._bytes.wrote_at,
         )
 

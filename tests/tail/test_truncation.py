@@ -1,10 +1,14 @@
 """Files that are truncated, overwritten or copied: logrotate with copytruncate, and writers that start again."""
 
+import asyncio
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from agent.tail.file_state import LOOKS_FOR_A_COPY, SETTLE_SECONDS
 from tests.tail.following import Container, compress, copytruncate, following, plain_alert
 
 
@@ -22,6 +26,32 @@ async def test_what_copytruncate_left_unread_is_read_from_the_copy(tmp_path: Pat
         with path.open("ab") as file:
             file.write(plain_alert(4))
         seen.settle()
+        await seen.until(lambda: len(seen.payloads) == 4)
+
+    assert seen.payloads == [plain_alert(number)[:-1] for number in (1, 2, 3, 4)]
+    assert not seen.gaps
+
+
+async def test_a_compressed_copy_is_waited_for_until_it_was_decompressed(tmp_path: Path) -> None:
+    """Decompressing a large copy to find the place in it takes longer than a missing copy is waited for."""
+    path, decompress = tmp_path / "falco.log", threading.Event()
+    path.write_bytes(plain_alert(1))
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    async with following(None, paths=[str(path)], budget_bytes=1, settles=False) as seen:
+        await seen.until(lambda: len(seen.payloads) == 1)
+        with path.open("ab") as file:
+            file.write(plain_alert(2) + plain_alert(3))
+        await seen.looks()
+        busy = asyncio.get_running_loop().run_in_executor(None, decompress.wait)
+        copytruncate(path, tmp_path / "falco.log.1")
+        os.utime(compress(tmp_path / "falco.log.1"), (1, 1))
+        with path.open("ab") as file:
+            file.write(plain_alert(4))
+        seen.settle()
+        await asyncio.sleep(SETTLE_SECONDS + 0.2)
+        await seen.looks(LOOKS_FOR_A_COPY + 1)
+        decompress.set()
+        await busy
         await seen.until(lambda: len(seen.payloads) == 4)
 
     assert seen.payloads == [plain_alert(number)[:-1] for number in (1, 2, 3, 4)]
