@@ -18,9 +18,9 @@ class FirstSight:
     def __init__(self, source: Source, positions: Mapping[str, Position]) -> None:
         """`positions`: of all files that a previous run, or this one, has read."""
         self._source = source
-        self._known = frozenset(
-            file_id for file_id, position in positions.items() if position.path.startswith(source.name)
-        )
+        # Of a pod every file is read, so nothing has to be looked up for each of its containers.
+        mine = positions.items() if not source.pod_uid else ()
+        self._known = frozenset(file_id for file_id, position in mine if position.path.startswith(source.name))
         self._live: tuple[int, int] | None = None
         """Device and inode of the live file at the first scan."""
         self._live_id = ""
