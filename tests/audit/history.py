@@ -98,6 +98,7 @@ class Node:
         self._checkpoint = Checkpoint()
         self._old_checkpoint = Checkpoint()
         self._unsealed: list[str] = []
+        self._sealed_to: dict[str, int] = {}
         self._numbers = 0
         self._begin_life()
         self.seal()
@@ -202,7 +203,8 @@ class Node:
             file = self._files.pop(0)
             if not self._files:
                 self.rotate()
-            start = self._position.get(file.id, 0)
+            # A checkpoint with the positions is on disk before a seal that states them is sent.
+            start = max(self._position.get(file.id, 0), self._sealed_to.get(file.id, 0))
             self._gaps[file.id] = [[start, start, "deleted"]]
             self._new_segment(file, start)
         if exact:
@@ -280,6 +282,8 @@ class Node:
 
     def _seal(self, statements: list[dict[str, object]], *, in_flight: int, leaving: bool) -> None:
         self._pass(self.random.choice([60_000, HEARTBEAT_MS]) if not leaving else 1_000)
+        for one in statements:
+            self._sealed_to[str(one["file"])] = max(self._sealed_to.get(str(one["file"]), 0), int(str(one["to"])))
         self.number += 1
         seal: dict[str, object] = {
             "version": 1,

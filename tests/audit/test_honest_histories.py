@@ -9,7 +9,7 @@ from tests.audit.history import Node
 
 STEPS = (
     "write", "read", "read", "resend", "reject", "fold", "urgent", "gap", "rotate", "seal", "seal", "busy",
-    "checkpoint", "unsealed", "kill", "kill exact", "kill older", "kill deleted", "restart", "other filters",
+    "checkpoint", "unsealed", "kill", "kill exact", "kill older", "restart", "other filters",
     "kill other filters",
 )  # fmt: skip
 
@@ -47,8 +47,6 @@ def play(node: Node, steps: list[str]) -> None:
                 node.kill(exact=True)
             case "kill older":
                 node.kill(older=True)
-            case "kill deleted":
-                node.kill(deleted=True)
             case "restart":
                 node.restart()
             case "other filters":
