@@ -34,11 +34,13 @@ class RawServer:
     sent_bytes: int = 0
     url: str = ""
     handlers: set[asyncio.Task[None]] = field(default_factory=set)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.handlers.add(task)
+        self.writers.append(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             self.requests.append(await reader.readuntil(b"\r\n\r\n"))
             writer.write(self.head)
@@ -62,9 +64,14 @@ async def raw_server(head: bytes, piece: bytes = b"", pause_seconds: float = 0.0
         yield served
     finally:
         server.close()
+        for _ in range(2):  # a connection that was just accepted has no handler yet
+            await asyncio.sleep(0)
         for handler in served.handlers:
             handler.cancel()
         await asyncio.gather(*served.handlers, return_exceptions=True)
+        for writer in served.writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 def endless(status: str) -> bytes:
