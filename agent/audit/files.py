@@ -237,6 +237,9 @@ def _at(time_ms: int) -> str:
 
 
 def _lost_from(gaps: Sequence[Range], segments: Sequence[RunningSegment]) -> int | None:
-    """Where the loss begins with which a file ends. It is larger than was seen: the file went on without the agent."""
+    """The start of the gap with which the file ends; None: it ends otherwise.
+
+    More bytes may be lost than the gap says, because Falco may have written to the file while no agent ran.
+    """
     start = max((start for start, _ in gaps), default=None)
     return start if start is not None and all(segment.end <= start for segment in segments) else None

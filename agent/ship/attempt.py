@@ -67,7 +67,7 @@ class Attempt:
         self._hedges.append(hedge)
 
     def _note_end(self, hedge: asyncio.Task[PutReply]) -> None:
-        """The first answer ends the first request, as a time-out would end it."""
+        """If the first request has no answer yet, it is cancelled, and `run` returns the answer of this hedge."""
         if self._answer is None and self._task is not None and _has_answer(hedge):
             self._answer = hedge
             self._task.cancel()

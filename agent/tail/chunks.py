@@ -57,7 +57,7 @@ class Chunks:
             del records
             await self._reading.partials.bound()
             if ahead < CHUNK_BYTES:
-                break  # it was all there was, and the next write wakes the tailer again
+                break  # these were all bytes there were; the next write, or the next scan, wakes the tailer again
         file.caught_up_at = time.monotonic()
 
     async def read_late(self, file: TrackedFile) -> None:

@@ -26,7 +26,7 @@ LOOKS_FOR_A_COPY: Final = 2
 
 
 SEARCH_SECONDS: Final = 15.0
-"""A file that cannot be opened, and may be such a copy, is waited for so long."""
+"""A truncated log waits for so long for a file that cannot be opened, because that file may be its copy."""
 
 
 class FileState(Enum):

@@ -21,7 +21,7 @@ QUIET_SECONDS: Final = 0.005
 
 _CHANGES: Final = flags.MODIFY | flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE | flags.ONLYDIR
 
-# As numbers, because an operation on flags costs more than the rest of a wake-up.
+# Plain numbers: Python makes a new flags object in each operation on flags, and there are several for each event.
 _MOVES: Final = flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE
 _STRUCTURE: Final = int(_MOVES | flags.DELETE_SELF | flags.IGNORED)
 _OVERFLOW: Final = int(flags.Q_OVERFLOW)

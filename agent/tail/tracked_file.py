@@ -239,7 +239,7 @@ class TrackedFile(FileRecords):
         A late write is still read: the next run of the agent compares the size of the file with its position.
         """
         settled = self.ledger.committed >= self.end and not self.scan_ledger.in_flight
-        # A file that was replaced before any of it was read is complete only when no copy of it was found.
+        # A file that was replaced before any of it was read is not complete: its copy may still be found.
         was_read = self.state is FileState.REPLACED and self.end > 0 and not self.vanished_bytes
         has_ended = self.state.has_ended or was_read
         return has_ended and settled and not self.unread

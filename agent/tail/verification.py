@@ -33,7 +33,7 @@ class Verifications:
         self._look_again = look_again
         self._running: dict[tuple[int, int], Verification] = {}
         self._markers: dict[FoundFile, tuple[tuple[int, int], dict[int, bytes]]] = {}
-        """The state of each file, and the markers that were read then: nothing is decompressed twice for the same."""
+        """The state of each file and the markers that were read then, so that no marker is decompressed for twice."""
 
     def start(
         self,

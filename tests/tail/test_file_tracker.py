@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.settings import Tail
 from agent.tail.discovery import Discovery
+from agent.tail.file_state import SEARCH_SECONDS
 from agent.tail.file_tracker import FileTracker
 from agent.tail.positions import VANISHED
 from agent.tail.tracked_file import TrackedFile
@@ -108,3 +109,17 @@ def test_an_empty_file_is_looked_at_again_too_so_that_its_first_line_need_not_wa
 
         file_tracker.take(found, files, at_end=False)
         assert not file_tracker.wants_another_scan(files)
+
+
+def test_a_file_that_cannot_be_opened_may_be_a_copy_only_for_a_while(tmp_path: Path) -> None:
+    container = Container(tmp_path)
+    container.write("1")
+    with tracking(tmp_path) as (file_tracker, found, files):
+        file_tracker.take(found, files, at_end=False)
+        assert not file_tracker.may_find_copy_of(files[0])
+
+        file_tracker.unsure = True
+        assert file_tracker.may_find_copy_of(files[0])
+
+        files[0].active_at -= SEARCH_SECONDS
+        assert not file_tracker.may_find_copy_of(files[0])
